@@ -1,0 +1,220 @@
+"""The command line: parse, call one function, print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from truing.errors import UserError, nearest
+
+C = TypeVar("C")
+
+HELP = """\
+usage: truing COMMAND [--config FILE] [options]      (truing COMMAND --help tells all options)
+
+Reinforcement learning from human feedback, from a base model to an aligned one.
+
+from text to a policy
+  pretrain   a small language model and its tokenizer from raw text
+  sft        fine-tune a language model on demonstrations
+  sample     several answers to each prompt, scored and selected if wanted
+  reward     a reward model from people's comparisons and rankings
+  rl         optimise a policy against a reward: PPO and its relatives
+what came of it
+  evaluate   reward, drift, entropy, length of a policy, with intervals; best-of-n
+  compare    win rate of one policy against another
+  chat       talk with a policy
+  report     write a run's report.html again
+  export     a policy as a plain model folder, or judgements in another layout
+all of it
+  demo       the whole pipeline on made-up data, on a laptop, in minutes
+
+A model is a hub id, a folder, or an earlier run's folder; data are files or earlier runs.
+Every run is a folder: config.toml, metrics.jsonl, summary.json, samples.jsonl, model/, report.html.
+"""
+
+
+def pretrain(argv: Sequence[str]) -> None:
+    """A small language model and its tokenizer from raw text."""
+    from truing.training.pretrain import Config, train
+
+    config = _parse(Config, argv, "pretrain")
+    train(config)
+    _conclude(config.out)
+
+
+def sft(argv: Sequence[str]) -> None:
+    """Fine-tune a language model on demonstrations."""
+    from truing.training.supervised import Config, train
+
+    config = _parse(Config, argv, "sft")
+    train(config)
+    _conclude(config.out)
+
+
+def sample(argv: Sequence[str]) -> None:
+    """Several answers to each prompt."""
+    from truing.training.sample import Config, train
+
+    config = _parse(Config, argv, "sample")
+    train(config)
+    _conclude(config.out)
+
+
+def reward(argv: Sequence[str]) -> None:
+    """A reward model from judgements."""
+    from truing.training.reward_model import Config, train
+
+    config = _parse(Config, argv, "reward")
+    train(config)
+    _conclude(config.out)
+
+
+def rl(argv: Sequence[str]) -> None:
+    """Optimise a policy against a reward."""
+    if "--explain" in argv:
+        return _explain(argv)
+    from truing.training.policy import Config, train
+
+    config = _parse(Config, argv, "rl")
+    train(config)
+    _conclude(config.out)
+
+
+def evaluate(argv: Sequence[str]) -> None:
+    """Figures of one policy."""
+    from truing.evaluation.drift import Config, evaluate
+
+    config = _parse(Config, argv, "evaluate")
+    evaluate(config)
+    _conclude(config.out)
+
+
+def compare(argv: Sequence[str]) -> None:
+    """Win rate of one policy against another."""
+    from truing.evaluation.winrate import Config, evaluate
+
+    config = _parse(Config, argv, "compare")
+    evaluate(config)
+    _conclude(config.out)
+
+
+def chat(argv: Sequence[str]) -> None:
+    """Talk with a policy."""
+    from truing.evaluation.chat import Config, talk
+
+    talk(_parse(Config, argv, "chat"))
+
+
+def export(argv: Sequence[str]) -> None:
+    """A policy as a plain model folder, or judgements in another layout."""
+    from truing.evaluation.export import Config, write
+
+    print(write(_parse(Config, argv, "export")))
+
+
+def report(argv: Sequence[str]) -> None:
+    """Write a run's report again."""
+    from truing.evaluation import report as page
+
+    if len(argv) != 1 or argv[0].startswith("-"):
+        print("usage: truing report RUN      writes RUN/report.html: curves, samples, figures on one page")
+        raise SystemExit(0 if "--help" in argv or "-h" in argv else 2)
+    print(page.write(argv[0]))
+
+
+def demo(argv: Sequence[str]) -> None:
+    """The whole pipeline on made-up data."""
+    from truing.demo.pipeline import Config, run
+
+    run(_parse(Config, argv, "demo"))
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    command.__name__: command
+    for command in (pretrain, sft, sample, reward, rl, evaluate, compare, chat, report, export, demo)
+}
+
+
+def _parse(config: type[C], argv: Sequence[str], command: str) -> C:
+    from truing.config import parse
+
+    return parse(config, argv, prog=f"truing {command}", description=COMMANDS[command].__doc__ or "")
+
+
+def _explain(argv: Sequence[str]) -> None:
+    """Print a row of the table in full."""
+    from truing.training.algorithms import algorithm, explain
+
+    names = [b for a, b in zip(argv, argv[1:], strict=False) if a == "--algorithm"]
+    names += [a.removeprefix("--algorithm=") for a in argv if a.startswith("--algorithm=")]
+    name = names[-1] if names else "ppo"
+    rows = explain(algorithm(name))
+    print(f"{name}\n")
+    for key, value, meaning in rows:
+        print(f"  {key:<13} {value:<28} {meaning}")
+
+
+def _conclude(folder: str) -> None:
+    """Write the report and print the final figures."""
+    import json
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from truing.evaluation import report as page
+
+    path = page.write(folder)
+    summary = json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8"))
+    table = Table(show_header=False, box=None)
+    for name, value in summary.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            interval = summary.get(f"{name}_interval")
+            table.add_row(name, f"{value:.4g}", f"[{interval[0]:.4g}, {interval[1]:.4g}]" if interval else "")
+    Console(soft_wrap=True, markup=False).print(table)
+    print(f"\nmodel and figures: {folder}\nreport: {path}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; a user's mistake is one line and exit code 2."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    if argv[0] in ("-V", "--version"):
+        from truing import __version__
+
+        print(f"truing {__version__}")
+        return
+    if argv[0] not in COMMANDS:
+        _refuse(f'there is no command "{argv[0]}"; {nearest(argv[0], COMMANDS)}')
+    _quiet()
+    try:
+        COMMANDS[argv[0]](argv[1:])
+    except UserError as error:
+        _refuse(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _refuse(message: str) -> None:
+    print(f"truing: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _quiet() -> None:
+    """Libraries keep their chatter: what the user needs to know is said by us."""
+    import os
+    import warnings
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+if __name__ == "__main__":
+    main()

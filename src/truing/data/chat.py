@@ -1,0 +1,68 @@
+"""Messages <-> token ids: the only place where text becomes tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from truing.data.records import Message
+from truing.errors import UserError
+
+Layout = Literal["auto", "template", "dialogue", "plain"]
+"""How messages become text: the tokenizer's chat template; `\\n\\nHuman:` / `\\n\\nAssistant:` turns; contents as they are."""
+
+DIALOGUE = {"system": "\n\n", "user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
+
+
+class Chat:
+    """A tokenizer and a layout: turns conversations into token ids and back."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, layout: Layout = "auto") -> None:
+        if layout == "auto":
+            layout = "template" if tokenizer.chat_template else "plain"
+        if layout == "template" and not tokenizer.chat_template:
+            raise UserError('layout = "template": the tokenizer has no chat template; use "dialogue" or "plain"')
+        self.tokenizer = tokenizer
+        self.layout = layout
+        self.anchor = self._ids("a")
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids up to the place where the assistant begins to speak; one token at least."""
+        if self.layout == "template":
+            turns = [{"role": m.role, "content": m.content} for m in messages]
+            text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+            return self._ids(text)
+        if self.layout == "dialogue":
+            return self._begin() + self._ids("".join(DIALOGUE[m.role] + m.content for m in messages) + "\n\nAssistant:")
+        return self._begin() + self._ids("".join(m.content for m in messages))
+
+    def response_ids(self, text: str, ended: bool = True) -> list[int]:
+        """Token ids of an answer as the model would have said it, with its end token when it `ended`."""
+        ids = self._ids((" " if self.layout == "dialogue" and not text.startswith(" ") else "") + text)
+        return [*ids, self.end_id] if ended else ids
+
+    def text(self, response_ids: Sequence[int]) -> str:
+        """What a person reads: special tokens left out, no other character touched but the dialogue's leading space."""
+        # Some tokenizers drop a space at the very beginning of what they decode: it must not be the response's own.
+        said = [i for i in response_ids if i != self.tokenizer.eos_token_id]
+        text = self._decode([*self.anchor, *said]).removeprefix(self._decode(self.anchor))
+        return text.removeprefix(" ") if self.layout == "dialogue" else text
+
+    @property
+    def end_id(self) -> int:
+        """The token that ends an answer."""
+        if self.tokenizer.eos_token_id is None:
+            raise UserError(f"the tokenizer of {self.tokenizer.name_or_path} names no eos token: set one in its config")
+        return self.tokenizer.eos_token_id
+
+    def _begin(self) -> list[int]:
+        begin = self.tokenizer.bos_token_id
+        return [begin if begin is not None else self.end_id]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -1,0 +1,17 @@
+"""What goes wrong in a user's hands: one clear line and exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used. The message names the file, row or key and the way out."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The clause `did you mean "x"?` for the closest valid name, or the list of valid ones when none is close."""
+    names = sorted(valid)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    return f'did you mean "{close[0]}"?' if close else f"valid: {', '.join(names)}"

@@ -1,0 +1,1 @@
+"""Judging what was learned, with error bars, and telling it on one page."""

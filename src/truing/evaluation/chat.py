@@ -1,0 +1,57 @@
+"""Talk with a policy in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from truing.data.chat import Chat, Layout
+from truing.data.records import Message, Prompt
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak
+from truing.models.loading import load_policy, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Config:
+    """A conversation with a policy."""
+
+    model: str
+    """Who answers: a hub id, a folder, or an earlier run."""
+    system: str = ""
+    """A system message to begin with."""
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_new_tokens=256))
+    """How responses are drawn."""
+    layout: Layout = "auto"
+    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
+    seed: int = 0
+    """Of the draws."""
+
+
+def talk(config: Config, ask: Callable[[str], str] = input, say: Callable[[str], None] = print) -> list[Message]:
+    """Turn by turn until the person types /quit or ends the input; /new begins again. Returns the last conversation."""
+    chat, policy = Chat(load_tokenizer(config.model), config.layout), load_policy(config.model)
+    context = policy.lm_inside.config.max_position_embeddings
+    opening = [Message("system", config.system)] if config.system else []
+    messages = list(opening)
+    say("/new begins again, /quit leaves")
+    turn = 0
+    while True:
+        try:
+            typed = ask("> ").strip()
+        except EOFError:
+            return messages
+        if typed == "/quit":
+            return messages
+        if typed == "/new":
+            messages = list(opening)
+            continue
+        if not typed:
+            continue
+        messages.append(Message("user", typed))
+        while len(chat.prompt_ids(messages)) >= context - 8 and len(messages) > len(opening) + 1:
+            del messages[len(opening) : len(opening) + 2]  # the oldest turn goes first
+        turn += 1
+        _, _, said = speak(policy, chat, [Prompt(tuple(messages))], 1, config.sampling, config.seed + turn)
+        say(said[0].text)
+        messages.append(Message("assistant", said[0].text))

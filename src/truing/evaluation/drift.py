@@ -1,0 +1,135 @@
+"""What a policy became: reward, drift from a reference, entropy, length, repetition, and what best-of-n would reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from truing.data import formats
+from truing.data.chat import Chat, Layout
+from truing.data.records import Prompt, Response
+from truing.data.rollouts import Rollouts
+from truing.errors import UserError
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak
+from truing.maths import ragged, statistics
+from truing.models.loading import load_policy, load_tokenizer
+from truing.models.roles import Policy
+from truing.rewards.combine import load_reward
+from truing.training.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    """Figures of one policy, beside those of the policy it came from."""
+
+    model: str
+    """The policy: a hub id, a folder, or an earlier run."""
+    data: tuple[str, ...]
+    """Prompts: files, folders, runs or hub ids."""
+    reward: tuple[str, ...]
+    """What scores: a reward model's run, file.py:function, regex:PATTERN, exact, http://…"""
+    reference: str = ""
+    """The policy it came from: drift is measured from it, and its own figures stand beside; empty: none."""
+    out: str = "runs/evaluate"
+    """The run's folder."""
+    prompts: int = 100
+    """At most so many prompts, the first ones; 0: all."""
+    answers: int = 8
+    """Answers to each prompt; the best-of-n curve goes up to this n."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """How responses are drawn."""
+    layout: Layout = "auto"
+    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
+    budget_tokens: int = 8192
+    """Most tokens of one forward pass."""
+    seed: int = 0
+    """Of the draws."""
+    strict: bool = False
+    """Stop at the first bad row in place of leaving it out."""
+    overwrite: bool = False
+    """Replace a finished run in the same folder."""
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("reward", bool(self.reward), "one source at least"),
+            ("prompts", self.prompts >= 0, "0 or more"),
+            ("answers", self.answers >= 1, "1 or more"),
+            ("budget_tokens", self.budget_tokens >= 1, "1 or more"),
+        ):
+            if not holds:
+                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+
+
+def repeats(token_ids: Sequence[int], size: int = 4) -> bool:
+    """Whether some run of `size` tokens comes three times or more: the usual way in which small policies get stuck."""
+    runs = [tuple(token_ids[i : i + size]) for i in range(len(token_ids) - size + 1)]
+    return any(runs.count(run) >= 3 for run in set(runs))
+
+
+def shape(responses: Sequence[Response]) -> dict[str, float]:
+    """Length in tokens, share of unfinished and of repetitive responses."""
+    return {
+        "length": float(np.mean([len(r.token_ids) for r in responses])),
+        "unfinished": float(np.mean([r.finish_reason == "length" for r in responses])),
+        "repeated": float(np.mean([repeats(r.token_ids) for r in responses])),
+    }
+
+
+@torch.no_grad()
+def drift(policy: Policy, reference: Policy | None, said: Rollouts, temperature: float, budget_tokens: int) -> dict[str, float]:
+    """Mean entropy a token, and KL from the reference a response (exact over the vocabulary at every token)."""
+    entropy, kl_B = 0.0, torch.zeros(len(said))
+    for index_B in said.tokens.parts(budget_tokens):
+        part = said.tokens.select(index_B)
+        now = policy(part, temperature, reference)
+        entropy += now.entropy_N.sum().item()
+        if now.exact_kl_N is not None:
+            kl_B[index_B] = ragged.total(now.exact_kl_N, part.lengths_B)
+    figures = {"entropy": entropy / len(said.logp_N)}
+    return figures | {"kl": kl_B.mean().item()} if reference is not None else figures
+
+
+def evaluate(config: Config) -> dict[str, Any]:
+    """The whole stage, from prompts to a run's folder. Returns the figures."""
+    with Run.open(config.out, config, "evaluate", overwrite=config.overwrite) as run:
+        prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
+        prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
+        chat = Chat(load_tokenizer(config.model), config.layout)
+        reward = load_reward(config.reward, chat, config.layout)
+        reference = load_policy(config.reference) if config.reference else None
+        temperature = config.sampling.temperature or 1.0
+        figures: dict[str, Any] = {}
+        speakers = [("", load_policy(config.model), "after")]
+        if reference is not None:
+            speakers.append(("reference_", reference, "before"))
+        for prefix, policy, phase in speakers:
+            rollouts, asked, said = speak(policy, chat, prompts, config.answers, config.sampling, config.seed)
+            score_PK = np.array(reward(asked, said)).reshape(len(prompts), config.answers)
+            mean, low, high = _mean(score_PK)
+            figures |= {f"{prefix}reward": mean, f"{prefix}reward_interval": [low, high]}
+            figures |= {f"{prefix}{name}": value for name, value in shape(said).items()}
+            told = drift(policy, reference if not prefix else None, rollouts, temperature, config.budget_tokens)
+            figures |= {f"{prefix}{name}": value for name, value in told.items()}
+            figures[f"{prefix}best_of_n"] = best_of_n(score_PK)
+            for i, prompt in enumerate(prompts):
+                answer = said[i * config.answers]
+                run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score_PK[i, 0])
+        run.finish(figures)
+    return figures
+
+
+def _mean(score_PK: np.ndarray) -> tuple[float, float, float]:
+    low, high = statistics.mean_interval(score_PK.mean(1))
+    return float(score_PK.mean()), low, high
+
+
+def best_of_n(score_PK: np.ndarray) -> list[dict[str, float]]:
+    """Expected reward of the best of n answers, with its KL from the policy, log n - (n - 1) / n, for n = 1, 2, 4 …"""
+    ns = [2**i for i in range(score_PK.shape[1].bit_length()) if 2**i <= score_PK.shape[1]]
+    curve = statistics.best_of_n_curve(score_PK, ns)
+    return [{"n": n, "kl": statistics.best_of_n_kl(n), "reward": float(r)} for n, r in zip(ns, curve, strict=True)]

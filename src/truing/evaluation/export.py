@@ -1,0 +1,60 @@
+"""What leaves the house: a policy as a plain model folder, judgements in another tool's layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from truing.data import formats
+from truing.data.records import Comparison, Conversation, Demonstration, Edit, Flag, Prompt, Ranking, Rating
+from truing.errors import UserError
+from truing.models.loading import is_reward_model, load_policy, load_scorer, load_tokenizer, save
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+KINDS = {
+    "demonstrations": (Demonstration,),
+    "comparisons": (Comparison,),
+    "judgements": (Comparison, Ranking, Rating, Flag, Edit),
+    "prompts": (Prompt,),
+    "conversations": (Conversation,),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Give exactly one of `model` and `data`."""
+
+    out: str
+    """The folder (for a model) or file (for data: .jsonl, .json, .parquet, or .gz of the first two) to write."""
+    model: str = ""
+    """A policy or reward model to write as a plain Hugging Face folder, LoRA merged."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the written weights."""
+    data: tuple[str, ...] = ()
+    """Records to write in another layout: files, folders, runs or hub ids."""
+    kind: Literal["demonstrations", "comparisons", "judgements", "prompts", "conversations"] = "comparisons"
+    """Which records to take from the data."""
+    to: Literal["native", "trl", "hh", "openrlhf"] = "trl"
+    """The layout: our own rows, TRL's columns, HH's two texts, or OpenRLHF's columns."""
+    strict: bool = False
+    """Stop at the first bad row in place of leaving it out."""
+
+    def __post_init__(self) -> None:
+        if bool(self.model) == bool(self.data):
+            raise UserError("export writes either a model or data: give exactly one of model and data")
+
+
+def write(config: Config) -> str:
+    """Write it. Returns one line that says what was written."""
+    if config.model:
+        if Path(config.out).exists():
+            raise UserError(f"out = {config.out}: it exists already; choose another folder")
+        role = load_scorer(config.model) if is_reward_model(config.model) else load_policy(config.model)
+        save(role, load_tokenizer(config.model), config.out, DTYPES[config.dtype])
+        return f"{config.model} written to {config.out} in {config.dtype}"
+    records = [r for source in config.data for r in formats.read(source, KINDS[config.kind], config.strict, print)]
+    count = formats.write(records, config.out, config.to)
+    return f"{count} rows written to {config.out}"

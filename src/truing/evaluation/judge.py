@@ -1,0 +1,57 @@
+"""Who says which of two answers is better: a reward, or a person at the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from truing.data.records import Prompt, Response
+from truing.rewards.function import Reward
+
+Judge = Callable[[Prompt, Response, Response], float]
+"""1 where the first answer is better, 0 where the second is, 0.5 for a tie."""
+
+
+def by_reward(reward: Reward) -> Judge:
+    """The answer with the higher score is better."""
+
+    def judge(prompt: Prompt, first: Response, second: Response) -> float:
+        a, b = reward([prompt, prompt], [first, second])
+        return (float(np.sign(a - b)) + 1) / 2
+
+    return judge
+
+
+def by_person(ask: Callable[[str], str] = input, say: Callable[[str], None] = print) -> Judge:
+    """A person reads both, unnamed, and answers 1, 2 or = (a tie)."""
+
+    def judge(prompt: Prompt, first: Response, second: Response) -> float:
+        turns = "\n".join(f"{m.role}: {m.content}" for m in prompt.messages)
+        say(f"\n{'─' * 60}\n{turns}\n\n[1] {first.text}\n\n[2] {second.text}\n")
+        answers = {"1": 1.0, "2": 0.0, "=": 0.5}
+        while (typed := ask("better: 1, 2, or = for a tie? ").strip()) not in answers:
+            say("type 1, 2 or =")
+        return answers[typed]
+
+    return judge
+
+
+def outcomes(
+    judge: Judge, prompts: Sequence[Prompt], ours: Sequence[Response], theirs: Sequence[Response], both_orders: bool, seed: int
+) -> np.ndarray:
+    """For each prompt, how far ours is the better answer, [prompts] in [0, 1].
+
+    A judge may lean towards what it reads first: it sees both orders, and the mean counts (Zheng et al. 2023,
+    arXiv:2306.05685), or each pair once in random order.
+    """
+    rng = np.random.default_rng(seed)
+    result = []
+    for prompt, our, their in zip(prompts, ours, theirs, strict=True):
+        if both_orders:
+            result.append((judge(prompt, our, their) + 1 - judge(prompt, their, our)) / 2)
+        elif rng.random() < 0.5:
+            result.append(judge(prompt, our, their))
+        else:
+            result.append(1 - judge(prompt, their, our))
+    return np.array(result)

@@ -1,0 +1,99 @@
+"""Two policies answer the same prompts; how often is the first one's answer preferred?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from truing.data import formats
+from truing.data.chat import Chat, Layout
+from truing.data.records import Prompt, Response
+from truing.errors import UserError
+from truing.evaluation.judge import Judge, by_person, by_reward, outcomes
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak
+from truing.maths import statistics
+from truing.models.loading import load_policy, load_tokenizer
+from truing.rewards.combine import load_reward
+from truing.training.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    """Win rate of one policy against another."""
+
+    model: str
+    """The policy that is to win: a hub id, a folder, or an earlier run."""
+    against: str
+    """The policy it is compared with."""
+    data: tuple[str, ...]
+    """Prompts: files, folders, runs or hub ids."""
+    judge: tuple[str, ...] = ("person",)
+    """Who decides: person (you, here), or a reward: a reward model's run, file.py:function, regex:…, exact, http://…"""
+    out: str = "runs/compare"
+    """The run's folder."""
+    prompts: int = 100
+    """At most so many prompts, the first ones; 0: all."""
+    answers: int = 1
+    """Answers each gives to each prompt."""
+    both_orders: bool = True
+    """Show each pair in both orders and count the mean; else once, in random order."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """How responses are drawn."""
+    layout: Layout = "auto"
+    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
+    seed: int = 0
+    """Of the draws and the order."""
+    strict: bool = False
+    """Stop at the first bad row in place of leaving it out."""
+    overwrite: bool = False
+    """Replace a finished run in the same folder."""
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("judge", bool(self.judge), "one at least"),
+            ("prompts", self.prompts >= 0, "0 or more"),
+            ("answers", self.answers >= 1, "1 or more"),
+        ):
+            if not holds:
+                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+
+
+def answers_of(model: str, prompts: Sequence[Prompt], answers: int, sampling: Sampling, layout: Layout, seed: int) -> tuple[list[Prompt], list[Response]]:
+    """What a policy says to the prompts."""
+    chat = Chat(load_tokenizer(model), layout)
+    _, asked, said = speak(load_policy(model), chat, prompts, answers, sampling, seed, author=model)
+    return asked, said
+
+
+def win_rate(judge: Judge, prompts: Sequence[Prompt], ours: Sequence[Response], theirs: Sequence[Response], both_orders: bool = True, seed: int = 0) -> dict[str, Any]:
+    """Share of comparisons won, ties one half, with a 95 % interval that resamples prompts."""
+    outcome = outcomes(judge, prompts, ours, theirs, both_orders, seed)
+    clusters = np.unique([p.id for p in prompts], return_inverse=True)[1]
+    rate, low, high = statistics.win_rate(outcome, clusters=clusters)
+    return {
+        "win_rate": rate,
+        "win_rate_interval": [low, high],
+        "wins": int((outcome > 0.5).sum()),
+        "ties": int((outcome == 0.5).sum()),
+        "losses": int((outcome < 0.5).sum()),
+    }
+
+
+def evaluate(config: Config) -> dict[str, Any]:
+    """The whole stage, from prompts to a run's folder. Returns the figures."""
+    with Run.open(config.out, config, "compare", overwrite=config.overwrite) as run:
+        prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
+        prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
+        judge = by_person() if config.judge == ("person",) else by_reward(load_reward(config.judge, None, config.layout))
+        asked, ours = answers_of(config.model, prompts, config.answers, config.sampling, config.layout, config.seed)
+        _, theirs = answers_of(config.against, prompts, config.answers, config.sampling, config.layout, config.seed + 1)
+        figures = win_rate(judge, asked, ours, theirs, config.both_orders, config.seed)
+        for prompt, our, their in zip(asked, ours, theirs, strict=True):
+            run.sample(0, "before", prompt=prompt.text, response=their.text)
+            run.sample(0, "after", prompt=prompt.text, response=our.text)
+        run.finish(figures)
+    return figures

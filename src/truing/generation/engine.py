@@ -1,0 +1,165 @@
+"""The local generator: continuous batching. Add prompts, step, collect what is finished."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from truing.errors import UserError
+from truing.generation.cache import Decode, Prefill, SlotCache
+from truing.generation.sampling import Sampling, draw, uniforms
+from truing.models.roles import Policy, trunk
+
+
+@dataclass
+class InFlight:
+    """One response on its way: what was said so far, with the numbers that go with each token."""
+
+    prompt: tuple[int, ...]
+    seed: int
+    limit: int
+    uniform_T: Tensor
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    kept: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    finish_reason: str = ""
+
+
+class Engine:
+    """Samples from a policy. A slot is free as soon as its sequence ends; waiting prompts take it at once.
+
+    A response depends on its prompt, its seed and the weights, not on its neighbours (up to the rounding of matrix
+    products of different sizes).
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        sampling: Sampling,
+        end_ids: Sequence[int],
+        decode: Callable[[Sequence[int]], str] | None = None,
+        slots: int = 128,
+        prefill_tokens: int = 4096,
+    ) -> None:
+        self.policy, self.sampling = policy, sampling
+        self.end_ids = frozenset((*end_ids, *sampling.stop_tokens))
+        if sampling.stop and decode is None:
+            raise ValueError("stop strings need `decode` to see the text")
+        self.decode = decode
+        self.slots, self.prefill_tokens = slots, prefill_tokens
+        self.context = getattr(policy.lm_inside.config, "max_position_embeddings", None)
+        self.device = next(policy.parameters()).device
+        self.waiting: deque[InFlight] = deque()
+        self.active: list[InFlight] = []
+        self.cache: SlotCache | None = None
+
+    def add(self, prompt: Sequence[int], seed: int) -> InFlight:
+        """Queue one response to a prompt. Ask again with another seed for another response: the prompt is read once."""
+        limit = self.sampling.max_new_tokens
+        if self.context is not None:
+            limit = min(limit, self.context - len(prompt))
+        if limit < 1:
+            raise UserError(
+                f"a prompt of {len(prompt)} tokens leaves no room in the model's context of {self.context}: shorten it"
+            )
+        sequence = InFlight(tuple(prompt), seed, limit, uniforms(seed, limit))
+        self.waiting.append(sequence)
+        return sequence
+
+    @torch.inference_mode()
+    def step(self) -> list[InFlight]:
+        """One token for every active sequence, after new ones took the free slots. Returns those that finished."""
+        finished = self._admit()
+        if self.active:
+            length_n = torch.tensor([len(s.prompt) + len(s.token_ids) - 1 for s in self.active], device=self.device)
+            token_n = torch.tensor([s.token_ids[-1] for s in self.active], device=self.device)
+            hidden_nD = trunk(self.policy.lm_inside, token_n, Decode(self._storage(), length_n))  # type: ignore[arg-type]
+            self._say(self.active, hidden_nD)
+            finished += self._release()
+        return finished
+
+    def run(self) -> None:
+        """Step until nothing waits and nothing is active."""
+        while self.waiting or self.active:
+            self.step()
+
+    def _storage(self) -> SlotCache:
+        if self.cache is None:
+            everyone = [*self.waiting, *self.active]
+            context = max(len(s.prompt) + s.limit for s in everyone)
+            self.cache = SlotCache(min(self.slots, len(everyone)), context)
+        return self.cache
+
+    def _admit(self) -> list[InFlight]:
+        """Read waiting prompts into free slots, each distinct prompt once, and say their first tokens."""
+        if not self.waiting:
+            return []
+        if self.cache is not None and not self.active:
+            self.cache = None  # between batches: make room for what the queue needs now
+        cache = self._storage()
+        chosen: dict[tuple[int, ...], list[int]] = {}
+        new: list[InFlight] = []
+        tokens = 0
+        while self.waiting and len(self.active) + len(new) < cache.slots:
+            sequence = self.waiting[0]
+            if len(sequence.prompt) + sequence.limit > cache.context:
+                break  # longer than anything when the storage was made: waits until it is made anew
+            if sequence.prompt not in chosen:
+                if chosen and tokens + len(sequence.prompt) > self.prefill_tokens:
+                    break
+                tokens += len(sequence.prompt)
+            chosen.setdefault(sequence.prompt, []).append(len(self.active) + len(new))
+            new.append(self.waiting.popleft())
+        if not new:
+            return []
+        lengths = [len(prompt) for prompt in chosen]
+        layout = Prefill(cache, lengths, list(chosen.values()), self.device)
+        token_S = torch.tensor([i for prompt in chosen for i in prompt], device=self.device)
+        hidden_SD = trunk(self.policy.lm_inside, token_S, layout)  # type: ignore[arg-type]
+        last_place = dict(zip(chosen, (torch.tensor(lengths).cumsum(0) - 1).tolist(), strict=True))
+        self._say(new, hidden_SD[torch.tensor([last_place[s.prompt] for s in new], device=self.device)])
+        self.active += new
+        return self._release()
+
+    def _say(self, sequences: list[InFlight], hidden_nD: Tensor) -> None:
+        """Draw one token for each sequence and note what belongs to it."""
+        uniform_n = torch.stack([s.uniform_T[len(s.token_ids)] for s in sequences]).to(self.device)
+        drawn = draw(self.policy.head.logits(hidden_nD), uniform_n, self.sampling)
+        token_n, logp_n, kept_n = (x.tolist() for x in drawn)
+        head = self.policy.value_head
+        value_n = head(hidden_nD)[:, 0].tolist() if head is not None else None
+        for i, sequence in enumerate(sequences):
+            sequence.token_ids.append(token_n[i])
+            sequence.logprobs.append(logp_n[i])
+            sequence.kept.append(kept_n[i])
+            if value_n is not None:
+                sequence.values.append(value_n[i])
+            if token_n[i] in self.end_ids or self._reached_stop_text(sequence):
+                sequence.finish_reason = "stop"
+            elif len(sequence.token_ids) >= sequence.limit:
+                sequence.finish_reason = "length"
+
+    def _reached_stop_text(self, sequence: InFlight) -> bool:
+        if not self.sampling.stop or self.decode is None:
+            return False
+        # A token is at least part of a character: this many from the end are sure to cover the longest stop text.
+        tail = self.decode(sequence.token_ids[-4 * max(map(len, self.sampling.stop)) - 8 :])
+        return any(stop in tail for stop in self.sampling.stop)
+
+    def _release(self) -> list[InFlight]:
+        """Take finished sequences out; the last active one moves into each hole."""
+        finished = [s for s in self.active if s.finish_reason]
+        if finished:
+            cache = self._storage()
+            for slot in reversed(range(len(self.active))):
+                if self.active[slot].finish_reason:
+                    last = self.active.pop()
+                    if slot < len(self.active):
+                        cache.move(len(self.active), slot, len(last.prompt) + len(last.token_ids) - 1)
+                        self.active[slot] = last
+        return finished

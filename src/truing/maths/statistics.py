@@ -1,0 +1,202 @@
+"""How sure a figure is: intervals, win rates, best-of-n, calibration, strengths from games. numpy and scipy only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse, stats
+
+Floats = NDArray[np.float64]
+
+
+def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a proportion from `successes` of `n`: (low, high), never outside [0, 1].
+
+    Wilson 1927, "Probable inference". Sensible at 0 and n, where ±1.96 standard errors has no width. `n` and
+    `successes` need not be whole (ties count half, clustered answers count less).
+    """
+    if n <= 0 or not 0 <= successes <= n:
+        raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, not {successes} of {n}")
+    z = float(stats.norm.ppf(0.5 + level / 2))
+    rate, shrink = successes / n, 1 + z**2 / n
+    middle = (rate + z**2 / (2 * n)) / shrink
+    half = z * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / shrink
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _cluster_sums(x: Floats, clusters: ArrayLike | None) -> tuple[Floats, Floats]:
+    """The sum and the count of each cluster; without clusters each number is one of its own."""
+    if clusters is None:
+        return x, np.ones_like(x)
+    _, number = np.unique(np.asarray(clusters), return_inverse=True)
+    if number.shape != x.shape:
+        raise ValueError(f"clusters needs one id for each number: {number.shape[0]} ids, {x.shape[0]} numbers")
+    return np.bincount(number, weights=x).astype(np.float64), np.bincount(number).astype(np.float64)
+
+
+def mean_interval(
+    x: ArrayLike, level: float = 0.95, seed: int = 0, clusters: ArrayLike | None = None, resamples: int = 2000
+) -> tuple[float, float]:
+    """The bootstrap interval of a mean: (low, high). Efron 1979; expanded percentiles, Hesterberg 2015,
+    arXiv:1411.5279, section 4.2.
+
+    `clusters` names what was drawn independently (the prompt of each answer): whole clusters are resampled. The
+    percentiles are widened by Student's t and n/(n−1), for the plain ones are too narrow below some 20 clusters (asked
+    for 95 %, measured on normal numbers: 94 % at n = 8 and 88 % at n = 4; plain 88 % and 81 %). One cluster alone says
+    nothing of the spread: (−inf, inf).
+    """
+    values = np.asarray(x, dtype=float)
+    if not values.size:
+        raise ValueError("mean_interval needs at least one number")
+    sum_C, count_C = _cluster_sums(values, clusters)
+    n = len(sum_C)
+    if n == 1:
+        return -math.inf, math.inf
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for i in range(resamples):
+        drawn = rng.integers(n, size=n)
+        means[i] = sum_C[drawn].sum() / count_C[drawn].sum()
+    tail = stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf(0.5 - level / 2, n - 1))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def win_rate(outcomes: ArrayLike, clusters: ArrayLike | None = None, level: float = 0.95) -> tuple[float, float, float]:
+    """The mean of outcomes 1 (won), 0.5 (tie), 0 (lost): (rate, low, high). Wilson 1927 on the effective sample size;
+    Kish 1965, "Survey sampling" (design effect).
+
+    `clusters` names what is independent (the prompt, when it is judged in both orders or answered several times): the
+    effective size is the n that gives a binomial the variance seen between clusters, at most the true n, and the
+    number of clusters when one side won everything. Ties without clusters count as half a win each, a little cautious.
+    """
+    x = np.asarray(outcomes, dtype=float)
+    if not x.size or not np.isin(x, (0.0, 0.5, 1.0)).all():
+        raise ValueError("win_rate needs outcomes of 0, 0.5 and 1, at least one")
+    rate, n = float(x.mean()), float(x.size)
+    if clusters is not None:
+        sum_C, count_C = _cluster_sums(x, clusters)
+        size = len(sum_C)
+        variance = ((sum_C - rate * count_C) ** 2).sum() / n**2 * size / max(size - 1, 1)
+        if rate in (0.0, 1.0) or size == 1:
+            n = float(size)
+        elif variance > 0:
+            n = min(n, rate * (1 - rate) / variance)
+    low, high = wilson(rate * n, n, level)
+    return rate, low, high
+
+
+def best_of_n_kl(n: int) -> float:
+    """log n − (n−1)/n nats: how far keeping the best of n drifts from the policy. Stiennon et al. 2020,
+    arXiv:2009.01325, appendix G.3. Exact without ties, else an upper bound (Beirami et al. 2024, arXiv:2401.01879)."""
+    if n < 1:
+        raise ValueError(f"best_of_n_kl needs n >= 1, not {n}")
+    return math.log(n) - (n - 1) / n
+
+
+def best_of_n_curve(scores_PK: ArrayLike, ns: Sequence[int]) -> Floats:
+    """The expected best score of n of the K samples of a prompt, averaged over P prompts, for each n of `ns`.
+
+    Unbiased, from all C(K,n) subsets at once: the i-th smallest is the best in C(i−1, n−1) of them. Nakano et al.
+    2021, arXiv:2112.09332, appendix I.
+    """
+    ordered_PK = np.sort(np.atleast_2d(np.asarray(scores_PK, dtype=float)), axis=1)
+    samples = ordered_PK.shape[1]
+    curve = []
+    for n in ns:
+        if not 1 <= n <= samples:
+            raise ValueError(f"best of {n} cannot be told from {samples} samples a prompt: 1 <= n <= {samples}")
+        weight_K = np.array([math.comb(i, n - 1) / math.comb(samples, n) for i in range(samples)])
+        curve.append(float((ordered_PK @ weight_K).mean()))
+    return np.array(curve)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The judgements whose predicted probability fell between `low` and `high`."""
+
+    low: float
+    high: float
+    count: int
+    probability: float  # mean predicted
+    outcome: float  # mean observed
+
+
+def calibration(probability: ArrayLike, outcome: ArrayLike, bins: int = 10) -> tuple[list[ReliabilityBin], float]:
+    """The reliability table (bins of equal width that are not empty) and the expected calibration error.
+
+    Guo et al. 2017, arXiv:1706.04599, eq. 3: the mean over judgements of |predicted − observed| of their bin. Outcomes
+    are 0, 1, or 0.5 for a tie.
+    """
+    predicted, observed = np.asarray(probability, dtype=float), np.asarray(outcome, dtype=float)
+    if predicted.shape != observed.shape or not predicted.size:
+        raise ValueError(f"calibration needs as many outcomes as probabilities: {observed.size} and {predicted.size}")
+    if predicted.min() < 0 or predicted.max() > 1:
+        raise ValueError(f"probabilities lie in [0, 1], not [{predicted.min()}, {predicted.max()}]")
+    edges = np.linspace(0, 1, bins + 1)
+    number = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, bins - 1)  # 1.0 is in the last bin
+    rows = []
+    for i in np.unique(number):
+        inside = number == i
+        means = float(predicted[inside].mean()), float(observed[inside].mean())
+        rows.append(ReliabilityBin(float(edges[i]), float(edges[i + 1]), int(inside.sum()), *means))
+    error = sum(row.count * abs(row.probability - row.outcome) for row in rows) / predicted.size
+    return rows, float(error)
+
+
+def bradley_terry_fit(wins_MM: ArrayLike, prior: float = 0.0) -> Floats:
+    """The strength of each of M players, in nats, with mean zero: P(i beats j) = σ(strength_i − strength_j).
+
+    `wins_MM[i, j]` is how often i beat j, a tie counting half on both sides. Maximum likelihood by Newton's method;
+    Bradley and Terry 1952, Hunter 2004, "MM algorithms for generalized Bradley–Terry models" (when it exists: any two
+    players joined by a chain of wins in both directions). `prior` adds that many ties between every two players, with
+    which it always exists.
+    """
+    wins_MM = np.asarray(wins_MM, dtype=float) + prior / 2
+    wins_MM = wins_MM * ~np.eye(len(wins_MM), dtype=bool)
+    parts, _ = sparse.csgraph.connected_components(wins_MM > 0, directed=True, connection="strong")
+    if parts > 1:
+        raise ValueError("a player (or a set of them) won or lost every game: no finite strengths fit; give prior=1")
+    games_MM = wins_MM + wins_MM.T
+    strength_M = np.zeros(len(wins_MM))
+    for _ in range(200):
+        chance_MM = 1 / (1 + np.exp(strength_M[None] - strength_M[:, None]))
+        slope_M = (wins_MM - games_MM * chance_MM).sum(1)
+        weight_MM = games_MM * chance_MM * chance_MM.T
+        curvature_MM = np.diag(weight_MM.sum(1)) - weight_MM
+        step_M = np.linalg.pinv(curvature_MM, hermitian=True) @ slope_M
+        strength_M = strength_M + step_M / max(1.0, float(np.abs(step_M).max()))  # at most 1 nat: far out it overshoots
+        if np.abs(step_M).max() < 1e-10:
+            return strength_M - strength_M.mean()
+    raise ValueError("bradley_terry_fit did not settle in 200 steps: too few games between some players; give prior=1")
+
+
+def elo(games: Iterable[tuple[int, int, float]], players: int, k: float = 16.0, start: float = 1000.0) -> Floats:
+    """Ratings after the games in their order; a game is (player a, player b, what a got: 1, 0.5 or 0).
+
+    Elo 1978, "The rating of chessplayers": 400 points are odds of 10 to 1. It depends on the order; where all games are
+    at hand `bradley_terry_fit` is better, and 400/ln 10 of its nats are on this scale.
+    """
+    rating_M = np.full(players, start)
+    for a, b, got in games:
+        expected = 1 / (1 + 10 ** ((rating_M[b] - rating_M[a]) / 400))
+        rating_M[a] += k * (got - expected)
+        rating_M[b] -= k * (got - expected)
+    return rating_M
+
+
+def spearman(x: ArrayLike, y: ArrayLike) -> float:
+    """The correlation of the ranks, in [−1, 1]; ties share their mean rank; nan where one side is constant.
+
+    Spearman 1904, by way of scipy.
+    """
+    first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return math.nan
+    result: Any = stats.spearmanr(first, second)
+    return float(result.statistic)

@@ -1,0 +1,1 @@
+"""Language models of any architecture of transformers, on flat tokens."""

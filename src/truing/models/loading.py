@@ -1,0 +1,226 @@
+"""Models in and out: a hub id, a folder or a run becomes a policy or a scorer; safetensors in the Hugging Face layout come out."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from truing.errors import UserError
+from truing.models import attention
+from truing.models.roles import Policy, Scorer
+
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """LoRA (Hu et al. 2021, arXiv:2106.09685): rank 0 trains all weights instead."""
+
+    lora_rank: int = 0
+    """Rank of the two factors added to each matrix; 0: all weights learn."""
+    lora_alpha: float = 16.0
+    """Their product is scaled by this over the rank."""
+    lora_targets: tuple[str, ...] = ()
+    """Names of the layers that get an adapter; none: all linear layers but the vocabulary head."""
+
+    def __post_init__(self) -> None:
+        if self.lora_rank < 0 or self.lora_alpha <= 0:
+            raise UserError(f"LoRA needs lora_rank >= 0 and lora_alpha > 0, not {self.lora_rank} and {self.lora_alpha}")
+
+
+def locate(model: str) -> str:
+    """The folder with the weights of a run, or the folder or hub id itself."""
+    folder = Path(model)
+    if (folder / "model" / "config.json").is_file():
+        return str(folder / "model")
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise UserError(
+            f"model {model}: the folder holds no config.json and no model/: is the run that writes it finished?"
+        )
+    looks_local = folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1
+    if not folder.is_dir() and looks_local and "/" in model:
+        raise UserError(f"model {model}: there is no such folder")
+    return model
+
+
+def is_reward_model(model: str) -> bool:
+    """Whether the configuration names a model with a score in place of a vocabulary head."""
+    return any("SequenceClassification" in name for name in _config(model).architectures or ())
+
+
+def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that belongs to the model."""
+    try:
+        return AutoTokenizer.from_pretrained(locate(model))
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {model}: no tokenizer could be loaded: {_first_line(error)}") from error
+
+
+def load_policy(
+    model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), trunk_value: bool = False
+) -> Policy:  # noqa: B008
+    """A causal language model, float32, attention on flat tokens, dropout off.
+
+    `freeze` holds patterns of parameter names (`*embed*`); one that matches nothing is an error.
+    """
+    path = locate(model)
+    if is_reward_model(model):
+        raise UserError(f"model {model} is a reward model: a policy must be a causal language model")
+    lm = _from_pretrained(AutoModelForCausalLM, path, model)
+    return policy_of(lm, adapter, freeze, trunk_value)
+
+
+def policy_of(
+    lm: PreTrainedModel, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), trunk_value: bool = False
+) -> Policy:  # noqa: B008
+    """A policy around a transformers model already at hand."""
+    _prepare(lm)
+    value_head = None
+    if trunk_value:
+        value_head = nn.Linear(lm.config.hidden_size, 1)
+        nn.init.zeros_(value_head.weight)
+        nn.init.zeros_(value_head.bias)
+    policy = Policy(_with_adapter(lm, adapter, freeze), value_head)
+    policy.check()
+    return policy
+
+
+def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), seed: int = 0) -> Scorer:  # noqa: B008
+    """A language model with one linear head: a trained reward model as it is, any other with a fresh head.
+
+    The fresh head's weights have standard deviation 1 / sqrt(width + 1) (Stiennon et al. 2020, arXiv:2009.01325).
+    """
+    path = locate(model)
+    if is_reward_model(model):
+        lm = _from_pretrained(AutoModelForSequenceClassification, path, model)
+        head = lm.score
+    else:
+        lm = _from_pretrained(AutoModelForCausalLM, path, model)
+        head = nn.Linear(lm.config.hidden_size, 1, bias=False)
+        generator = torch.Generator().manual_seed(seed)
+        nn.init.normal_(head.weight, std=1 / math.sqrt(lm.config.hidden_size + 1), generator=generator)
+    _prepare(lm)
+    config = lm.config
+    mean, std = getattr(config, "truing_score_mean", 0.0), getattr(config, "truing_score_std", 1.0)
+    return Scorer(_with_adapter(lm, adapter, freeze), head, mean, std)
+
+
+def save(
+    role: Policy | Scorer, tokenizer: PreTrainedTokenizerBase, folder: str | Path, dtype: torch.dtype | None = None
+) -> None:
+    """Write weights and tokenizer in the Hugging Face layout, LoRA merged; the folder appears whole or not at all.
+
+    A scorer becomes a sequence classifier with one label. Its score normalisation stands in config.json.
+    """
+    target = Path(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    writing = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    config, state = _exportable(role)
+    if dtype is not None:
+        state = {name: value.to(dtype) for name, value in state.items()}
+    shell = (AutoModelForSequenceClassification if isinstance(role, Scorer) else AutoModelForCausalLM).from_config(
+        config
+    )
+    if isinstance(role, Policy):
+        shell.generation_config = role.lm_inside.generation_config
+    shell.to(dtype or next(iter(state.values())).dtype)
+    shell.load_state_dict(state, strict=False)
+    shell.save_pretrained(writing)
+    tokenizer.save_pretrained(writing)
+    if target.exists():
+        shutil.rmtree(target)
+    writing.chmod(0o755)
+    writing.rename(target)
+
+
+def _exportable(role: Policy | Scorer) -> tuple[PreTrainedConfig, dict[str, torch.Tensor]]:
+    """Configuration and merged weights under the names transformers gives them."""
+    config = type(role.lm_inside.config).from_dict(role.lm_inside.config.to_dict())
+    state = role.merged_state()
+    if isinstance(role, Scorer):
+        config.num_labels = 1
+        config.truing_score_mean, config.truing_score_std = role.mean, role.std
+        config.pad_token_id = config.pad_token_id if config.pad_token_id is not None else _first(config.eos_token_id)
+        state = {name: value for name, value in state.items() if not name.startswith("lm_head")}
+        state["score.weight"] = role.score.weight.detach()
+    return config, state
+
+
+def _first(ids: int | list[int] | None) -> int | None:
+    return ids[0] if isinstance(ids, list) else ids
+
+
+def _config(model: str) -> PreTrainedConfig:
+    path = locate(model)
+    file = Path(path) / "config.json"
+    if file.is_file():
+        try:
+            raw = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{file}: broken JSON: {error}") from error
+        if "auto_map" in raw:
+            raise UserError(f"{file}: the model wants to run code of its own (auto_map), which truing never does")
+    try:
+        return AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {model}: {_first_line(error)}") from error
+
+
+def _from_pretrained(kind: type, path: str, name: str) -> PreTrainedModel:
+    try:
+        return kind.from_pretrained(path, attn_implementation=attention.NAME, dtype=torch.float32, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {name}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _prepare(lm: PreTrainedModel) -> None:
+    """Dropout off everywhere (all of the field's policy code does so: it would make the ratio noisy), our attention on."""
+    for module in lm.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "dropout"):
+            if isinstance(module.__dict__.get(name), float):
+                setattr(module, name, 0.0)
+    lm.set_attn_implementation(attention.NAME)
+
+
+def _with_adapter(lm: PreTrainedModel, adapter: Adapter, freeze: tuple[str, ...]) -> nn.Module:
+    for pattern in freeze:
+        matched = [p for name, p in lm.named_parameters() if fnmatchcase(name, pattern)]
+        if not matched:
+            example = next(iter(dict(lm.named_parameters())))
+            raise UserError(f'freeze = "{pattern}" matches no parameter; names look like "{example}"')
+        for parameter in matched:
+            parameter.requires_grad_(False)
+    if not adapter.lora_rank:
+        return lm
+    from peft import LoraConfig, get_peft_model
+
+    targets = list(adapter.lora_targets) or "all-linear"
+    settings = LoraConfig(
+        r=adapter.lora_rank, lora_alpha=adapter.lora_alpha, target_modules=targets, task_type="CAUSAL_LM"
+    )
+    try:
+        return get_peft_model(lm, settings)
+    except ValueError as error:
+        raise UserError(f"LoRA targets {list(adapter.lora_targets)}: {_first_line(error)}") from error

@@ -1,0 +1,183 @@
+"""The four roles around a language model: policy and reference speak, critic and reward model score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from truing.data.batches import Sequences
+from truing.errors import UserError
+from truing.models.attention import Packed
+from truing.models.heads import VocabularyHead, exact_kl, logprobs_and_entropy
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a policy says of given responses: for each token its log-prob, the entropy there, the value before it."""
+
+    logp_N: Tensor
+    entropy_N: Tensor
+    value_N: Tensor | None = None
+    tail_value_B: Tensor | None = None
+    exact_kl_N: Tensor | None = None
+
+
+class Policy(nn.Module):
+    """A causal language model that reads flat tokens; with `value_head`, the critic lives on its trunk."""
+
+    def __init__(self, lm: nn.Module, value_head: nn.Linear | None = None) -> None:
+        super().__init__()
+        self.lm = lm
+        self.value_head = value_head
+
+    @property
+    def lm_inside(self) -> PreTrainedModel:
+        """The transformers model itself, without the wrapper that LoRA puts around it."""
+        return inside(self.lm)
+
+    @property
+    def head(self) -> VocabularyHead:
+        """The vocabulary head as the architecture defines it."""
+        output, config = self.lm_inside.get_output_embeddings(), self.lm_inside.config
+        scale = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
+        return VocabularyHead(output.weight, output.bias, scale, getattr(config, "final_logit_softcapping", None))
+
+    def forward(self, tokens: Sequences, temperature: float = 1.0, reference: Policy | None = None) -> Prediction:
+        """Log-probs and entropies of the response tokens; exact KL to `reference` where one is given."""
+        hidden_SD = hidden(self.lm_inside, tokens)
+        before_ND = hidden_SD[tokens.response_place_N - 1]
+        logp_N, entropy_N = logprobs_and_entropy(self.head, before_ND, tokens.token_N, temperature)
+        value_N = tail_value_B = kl_N = None
+        if self.value_head is not None:
+            value_N = self.value_head(before_ND)[:, 0]
+            tail_value_B = self.value_head(hidden_SD[tokens.last_place_B])[:, 0]
+        if reference is not None:
+            with torch.no_grad():
+                ref_ND = hidden(reference.lm_inside, tokens)[tokens.response_place_N - 1]
+            kl_N = exact_kl(self.head, before_ND, reference.head, ref_ND, temperature)
+        return Prediction(logp_N, entropy_N, value_N, tail_value_B, kl_N)
+
+    def without_adapter(self) -> AbstractContextManager[None]:
+        """Within it the policy speaks as its base did: with LoRA this is the reference, at no cost in memory."""
+        return self.lm.disable_adapter() if hasattr(self.lm, "disable_adapter") else nullcontext()
+
+    def merged_state(self) -> dict[str, Tensor]:
+        """Weights under transformers' names, LoRA added in."""
+        return merged_state(self.lm)
+
+    @torch.no_grad()
+    def check(self) -> None:
+        """Compare with the model's own forward pass: an architecture that our head or attention misreads must not train."""
+        lm = self.lm_inside
+        size = min(16, getattr(lm.config, "max_position_embeddings", 16))
+        token_S = torch.arange(size) % lm.config.vocab_size
+        layout = Packed([size])
+        own_SV = lm(
+            input_ids=token_S[None], position_ids=layout.position_S[None], use_cache=False, layout=layout
+        ).logits[0]
+        here_SV = self.head.logits(trunk(lm, token_S, layout))
+        lm.set_attn_implementation("eager")
+        theirs_SV = lm(input_ids=token_S[None], use_cache=False).logits[0]
+        lm.set_attn_implementation("truing")
+        for what, ours_SV in (("attention", own_SV), ("vocabulary head", here_SV)):
+            gap = (ours_SV.float() - theirs_SV.float()).abs().max().item()
+            if gap > 1e-3 * max(1.0, theirs_SV.abs().max().item()):
+                kind = lm.config.model_type
+                raise UserError(
+                    f"architecture {kind}: its {what} is not computed right here (logits differ by {gap:.3g})"
+                )
+
+
+class Scorer(nn.Module):
+    """A language model with one linear head: the reward model reads it at the last token, the critic at every token."""
+
+    def __init__(self, lm: nn.Module, score: nn.Linear, mean: float = 0.0, std: float = 1.0) -> None:
+        super().__init__()
+        self.lm = lm
+        self.score = score
+        self.mean, self.std = mean, std
+
+    @property
+    def lm_inside(self) -> PreTrainedModel:
+        """The transformers model itself, without the wrapper that LoRA puts around it."""
+        return inside(self.lm)
+
+    def forward(self, tokens: Sequences) -> Tensor:
+        """Score of each response at its last token, [B], minus `mean`, over `std`."""
+        return self.read(hidden(self.lm_inside, tokens)[tokens.last_place_B])
+
+    def with_language_model(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
+        """Scores [B], and log-probs of the response tokens [N] from the same pass, for the auxiliary loss."""
+        hidden_SD = hidden(self.lm_inside, tokens)
+        output = self.lm_inside.get_output_embeddings()
+        if output is None:
+            raise UserError("the language-model loss needs a causal language model to start from, not a reward model")
+        head = VocabularyHead(output.weight, output.bias)
+        logp_N, _ = logprobs_and_entropy(head, hidden_SD[tokens.response_place_N - 1], tokens.token_N)
+        return self.read(hidden_SD[tokens.last_place_B]), logp_N
+
+    def values(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
+        """The critic's estimate before each response token [N], and after the last one [B]."""
+        hidden_SD = hidden(self.lm_inside, tokens)
+        return self.read(hidden_SD[tokens.response_place_N - 1]), self.read(hidden_SD[tokens.last_place_B])
+
+    def read(self, hidden_ND: Tensor) -> Tensor:
+        """The head at chosen positions, [N]."""
+        return (self.score(hidden_ND)[:, 0].float() - self.mean) / self.std
+
+    def merged_state(self) -> dict[str, Tensor]:
+        """Weights under transformers' names, LoRA added in."""
+        return merged_state(self.lm)
+
+
+def inside(lm: nn.Module) -> PreTrainedModel:
+    """The transformers model, whether or not LoRA wraps it."""
+    return lm if isinstance(lm, PreTrainedModel) else lm.get_base_model()  # type: ignore[operator]
+
+
+def trunk(lm: PreTrainedModel, token_S: Tensor, layout: Packed) -> Tensor:
+    """Last hidden states of flat tokens, [S, D]."""
+    device = next(lm.parameters()).device
+    positions = layout.position_S.to(device)[None]
+    out = lm.base_model(input_ids=token_S.to(device)[None], position_ids=positions, use_cache=False, layout=layout)
+    return out.last_hidden_state[0]
+
+
+def hidden(lm: PreTrainedModel, tokens: Sequences) -> Tensor:
+    """Last hidden states of prompts and responses, [S, D]; refuses sequences longer than the model's context."""
+    longest, context = int(tokens.total_B.max()), getattr(lm.config, "max_position_embeddings", None)
+    if context is not None and longest > context:
+        raise UserError(f"a sequence of {longest} tokens is longer than the model's context of {context}: shorten it")
+    return trunk(lm, tokens.token_S, Packed(tokens.total_B.tolist(), next(lm.parameters()).device))
+
+
+def merged_state(lm: nn.Module) -> dict[str, Tensor]:
+    """Weights under transformers' names, LoRA's product added in a copy: the model itself is not touched."""
+    model = inside(lm)
+    state = {
+        name.replace(".base_layer", ""): value.detach().clone()
+        for name, value in model.state_dict().items()
+        if ".lora_" not in name
+    }
+    if lm is not model:
+        for name, module in model.named_modules():
+            if isinstance(module, LoraLayer):
+                for adapter in module.active_adapters:
+                    state[f"{name}.weight"] += module.get_delta_weight(adapter).detach()
+    return state
+
+
+def trainable(*roles: nn.Module | None) -> Iterator[nn.Parameter]:
+    """Parameters that learn, each once, also where roles share a trunk."""
+    seen: set[int] = set()
+    for role in roles:
+        for parameter in role.parameters() if role is not None else ():
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield parameter

@@ -1,0 +1,74 @@
+"""Which reward is meant: names as typed become one score for each response, several of them a weighted sum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from truing.data.chat import Chat, Layout
+from truing.data.records import Prompt, Response
+from truing.errors import UserError
+from truing.rewards.function import Reward, function_reward, load_function
+from truing.rewards.http import http_reward
+from truing.rewards.verifier import exact_reward, regex_reward
+
+
+def load_reward(names: Sequence[str], speaker: Chat | None = None, layout: Layout = "auto") -> Reward:
+    """Each name is `[WEIGHT*]SOURCE`; a source is
+
+    a reward model (run, folder or hub id), `file.py:function` or `module:function`, `regex:PATTERN`, `exact`,
+    or the address of a server (`http://…`).
+    """
+    if not names:
+        raise UserError(
+            "reward: name one at least: a reward model's run, file.py:function, regex:…, exact, or http://…"
+        )
+    weighted = [(weight, source, _load(source, speaker, layout)) for weight, source in map(_weight, names)]
+
+    def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
+        sums = [0.0] * len(responses)
+        for weight, source, reward in weighted:
+            for i, value in enumerate(reward(prompts, responses)):
+                sums[i] += weight * checked(value, source, prompts[i])
+        return sums
+
+    return score
+
+
+def model_sources(names: Sequence[str]) -> list[str]:
+    """Those of the names that mean a reward model."""
+    sources = [source for _, source in map(_weight, names)]
+    return [source for source in sources if source != "exact" and ":" not in source]
+
+
+def checked(value: object, source: str, prompt: Prompt) -> float:
+    """The score as a number; anything else stops the run, for it would poison every mean it enters."""
+    if isinstance(value, bool | int | float) and math.isfinite(value):
+        return float(value)
+    raise UserError(
+        f"reward {source} gave {value!r:.80} for prompt {prompt.id} ({prompt.text[:40]!r}): not a finite number"
+    )
+
+
+def _weight(name: str) -> tuple[float, str]:
+    head, star, source = name.partition("*")
+    if star:
+        try:
+            return float(head), source
+        except ValueError:
+            pass  # a star inside a pattern or a path
+    return 1.0, name
+
+
+def _load(source: str, speaker: Chat | None, layout: Layout) -> Reward:
+    if source.startswith(("http://", "https://")):
+        return http_reward(source)
+    if source.startswith("regex:"):
+        return regex_reward(source.removeprefix("regex:"))
+    if source == "exact":
+        return exact_reward
+    if ":" in source:
+        return function_reward(load_function(source))
+    from truing.rewards.model import load_model_reward
+
+    return load_model_reward(source, speaker, layout)

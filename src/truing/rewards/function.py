@@ -1,0 +1,54 @@
+"""Rewards by a Python function named as `file.py:function` or `package.module:function`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from truing.data.records import Prompt, Response
+from truing.errors import UserError, nearest
+
+Reward = Callable[[Sequence[Prompt], Sequence[Response]], list[float]]
+"""One score for each response, in order."""
+
+
+def load_function(name: str) -> Callable[..., float]:
+    """The function behind `file.py:function` or `module:function`; it takes the prompt's text and the response's text."""
+    place, _, function = name.rpartition(":")
+    if not place:
+        raise UserError(f"reward {name}: write it as file.py:function or module:function")
+    try:
+        if place.endswith(".py"):
+            if not Path(place).is_file():
+                raise UserError(f"reward {name}: there is no file {place}")
+            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(place)
+    except (ImportError, SyntaxError) as error:
+        raise UserError(f"reward {name}: {place} cannot be imported: {error}") from error
+    functions = {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}
+    if function not in functions:
+        raise UserError(f"reward {name}: {place} has no function {function}; {nearest(function, functions)}")
+    return functions[function]
+
+
+def function_reward(function: Callable[..., float]) -> Reward:
+    """Scores by `function(prompt_text, response_text)`, or `function(prompt, response)` where it asks for records.
+
+    A parameter annotated `Prompt` or `Response` gets the record, any other the text.
+    """
+    wants_records = any("Prompt" in str(p.annotation) or "Response" in str(p.annotation)
+                        for p in inspect.signature(function).parameters.values())  # fmt: skip
+
+    def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
+        if wants_records:
+            return [function(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
+        return [function(prompt.text, response.text) for prompt, response in zip(prompts, responses, strict=True)]
+
+    return score

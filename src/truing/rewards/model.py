@@ -1,0 +1,45 @@
+"""Rewards from a trained reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from truing.data.batches import Sequences
+from truing.data.chat import Chat, Layout
+from truing.data.records import Prompt, Response
+from truing.models.loading import load_scorer, load_tokenizer
+from truing.models.roles import Scorer
+from truing.rewards.function import Reward
+
+
+def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget_tokens: int = 8192) -> Reward:
+    """Scores by a reward model. Where `speaker` shares its vocabulary, sampled token ids are read as they are.
+
+    A model with another vocabulary has to read the text; nothing is lost, for its score is of the whole response.
+    """
+    same = (
+        speaker is not None
+        and speaker.tokenizer.get_vocab() == chat.tokenizer.get_vocab()
+        and speaker.layout == chat.layout
+    )
+
+    @torch.no_grad()
+    def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
+        response_ids = [
+            list(r.token_ids) if same and r.token_ids else chat.response_ids(r.text, r.finish_reason != "length")
+            for r in responses
+        ]
+        tokens = Sequences.of([chat.prompt_ids(p.messages) for p in prompts], response_ids)
+        score_B = torch.empty(len(tokens))
+        for index_B in tokens.parts(budget_tokens):
+            score_B[index_B] = scorer(tokens.select(index_B)).cpu()
+        return score_B.tolist()
+
+    return score
+
+
+def load_model_reward(model: str, speaker: Chat | None = None, layout: Layout = "auto") -> Reward:
+    """The reward model in a run, a folder or on a hub, ready to score."""
+    return model_reward(load_scorer(model).requires_grad_(False), Chat(load_tokenizer(model), layout), speaker)

@@ -1,0 +1,89 @@
+"""The networks of policy optimisation and what moves them: policy, reference, critic, and one optimizer each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from truing.data.batches import Sequences
+from truing.data.rollouts import Rollouts
+from truing.maths.advantages import RunningMoments
+from truing.models.roles import Policy, Prediction, Scorer
+from truing.training.optimize import Optimizer
+
+
+@dataclass
+class Nets:
+    """`reference` None: the policy with its adapter off. `critic` None: the policy's own value head, or no critic."""
+
+    policy: Policy
+    reference: Policy | None
+    critic: Scorer | None
+    policy_optimizer: Optimizer
+    critic_optimizer: Optimizer | None
+    temperature: float = 1.0
+    baseline: RunningMoments = RunningMoments()  # of scores: stands in for values where there is no critic
+
+    def forward(self, tokens: Sequences, exact_kl: bool = False) -> Prediction:
+        """Log-prob, entropy and value at each response token, with gradients; from one pass where the trunk is shared."""
+        now = self.policy(tokens, self.temperature, self.reference if exact_kl else None)
+        if self.critic is not None:
+            value_N, tail_value_B = self.critic.values(tokens)
+            now = replace(now, value_N=value_N, tail_value_B=tail_value_B)
+        return now
+
+    @torch.no_grad()
+    def reference_logprobs(self, tokens: Sequences) -> Tensor:
+        """Log-probs of the response tokens under the reference, [N]."""
+        if self.reference is not None:
+            return self.reference(tokens, self.temperature).logp_N
+        with self.policy.without_adapter():
+            return self.policy(tokens, self.temperature).logp_N
+
+    @torch.no_grad()
+    def remember(self, said: Rollouts, check: bool, wants_tail: bool, budget_tokens: int) -> tuple[Rollouts, float]:
+        """Rollouts with what the networks say of them before they move, and the largest log-prob gap found, if asked.
+
+        Log-probs and trunk values were collected while sampling: they are computed again only to `check` them. Where
+        the distribution was cut by top-k, top-p or min-p, `old_N` is of the whole one, as the ratio needs it.
+        """
+        old_N = said.logp_N + said.kept_N
+        ref_N, value_N = torch.empty_like(old_N), torch.empty_like(old_N)
+        tail_value_B = torch.zeros(len(said))
+        again_N = torch.empty_like(old_N)
+        reads_values = self.critic is not None or self.policy.value_head is not None
+        for index_B in said.tokens.parts(budget_tokens):
+            part = said.tokens.select(index_B)
+            place_N = said.token_places(index_B)
+            ref_N[place_N] = self.reference_logprobs(part)
+            if self.critic is not None:
+                value_N[place_N], tail_value_B[index_B] = self.critic.values(part)
+            if check or (wants_tail and self.policy.value_head is not None):
+                now = self.policy(part, self.temperature)
+                again_N[place_N] = now.logp_N
+                if self.policy.value_head is not None:
+                    tail_value_B[index_B] = now.tail_value_B
+        gap = (again_N - old_N).abs().max().item() if check else 0.0
+        values = value_N if self.critic is not None else said.value_N
+        tails = tail_value_B if reads_values else None
+        return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
+
+    def step(self, learn_policy: bool = True) -> dict[str, float]:
+        """Move every network by its gradient."""
+        if learn_policy:
+            figures = {f"policy/{name}": value for name, value in self.policy_optimizer.step().items()}
+        else:
+            self.policy_optimizer.adam.zero_grad(set_to_none=True)
+            figures = {}
+        if self.critic_optimizer is not None:
+            figures |= {f"critic/{name}": value for name, value in self.critic_optimizer.step().items()}
+        return figures
+
+    @torch.no_grad()
+    def pull_reference(self, share: float) -> None:
+        """Move the reference this share of the way to the policy: a little often (EMA), or all of it now and then."""
+        if self.reference is not None:
+            for target, source in zip(self.reference.lm.parameters(), self.policy.lm.parameters(), strict=True):
+                target.lerp_(source, share)

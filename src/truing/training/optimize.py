@@ -1,0 +1,98 @@
+"""The optimizer step that all stages share: AdamW, a schedule, a bound on the gradient's norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from truing.errors import UserError
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How weights move."""
+
+    lr: float = 1e-5
+    """Peak learning rate."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """What the learning rate does after the warm-up: stay, or fall to zero at the last step."""
+    warmup: float = 0.0
+    """Share of the steps in which the learning rate rises from zero."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay, on matrices only."""
+    beta1: float = 0.9
+    """Adam's decay of the mean gradient."""
+    beta2: float = 0.95
+    """Adam's decay of the mean squared gradient."""
+    adam_eps: float = 1e-5
+    """Adam's epsilon: the field's RLHF code uses 1e-5, for small learning rates are sensitive to it."""
+    max_grad_norm: float = 1.0
+    """A longer gradient is scaled down to this norm; 0 never scales."""
+    budget_tokens: int = 4096
+    """Most tokens of one micro-batch: bounds memory, never changes the result."""
+    checkpoint_activations: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+
+    def __post_init__(self) -> None:
+        rules = (
+            ("lr", self.lr > 0, "above 0"),
+            ("warmup", 0 <= self.warmup < 1, "a share, at least 0 and below 1"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("beta1", 0 <= self.beta1 < 1, "at least 0, below 1"),
+            ("beta2", 0 <= self.beta2 < 1, "at least 0, below 1"),
+            ("adam_eps", self.adam_eps > 0, "above 0"),
+            ("max_grad_norm", self.max_grad_norm >= 0, "0 or more"),
+            ("budget_tokens", self.budget_tokens >= 1, "1 or more"),
+        )
+        for name, holds, rule in rules:
+            if not holds:
+                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+
+
+def rate(step: int, steps: int, learning: Learning) -> float:
+    """Learning rate of step `step` (counted from 0) of `steps`."""
+    warm = round(learning.warmup * steps)
+    if step < warm:
+        return learning.lr * (step + 1) / warm
+    done = (step - warm) / max(1, steps - warm)
+    factors = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+    return learning.lr * factors[learning.schedule]
+
+
+class Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over some parameters, for a known number of steps."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], learning: Learning, steps: int) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise UserError("nothing is left to train: every parameter is frozen")
+        matrices = [p for p in self.parameters if p.ndim >= 2]
+        others = [p for p in self.parameters if p.ndim < 2]
+        groups = [
+            {"params": matrices, "weight_decay": learning.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        betas = (learning.beta1, learning.beta2)
+        self.adam = torch.optim.AdamW(
+            [g for g in groups if g["params"]], lr=learning.lr, betas=betas, eps=learning.adam_eps, fused=True
+        )
+        self.learning, self.steps, self.done = learning, steps, 0
+
+    def step(self) -> dict[str, float]:
+        """Move the weights by the gradients that were added up, and clear these. Returns `lr` and `grad_norm`."""
+        bound = self.learning.max_grad_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, bound).item()
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"the gradient at update {self.done} is not finite: try a smaller lr")
+        now = rate(self.done, self.steps, self.learning)
+        for group in self.adam.param_groups:
+            group["lr"] = now
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        self.done += 1
+        return {"lr": now, "grad_norm": norm}

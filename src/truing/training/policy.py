@@ -1,0 +1,360 @@
+"""Policy optimisation: a policy learns to say what scores well, on a leash to where it started."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from truing.data import formats
+from truing.data.batches import minibatches
+from truing.data.chat import Chat, Layout
+from truing.data.records import Demonstration, Prompt, Response, split_of
+from truing.errors import UserError
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak
+from truing.maths import ragged
+from truing.maths.advantages import RunningMoments
+from truing.maths.averages import per_token
+from truing.maths.kl import AdaptiveKL
+from truing.maths.surrogates import negative_log_likelihood
+from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer, save
+from truing.models.roles import Scorer, trainable
+from truing.rewards.combine import load_reward, model_sources
+from truing.rewards.function import Reward
+from truing.training import supervised
+from truing.training.algorithms import Algorithm, algorithm
+from truing.training.nets import Nets
+from truing.training.optimize import Learning, Optimizer
+from truing.training.policy_step import step
+from truing.training.progress import Progress
+from truing.training.run import Run
+from truing.training.tug import tug_of_war
+
+
+@dataclass(frozen=True)
+class Config:
+    """Policy optimisation by any row of the table."""
+
+    model: str
+    """The policy to start from: a hub id, a folder, or an earlier run."""
+    data: tuple[str, ...]
+    """Prompts: files, folders, runs or hub ids."""
+    reward: tuple[str, ...]
+    """What scores: a reward model's run, file.py:function, regex:PATTERN, exact, http://…; 0.5*NAME weighs several."""
+    out: str = "runs/rl"
+    """The run's folder."""
+    algorithm: str = "ppo"
+    """A row of the table; --explain prints it in full."""
+    override: dict[str, float] = field(default_factory=dict)
+    """Numbers of the row to replace, such as kl_in_reward 0.1."""
+    choose: dict[str, str] = field(default_factory=dict)
+    """Functions of the row to replace, such as advantage reward_to_go, or kl k3."""
+    iterations: int = 100
+    """Rounds of sampling and learning."""
+    prompts_per_iteration: int = 64
+    """Prompts answered in each."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """How responses are drawn."""
+    critic_from: str = "auto"
+    """Where the critic starts: reward (the reward model), policy, trunk (a head on the policy), or a folder."""
+    critic_lr: float = 0.0
+    """Learning rate of a separate critic; 0: the policy's."""
+    critic_warmup: int = 0
+    """Iterations in which only a separate critic learns."""
+    kl_target: float = 0.0
+    """Drift to hold, in nats a response, by adapting kl_in_reward; 0 keeps it fixed."""
+    kl_horizon: int = 10000
+    """Responses over which the adaptive price of drift corrects itself."""
+    reference: str = ""
+    """The model to stay near; empty: the policy as it was at the start."""
+    reference_every: int = 0
+    """Iterations between two moves of the reference toward the policy; 0: it stays."""
+    reference_pull: float = 1.0
+    """How far it moves then: 1 all the way, 0.01 each iteration is an EMA."""
+    missing_end_penalty: float = 0.0
+    """Taken from the score of a response that did not end by itself."""
+    reward_clip: float = 0.0
+    """Scores are held within plus and minus this; 0: off."""
+    scale_rewards: bool = False
+    """Divide scores by their running standard deviation; the mean is not taken off."""
+    pretrain_data: tuple[str, ...] = ()
+    """Demonstrations whose likelihood is kept up meanwhile (PPO-ptx)."""
+    pretrain_weight: float = 0.0
+    """Weight of that term; 0: off."""
+    pretrain_batch: int = 16
+    """Demonstrations in that term at each update."""
+    held_out: float = 0.1
+    """Share of root prompts kept for the figures before and after."""
+    evaluation_prompts: int = 64
+    """At most so many of them are answered."""
+    tug_every: int = 10
+    """Iterations between two measurements of the tug of war; 0: never."""
+    check_every: int = 10
+    """Iterations between two comparisons of collected with recomputed log-probs; 0: the first only."""
+    save_every: int = 0
+    """Iterations between two saved checkpoints; 0: the last only."""
+    layout: Layout = "auto"
+    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of the policy's parameter names that do not learn, such as *embed*."""
+    lora: Adapter = field(default_factory=Adapter)
+    """Train a low-rank adapter; the reference is then the base with the adapter off."""
+    learning: Learning = field(default_factory=lambda: Learning(lr=1e-5, schedule="constant"))
+    """How weights move."""
+    seed: int = 0
+    """Of everything random."""
+    strict: bool = False
+    """Stop at the first bad row in place of leaving it out."""
+    overwrite: bool = False
+    """Replace a finished run in the same folder."""
+    track: Literal["none", "wandb", "trackio"] = "none"
+    """Also send the figures to this service."""
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("iterations", self.iterations >= 1, "1 or more"),
+            ("prompts_per_iteration", self.prompts_per_iteration >= 1, "1 or more"),
+            ("critic_lr", self.critic_lr >= 0, "0 or more"),
+            ("critic_warmup", self.critic_warmup >= 0, "0 or more"),
+            ("kl_target", self.kl_target >= 0, "0 or more"),
+            ("kl_horizon", self.kl_horizon >= 1, "1 or more"),
+            ("reference_every", self.reference_every >= 0, "0 or more"),
+            ("reference_pull", 0 < self.reference_pull <= 1, "above 0, at most 1"),
+            ("reward_clip", self.reward_clip >= 0, "0 or more"),
+            ("pretrain_weight", self.pretrain_weight >= 0, "0 or more"),
+            ("pretrain_batch", self.pretrain_batch >= 1, "1 or more"),
+            ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
+            ("evaluation_prompts", self.evaluation_prompts >= 1, "1 or more"),
+            ("tug_every", self.tug_every >= 0, "0 or more"),
+            ("check_every", self.check_every >= 0, "0 or more"),
+            ("save_every", self.save_every >= 0, "0 or more"),
+            ("reward", bool(self.reward), "one source at least"),
+            ("sampling.temperature", self.sampling.temperature > 0, "above 0: a policy that never varies cannot learn"),
+            (
+                "reference_every",
+                not (self.reference_every and self.lora.lora_rank),
+                "0 with LoRA: the base stays as it is",
+            ),
+            ("reference", not (self.reference and self.lora.lora_rank), "empty with LoRA: the base is the reference"),
+            (
+                "pretrain_data",
+                bool(self.pretrain_data) == bool(self.pretrain_weight),
+                "given together with pretrain_weight",
+            ),
+            ("kl_target", not self.kl_target or self.row.kl_in_reward > 0, "0 where kl_in_reward is 0"),
+        ):
+            if not holds:
+                value = functools.reduce(getattr, name.split("."), self)
+                raise UserError(f"{name} = {value!r}: it must be {rule}")
+
+    @property
+    def row(self) -> Algorithm:
+        """The algorithm, overrides applied."""
+        return algorithm(self.algorithm, self.override, self.choose)
+
+
+def assemble(config: Config, chat: Chat) -> Nets:
+    """Policy, reference and critic as configured, with their optimizers."""
+    row = config.row
+    start = critic_start(config) if row.critic else ""
+    torch.manual_seed(config.seed)  # LoRA's first weights
+    policy = load_policy(config.model, config.lora, config.freeze, trunk_value=start == "trunk")
+    reference = None
+    if not config.lora.lora_rank:
+        reference = load_policy(config.reference) if config.reference else copy.deepcopy(policy)
+        reference.requires_grad_(False)
+    critic = None
+    if start and start != "trunk":
+        critic = load_scorer(start, config.lora, seed=config.seed)
+        if start == config.model:
+            nn.init.zeros_(critic.score.weight)
+    if config.learning.checkpoint_activations:
+        for role in (policy, critic):
+            if role is not None:
+                role.lm_inside.gradient_checkpointing_enable()
+    updates = config.iterations * row.epochs * row.minibatches
+    critic_learning = replace(config.learning, lr=config.critic_lr or config.learning.lr)
+    return Nets(
+        policy,
+        reference,
+        critic,
+        Optimizer(trainable(policy), config.learning, updates),
+        Optimizer(trainable(critic), critic_learning, updates) if critic is not None else None,
+        config.sampling.temperature,
+    )
+
+
+def critic_start(config: Config) -> str:
+    """The model the critic starts from, or "trunk"."""
+    models = model_sources(config.reward)
+    choices = {"trunk": "trunk", "policy": config.model, "reward": models[0] if models else ""}
+    choices["auto"] = choices["reward"] or config.model
+    start = choices.get(config.critic_from, config.critic_from)
+    if not start:
+        raise UserError('critic_from = "reward": no reward is a reward model; use policy or trunk')
+    return start
+
+
+class Judge:
+    """The reward as learning sees it: penalty for unfinished responses, clipping, scaling by the running spread."""
+
+    def __init__(self, reward: Reward, config: Config) -> None:
+        self.reward, self.config = reward, config
+        self.moments = RunningMoments()
+
+    def __call__(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
+        config = self.config
+        score_B = torch.tensor(self.reward(prompts, responses), dtype=torch.float32)
+        unfinished_B = torch.tensor([float(r.finish_reason == "length") for r in responses])
+        score_B = score_B - config.missing_end_penalty * unfinished_B
+        if config.scale_rewards:
+            self.moments = self.moments.update(score_B)
+            score_B = score_B / self.moments.std
+        return score_B.clamp(-config.reward_clip, config.reward_clip) if config.reward_clip else score_B
+
+
+def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> Callable[[], dict[str, float]] | None:
+    """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): the gradient of a minibatch of demonstrations, each update."""
+    if not config.pretrain_weight:
+        return None
+    records = [
+        r for source in config.pretrain_data for r in formats.read(source, (Demonstration,), config.strict, run.say)
+    ]
+    shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
+    tokens, _ = supervised.encode(records, chat, shape)
+    order = minibatches(len(tokens), config.pretrain_batch, 10**12, config.seed)
+
+    def add_gradient() -> dict[str, float]:
+        batch = tokens.select(torch.tensor(next(order)))
+        weight_N = config.pretrain_weight * per_token(batch.lengths_B, 0)
+        loss = 0.0
+        for index_B in batch.parts(config.learning.budget_tokens):
+            part_weight_N = weight_N[ragged.tokens_of(index_B, batch.lengths_B)]
+            term = (part_weight_N * negative_log_likelihood(nets.policy(batch.select(index_B)).logp_N)).sum()
+            term.backward()
+            loss += term.item()
+        return {"loss/pretrain": loss}
+
+    return add_gradient
+
+
+def read_prompts(config: Config, run: Run) -> tuple[list[Prompt], list[Prompt]]:
+    """Prompts to learn on, and held-out ones for the figures before and after."""
+    prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
+    prompts = list({p.id: p for p in prompts}.values())
+    split = {
+        "train": [p for p in prompts if p.split in ("", "train")],
+        "test": [p for p in prompts if p.split == "test"],
+    }
+    if not split["test"]:
+        parts = [(split_of(p.root, config.held_out), p) for p in split["train"]]
+        split = {name: [p for part, p in parts if part == name] for name in split}
+    if not split["train"]:
+        raise UserError(f"held_out = {config.held_out} leaves no prompt to learn on: {len(prompts)} prompts in all")
+    return split["train"], (split["test"] or split["train"])[: config.evaluation_prompts]
+
+
+def train(config: Config, reward: Reward | None = None) -> Nets:
+    """The whole stage, from files to a run's folder. `reward` given in Python takes the place of those named."""
+    with Run.open(config.out, config, "rl", overwrite=config.overwrite) as run:
+        prompts, evaluation = read_prompts(config, run)
+        chat = Chat(load_tokenizer(config.model), config.layout)
+        judge = Judge(reward or load_reward(config.reward, chat, config.layout), config)
+        nets = assemble(config, chat)
+        if config.sampling.truncates:
+            run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
+                    "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
+        before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")
+        fit(nets, chat, prompts, judge, config, run)
+        after = evaluate(nets, chat, evaluation, judge.reward, config, run, "after")
+        save(nets.policy, chat.tokenizer, run.folder / "model")
+        if nets.critic is not None:
+            save(nets.critic, chat.tokenizer, run.folder / "critic")
+        run.finish(
+            {
+                f"{name}_{when}": value
+                for when, told in (("before", before), ("after", after))
+                for name, value in told.items()
+            }
+        )
+    return nets
+
+
+def fit(nets: Nets, chat: Chat, prompts: Sequence[Prompt], judge: Judge, config: Config, run: Run) -> None:
+    """All iterations."""
+    algo, limit = config.row, config.sampling.max_new_tokens
+    budget, extra = config.learning.budget_tokens, pretrain_term(nets, config, chat, run)
+    rng = torch.Generator().manual_seed(config.seed)
+    price = AdaptiveKL(algo.kl_in_reward, config.kl_target, config.kl_horizon) if config.kl_target else None
+    order = minibatches(len(prompts), config.prompts_per_iteration, config.iterations, config.seed)
+    with Progress(config.iterations, "rl") as progress:
+        for number, chosen in enumerate(order, start=1):
+            if price is not None:
+                algo = replace(algo, kl_in_reward=price.coefficient)
+            heard: list[Response] = []
+
+            def say(asked: Sequence[Prompt], answers: int, seed: int = number, heard: list[Response] = heard):
+                said = speak(nets.policy, chat, asked, answers, config.sampling, config.seed * 1_000_003 + seed)
+                heard.extend(said[2])
+                return said
+
+            tugs = config.tug_every and (number - 1) % config.tug_every == 0
+            figures = step(
+                nets,
+                [prompts[i] for i in chosen],
+                say,
+                judge,
+                algo,
+                rng,
+                limit,
+                budget,
+                extra,
+                check=number == 1 or bool(config.check_every and number % config.check_every == 0),
+                measure=(lambda said, a=algo: tug_of_war(nets, said, a, limit, budget)) if tugs else None,
+                learn_policy=number > config.critic_warmup or nets.critic is None,
+            )
+            if price is not None:
+                figures["kl/coefficient"] = price.coefficient
+                price = price.update(figures["kl/per_response"], len(heard))
+            if config.reference_every and number % config.reference_every == 0:
+                nets.pull_reference(config.reference_pull)
+            warn(figures, run)
+            run.log(number, **figures)
+            run.sample(number, "", prompt=prompts[chosen[0]].text, response=heard[0].text)
+            progress.update(number, figures, heard[0].text)
+            if config.save_every and number % config.save_every == 0 and number < config.iterations:
+                save(nets.policy, chat.tokenizer, run.folder / "checkpoints" / f"iteration-{number:06d}")
+
+
+def warn(figures: dict[str, float], run: Run) -> None:
+    """Say what must not pass in silence."""
+    if figures.get("check/logprob_gap", 0.0) > 1e-2:
+        run.say(
+            f"log-probs collected while sampling differ from the training pass by {figures['check/logprob_gap']:.3g} nats"
+        )
+
+
+def evaluate(
+    nets: Nets, chat: Chat, prompts: Sequence[Prompt], reward: Reward, config: Config, run: Run, phase: str
+) -> dict[str, float]:
+    """Mean reward, drift and shape of responses to held-out prompts, the same seeds before and after; texts are kept."""
+    said, asked, answers = speak(nets.policy, chat, prompts, 1, config.sampling, seed=config.seed + 987_654_321)
+    score_B = reward(asked, answers)
+    for prompt, answer, score in zip(asked, answers, score_B, strict=True):
+        run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score, finish_reason=answer.finish_reason)
+    said, _ = nets.remember(replace(said, value_N=None), False, False, config.learning.budget_tokens)
+    scores = torch.tensor(score_B)
+    return {
+        "reward": scores.mean().item(),
+        "reward_std": scores.std(correction=0).item(),
+        "kl": ragged.total(said.old_N - said.ref_N, said.lengths_B).mean().item(),  # type: ignore[operator]
+        "length": said.lengths_B.float().mean().item(),
+        "unfinished": said.truncated_B.float().mean().item(),
+    }

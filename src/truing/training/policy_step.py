@@ -1,0 +1,163 @@
+"""The heart: one iteration of policy optimisation, for every row of the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from truing.data.records import Prompt, Response
+from truing.data.rollouts import Rollouts
+from truing.maths.advantages import bootstrap_truncated, whiten
+from truing.maths.kl import k3
+from truing.maths.ragged import at_last_token, total
+from truing.maths.surrogates import clip_fraction, value_error
+from truing.training.algorithms import Algorithm
+from truing.training.nets import Nets
+
+Speak = Callable[[Sequence[Prompt], int], tuple[Rollouts, list[Prompt], list[Response]]]
+Score = Callable[[Sequence[Prompt], Sequence[Response]], Tensor]
+Extra = Callable[[], dict[str, float]]
+
+
+def step(
+    nets: Nets,
+    prompts: Sequence[Prompt],
+    speak: Speak,
+    score: Score,
+    algo: Algorithm,
+    rng: torch.Generator,
+    limit: int,
+    budget_tokens: int,
+    extra: Extra | None = None,
+    check: bool = False,
+    measure: Callable[[Rollouts], dict[str, float]] | None = None,
+    learn_policy: bool = True,
+) -> dict[str, float]:
+    """Speak, judge, give credit, learn. Returns what to log: docs/metrics.md explains each name.
+
+    `limit` is the longest response allowed; `extra` adds gradients of its own before each update (PPO-ptx); `measure`
+    looks at the credited rollouts before anything moves (the tug of war).
+    """
+    begin = time.perf_counter()
+    # Speak: the current policy answers every prompt `answers` times.
+    said, asked, answers = speak(prompts, algo.answers)
+    spoken = time.perf_counter()
+    # Judge: one score a response; reference and critic see the same tokens.
+    score_B = score(asked, answers)
+    said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens)
+    # Credit: a score becomes a reward on the last token, drift costs, and the estimator spreads it.
+    said = credited(said, score_B, algo, nets.baseline.mean)
+    nets.baseline = nets.baseline.update(score_B)
+    judged = time.perf_counter()
+    figures = described(said, score_B, gap if check else None) | (measure(said) if measure else {})
+    # Learn: several shuffled passes; micro-batches only add up, for each token carries its weight in the mean.
+    seen: list[dict[str, float]] = []
+    for _ in range(algo.epochs):
+        for batch in said.shuffled(rng).split(algo.minibatches):
+            batch = replace(batch, weight_N=algo.average(batch.lengths_B, limit))
+            notes = {"batch": len(batch.logp_N)}
+            for part in batch.parts(budget_tokens):
+                terms, told = losses(nets, part, algo)
+                sum(terms.values(), torch.zeros(())).backward()
+                for name, value in {**{f"loss/{k}": v.item() for k, v in terms.items()}, **told}.items():
+                    notes[name] = notes.get(name, 0.0) + value
+            if extra is not None:
+                notes |= extra()
+            seen.append(notes | nets.step(learn_policy))
+    figures |= averaged(seen)
+    figures["policy/first_ratio"] = seen[0]["policy/ratio"] / seen[0]["batch"]
+    done = time.perf_counter()
+    figures |= {"time/sample_s": spoken - begin, "time/judge_s": judged - spoken, "time/learn_s": done - judged}
+    return figures | {"rate/tokens_per_s": len(said.logp_N) / (done - begin)}
+
+
+def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float = 0.0) -> Rollouts:
+    """Rollouts with advantage and return; `score_share_N` is the part of the advantage that the scores alone explain.
+
+    Where there is no critic, `baseline` (the running mean of scores) stands in for the values.
+    """
+    assert said.old_N is not None and said.ref_N is not None
+    value_N = torch.full_like(said.old_N, baseline) if said.value_N is None else said.value_N
+    drift_N = algo.kl_in_reward * algo.kl(said.old_N, said.ref_N)
+
+    def credit(reward_N: Tensor) -> Tensor:
+        if algo.bootstrap and said.tail_value_B is not None:
+            reward_N = bootstrap_truncated(reward_N, said.tail_value_B, said.truncated_B, said.lengths_B, algo.gamma)
+        return algo.advantage(reward_N, value_N, said.lengths_B, said.group_B, algo)
+
+    score_N = at_last_token(score_B, said.lengths_B)
+    advantage_N, share_N = credit(score_N - drift_N), credit(score_N)
+    return_N = advantage_N + said.value_N if said.value_N is not None else None
+    if algo.whiten:
+        # Whitening divides both parts by the same number and takes the mean from the scores' part.
+        scale = advantage_N.std(correction=0).clamp_min(1e-4)
+        drift_share_N = (advantage_N - share_N) / scale
+        advantage_N = whiten(advantage_N)
+        share_N = advantage_N - drift_share_N
+    return replace(said, advantage_N=advantage_N, return_N=return_N, score_share_N=share_N)
+
+
+def losses(nets: Nets, part: Rollouts, algo: Algorithm) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The terms of the loss of one micro-batch, each a weighted sum, and sums over its tokens of what is worth knowing."""
+    assert part.old_N is not None and part.advantage_N is not None and part.weight_N is not None
+    now = nets.forward(part.tokens, exact_kl=bool(algo.exact_kl and algo.kl_in_loss))
+    loss_N = algo.surrogate(now.logp_N, part.old_N, part.advantage_N, part.lengths_B, algo)
+    terms = {"policy": (part.weight_N * loss_N).sum()}
+    if algo.kl_in_loss:
+        kl_N = algo.kl(now.logp_N, part.ref_N) if now.exact_kl_N is None else now.exact_kl_N
+        terms["reference"] = algo.kl_in_loss * (part.weight_N * kl_N).sum()
+    if algo.entropy:
+        terms["entropy"] = -algo.entropy * (part.weight_N * now.entropy_N).sum()
+    if algo.critic and now.value_N is not None and part.value_N is not None and part.return_N is not None:
+        error_N = value_error(now.value_N, part.value_N, part.return_N, algo.value_clip)
+        terms["critic"] = algo.critic * (part.weight_N * error_N).sum()
+    count = len(part.old_N)
+    logp_N = now.logp_N.detach()
+    told = {
+        "policy/entropy": now.entropy_N.detach().sum().item(),
+        "policy/ratio": (logp_N - part.old_N).exp().sum().item(),
+        "policy/approx_kl": k3(part.old_N, logp_N).sum().item(),
+        "policy/clip_fraction": clip_fraction(logp_N, part.old_N, part.advantage_N, algo).item() * count,
+    }
+    return terms, told
+
+
+def described(said: Rollouts, score_B: Tensor, gap: float | None) -> dict[str, float]:
+    """Figures of the responses themselves, before learning."""
+    assert said.old_N is not None and said.ref_N is not None and said.advantage_N is not None
+    gap_N = said.old_N - said.ref_N
+    kl_B = total(gap_N, said.lengths_B)
+    figures = {
+        "reward/mean": score_B.mean().item(),
+        "reward/std": score_B.std(correction=0).item(),
+        "kl/per_response": kl_B.mean().item(),
+        "kl/per_token": k3(said.old_N, said.ref_N).mean().item(),
+        "response/length": said.lengths_B.float().mean().item(),
+        "response/unfinished": said.truncated_B.float().mean().item(),
+        "advantage/std": said.advantage_N.std(correction=0).item(),
+    }
+    if gap is not None:
+        figures["check/logprob_gap"] = gap
+    if said.value_N is not None and said.return_N is not None:
+        spread = said.return_N.var(correction=0)
+        left = (said.return_N - said.value_N).var(correction=0)
+        figures["critic/explained_variance"] = (1 - left / spread.clamp_min(1e-8)).item()
+        figures["critic/value"] = said.value_N.mean().item()
+    return figures
+
+
+def averaged(seen: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Means over the updates of an iteration; sums over tokens become means a token."""
+    figures: dict[str, float] = {}
+    for name in seen[0]:
+        if name != "batch":
+            per_batch = [n[name] / (n["batch"] if name in PER_TOKEN else 1) for n in seen if name in n]
+            figures[name] = sum(per_batch) / len(per_batch)
+    return figures
+
+
+PER_TOKEN = ("policy/entropy", "policy/ratio", "policy/approx_kl", "policy/clip_fraction")

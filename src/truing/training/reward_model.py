@@ -1,0 +1,241 @@
+"""The reward model: a number for each response such that people's judgements become likely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from truing.data import formats
+from truing.data.batches import Sequences, minibatches, within_budget
+from truing.data.chat import Chat, Layout
+from truing.data.records import Comparison, Ranking, split_of
+from truing.errors import UserError
+from truing.maths import preferences, ragged
+from truing.maths.surrogates import negative_log_likelihood
+from truing.models.loading import Adapter, load_scorer, load_tokenizer, save
+from truing.models.roles import Scorer, trainable
+from truing.rewards.quality import ScoredPair, quality
+from truing.training.optimize import Learning, Optimizer
+from truing.training.progress import Progress
+from truing.training.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    """A reward model from comparisons and rankings."""
+
+    model: str
+    """What to start from: a hub id, a folder, or an earlier run."""
+    data: tuple[str, ...]
+    """Judgements: files, folders, runs or hub ids."""
+    out: str = "runs/reward"
+    """The run's folder."""
+    epochs: float = 1.0
+    """Passes over the judgements; more than one overfits soon (Ouyang et al. 2022)."""
+    batch_size: int = 32
+    """Judgements in one update; a ranking of K answers is one."""
+    rankings: Literal["k_wise", "plackett_luce"] = "k_wise"
+    """Likelihood of a ranking: all its C(K,2) pairs in one element, or Plackett-Luce."""
+    error_rate: float = 0.0
+    """Share of judgements made at random: the likelihood becomes (1 - e) P + e / 2."""
+    margin: float = 0.0
+    """Times a comparison's own margin: how much further apart clear judgements must lie."""
+    preference_weight: float = 1.0
+    """Weight of the preference loss."""
+    language_weight: float = 0.0
+    """Weight of the language-model loss on the preferred response."""
+    centring: float = 0.0
+    """Weight of (r_1 + r_2)^2, which keeps scores around zero."""
+    normalise: bool = True
+    """Shift and scale the final scores to mean 0 and standard deviation 1 on the training responses."""
+    max_tokens: int = 512
+    """Judgements with a longer sequence are left out and counted."""
+    layout: Layout = "auto"
+    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
+    held_out: float = 0.1
+    """Share of root prompts kept for the accuracy: none is on both sides."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of parameter names that do not learn, such as *embed*."""
+    lora: Adapter = field(default_factory=Adapter)
+    """Train a low-rank adapter in place of all weights."""
+    learning: Learning = field(default_factory=lambda: Learning(lr=1e-4, schedule="cosine", warmup=0.05))
+    """How weights move."""
+    seed: int = 0
+    """Of the head, the order and the split."""
+    strict: bool = False
+    """Stop at the first bad row in place of leaving it out."""
+    overwrite: bool = False
+    """Replace a finished run in the same folder."""
+    track: Literal["none", "wandb", "trackio"] = "none"
+    """Also send the figures to this service."""
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("epochs", self.epochs > 0, "above 0"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("error_rate", 0 <= self.error_rate < 1, "at least 0, below 1"),
+            ("margin", self.margin >= 0, "0 or more"),
+            ("preference_weight", self.preference_weight >= 0, "0 or more"),
+            ("language_weight", self.language_weight >= 0, "0 or more"),
+            ("centring", self.centring >= 0, "0 or more"),
+            ("max_tokens", self.max_tokens >= 2, "2 or more"),
+            ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
+        ):
+            if not holds:
+                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One judgement ready to learn from: K responses to a prompt, and how they compare."""
+
+    prompt: tuple[int, ...]
+    responses: tuple[tuple[int, ...], ...]
+    tiers: tuple[int, ...]
+    root: str
+    target: float = 1.0
+    margin: float = 0.0
+    weight: float = 1.0
+    ranked: bool = False
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(self.prompt) + len(r) for r in self.responses)
+
+
+def encode(records: Sequence[Comparison | Ranking], chat: Chat, max_tokens: int) -> tuple[list[Item], int]:
+    """Items of judgements, and how many had a sequence longer than `max_tokens` and were left out."""
+    items = []
+    for record in records:
+        prompt = tuple(chat.prompt_ids(record.prompt.messages))
+        root = record.prompt.root
+        if isinstance(record, Ranking):
+            texts, extra = record.responses, {"tiers": record.tiers, "ranked": True}
+        else:
+            texts = (record.chosen, record.rejected)
+            extra = {"tiers": (0, 1), "target": record.target, "margin": record.margin, "weight": record.weight}
+        responses = tuple(tuple(chat.response_ids(text)) for text in texts)
+        if len(prompt) + max(map(len, responses)) <= max_tokens:
+            items.append(Item(prompt, responses, root=root, **extra))  # type: ignore[arg-type]
+    return items, len(records) - len(items)
+
+
+def sequences(items: Sequence[Item]) -> Sequences:
+    """All responses of the items, end to end."""
+    return Sequences.of([i.prompt for i in items for _ in i.responses], [r for i in items for r in i.responses])
+
+
+def preference_loss(score_B: Tensor, items: Sequence[Item], config: Config) -> Tensor:
+    """Loss of each item, [items]: each judgement weighs the same, however many pairs it holds."""
+    losses = []
+    start = 0
+    for item in items:
+        score_K = score_B[start : start + len(item.responses)]
+        start += len(item.responses)
+        if item.ranked and config.rankings == "plackett_luce":
+            losses.append(preferences.plackett_luce(score_K, item.tiers))
+            continue
+        better, worse, targets = preferences.pairs(item.tiers)
+        target_P = torch.tensor(targets, dtype=score_K.dtype) if item.ranked else item.target
+        margin = config.margin * item.margin if item.target == 1 else 0.0
+        loss_P = preferences.bradley_terry(score_K[better], score_K[worse], margin, target_P, config.error_rate)
+        if config.centring:
+            loss_P = loss_P + config.centring * preferences.centring(score_K[better], score_K[worse])
+        losses.append(loss_P.mean())
+    return torch.stack(losses)
+
+
+def step(scorer: Scorer, items: Sequence[Item], optimizer: Optimizer, config: Config) -> dict[str, float]:
+    """One update over a minibatch of judgements; all answers of one are in one micro-batch, each read once."""
+    total = sum(item.weight for item in items)
+    figures = {"loss/preference": 0.0, **({"loss/language": 0.0} if config.language_weight else {})}
+    preferred_tokens = sum(len(item.responses[item.tiers.index(0)]) for item in items)
+    for index in within_budget([item.tokens for item in items], config.learning.budget_tokens):
+        part = [items[i] for i in index.tolist()]
+        tokens = sequences(part)
+        weight = torch.tensor([item.weight / total for item in part])
+        if config.language_weight:
+            score_B, logp_N = scorer.with_language_model(tokens)
+            first_B = torch.tensor([k == item.tiers.index(0) for item in part for k in range(len(item.responses))])
+            weight_N = ragged.spread(first_B.float() / preferred_tokens, tokens.lengths_B)
+            language = (weight_N * negative_log_likelihood(logp_N)).sum()
+            figures["loss/language"] += language.item()
+        else:
+            score_B, language = scorer(tokens), torch.zeros(())
+        preference = (weight * preference_loss(score_B, part, config)).sum()
+        (config.preference_weight * preference + config.language_weight * language).backward()
+        figures["loss/preference"] += preference.item()
+    return {**figures, **{f"reward_model/{name}": value for name, value in optimizer.step().items()}}
+
+
+@torch.no_grad()
+def scores(scorer: Scorer, items: Sequence[Item], budget_tokens: int) -> list[list[float]]:
+    """Scores of every response of every item."""
+    tokens = sequences(items)
+    score_B = torch.empty(len(tokens))
+    for index_B in tokens.parts(budget_tokens):
+        score_B[index_B] = scorer(tokens.select(index_B))
+    flat = iter(score_B.tolist())
+    return [[next(flat) for _ in item.responses] for item in items]
+
+
+def scored_pairs(scorer: Scorer, items: Sequence[Item], budget_tokens: int) -> list[ScoredPair]:
+    """Every pair of every item, in the order judged."""
+    pairs = []
+    for item, score_K in zip(items, scores(scorer, items, budget_tokens), strict=True):
+        lengths = [len(r) for r in item.responses]
+        for better, worse, target in zip(*preferences.pairs(item.tiers), strict=True):
+            judged = target if item.ranked else item.target
+            pairs.append(
+                ScoredPair(score_K[better], score_K[worse], lengths[better], lengths[worse], item.root, judged)
+            )
+    return pairs
+
+
+def train(config: Config) -> Scorer:
+    """The whole stage, from files to a run's folder. Returns the reward model."""
+    with Run.open(config.out, config, "reward", overwrite=config.overwrite) as run:
+        kinds = (Comparison, Ranking)
+        records = [r for source in config.data for r in formats.read(source, kinds, config.strict, run.say)]
+        chat = Chat(load_tokenizer(config.model), config.layout)
+        scorer = load_scorer(config.model, config.lora, config.freeze, config.seed)
+        if config.learning.checkpoint_activations:
+            scorer.lm_inside.gradient_checkpointing_enable()
+        items, left_out = encode(records, chat, config.max_tokens)
+        learn = [item for item in items if split_of(item.root, config.held_out) == "train"]
+        held_out = [item for item in items if split_of(item.root, config.held_out) == "test"]
+        if not learn:
+            raise UserError(f"nothing to train on: {len(records)} judgements, {left_out} longer than max_tokens, "
+                            f"{len(held_out)} held out")  # fmt: skip
+        fit(scorer, learn, config, run)
+        if config.normalise:
+            flat = torch.tensor([s for row in scores(scorer, learn, config.learning.budget_tokens) for s in row])
+            scorer.mean += flat.mean().item() * scorer.std
+            scorer.std *= max(flat.std().item(), 1e-6)
+        save(scorer, chat.tokenizer, run.folder / "model")
+        summary: dict[str, Any] = {"judgements": len(learn), "left_out_too_long": left_out}
+        if held_out:
+            # Calibration asks for the scale that was learned, not the normalised one.
+            pairs = scored_pairs(scorer, held_out, config.learning.budget_tokens)
+            summary |= quality([_unscaled(pair, scorer.std) for pair in pairs])
+        run.finish(summary)
+    return scorer
+
+
+def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> None:
+    """Train on the items for the configured passes."""
+    steps = max(1, round(config.epochs * len(items) / config.batch_size))
+    optimizer = Optimizer(trainable(scorer), config.learning, steps)
+    with Progress(steps, "reward") as progress:
+        for index, chosen in enumerate(minibatches(len(items), config.batch_size, steps, config.seed)):
+            figures = step(scorer, [items[i] for i in chosen], optimizer, config)
+            run.log(index + 1, **figures)
+            progress.update(index + 1, figures)
+
+
+def _unscaled(pair: ScoredPair, std: float) -> ScoredPair:
+    return replace(pair, score_chosen=pair.score_chosen * std, score_rejected=pair.score_rejected * std)

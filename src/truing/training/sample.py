@@ -1,0 +1,114 @@
+"""Sampling: several answers to each prompt, scored and selected if wanted, for people to judge or for learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from truing.data import formats
+from truing.data.chat import Chat, Layout
+from truing.data.records import Conversation, Prompt, Response
+from truing.errors import UserError
+from truing.generation.sampling import Sampling
+from truing.generation.select import By, select
+from truing.generation.speak import speak
+from truing.models.loading import load_policy, load_tokenizer
+from truing.rewards.combine import load_reward
+from truing.training.progress import Progress
+from truing.training.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    """Several responses to each prompt."""
+
+    model: str
+    """Who answers: a hub id, a folder, or an earlier run."""
+    data: tuple[str, ...]
+    """Prompts: files, folders, runs or hub ids."""
+    out: str = "runs/sample"
+    """The run's folder; responses.jsonl in it holds the answers, token ids and log-probs included."""
+    answers: int = 4
+    """Responses to each prompt."""
+    prompts: int = 0
+    """At most so many prompts, the first ones; 0: all."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """How responses are drawn."""
+    reward: tuple[str, ...] = ()
+    """What scores each response: a reward model's run, file.py:function, regex:PATTERN, exact, http://…"""
+    keep: int = 0
+    """Keep so many of the answers (1 with a reward is best-of-n); 0: all."""
+    keep_by: By = "reward"
+    """Keep the highest scores, the most different answers, or both."""
+    layout: Layout = "auto"
+    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
+    seed: int = 0
+    """Of the draws; each response has its own, made of this, its prompt's place and its number."""
+    strict: bool = False
+    """Stop at the first bad row in place of leaving it out."""
+    overwrite: bool = False
+    """Replace a finished run in the same folder."""
+    track: Literal["none", "wandb", "trackio"] = "none"
+    """Also send the figures to this service."""
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("answers", self.answers >= 1, "1 or more"),
+            ("prompts", self.prompts >= 0, "0 or more"),
+            ("keep", 0 <= self.keep <= self.answers, "between 0 and answers"),
+            ("keep_by", not self.keep or self.keep_by == "diversity" or self.reward, '"diversity" where no reward is given'),
+        ):
+            if not holds:
+                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+
+
+def kept(responses: Sequence[Response], config: Config) -> list[Response]:
+    """The answers to one prompt that the configuration keeps."""
+    if not config.keep:
+        return list(responses)
+    scores = [r.score for r in responses] if config.reward else None
+    ids = [r.token_ids for r in responses]
+    return [responses[i] for i in select(ids, scores, config.keep, config.keep_by)]  # type: ignore[arg-type]
+
+
+def train(config: Config) -> list[Conversation]:
+    """The whole stage, from prompts to a run's folder. Returns each prompt with its answers."""
+    with Run.open(config.out, config, "sample", overwrite=config.overwrite) as run:
+        prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
+        prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
+        chat = Chat(load_tokenizer(config.model), config.layout)
+        policy = load_policy(config.model)
+        reward = load_reward(config.reward, chat, config.layout) if config.reward else None
+        conversations = []
+        chunk = max(1, 256 // config.answers)
+        with Progress(len(prompts), "sample") as progress:
+            for start in range(0, len(prompts), chunk):
+                some = prompts[start : start + chunk]
+                seed = config.seed * 1_000_003 + start
+                _, asked, said = speak(policy, chat, some, config.answers, config.sampling, seed, author=config.model)
+                if reward is not None:
+                    said = [replace(r, score=s) for r, s in zip(said, reward(asked, said), strict=True)]
+                for i, prompt in enumerate(some):
+                    answers = kept(said[i * config.answers : (i + 1) * config.answers], config)
+                    conversations.append(Conversation(prompt, tuple(answers)))
+                    for answer in answers[:1]:
+                        run.sample(0, "", prompt=prompt.text, response=answer.text, score=answer.score)
+                progress.update(min(start + chunk, len(prompts)), {}, said[-1].text)
+        formats.write(conversations, run.folder / "responses.jsonl")
+        run.finish(_summary(conversations))
+    return conversations
+
+
+def _summary(conversations: Sequence[Conversation]) -> dict[str, float]:
+    said = [r for c in conversations for r in c.responses]
+    summary = {
+        "prompts": len(conversations),
+        "responses": len(said),
+        "length": float(np.mean([len(r.token_ids) for r in said])),
+        "unfinished": float(np.mean([r.finish_reason == "length" for r in said])),
+    }
+    scores = [r.score for r in said if r.score is not None]
+    return {**summary, "reward": float(np.mean(scores))} if scores else summary

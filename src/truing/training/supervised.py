@@ -1,0 +1,173 @@
+"""Supervised fine-tuning: say what the demonstrations say. Whole sequences end to end, none sees another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from truing.data import formats
+from truing.data.batches import Sequences, minibatches
+from truing.data.chat import Chat, Layout
+from truing.data.records import Demonstration, split_of
+from truing.errors import UserError
+from truing.maths import ragged
+from truing.maths.averages import per_token
+from truing.maths.surrogates import negative_log_likelihood
+from truing.models.loading import Adapter, load_policy, load_tokenizer, save
+from truing.models.roles import Policy, trainable
+from truing.training.optimize import Learning, Optimizer
+from truing.training.progress import Progress
+from truing.training.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    """Supervised fine-tuning on demonstrations."""
+
+    model: str
+    """What to start from: a hub id, a folder, or an earlier run."""
+    data: tuple[str, ...]
+    """Demonstrations: files, folders, runs or hub ids."""
+    out: str = "runs/sft"
+    """The run's folder."""
+    epochs: float = 1.0
+    """Passes over the demonstrations."""
+    batch_size: int = 32
+    """Demonstrations in one update."""
+    loss_on: Literal["response", "all"] = "response"
+    """Learn the response only, or the prompt too."""
+    max_tokens: int = 512
+    """Longer demonstrations are left out and counted."""
+    layout: Layout = "auto"
+    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
+    held_out: float = 0.05
+    """Share of root prompts kept for the held-out loss."""
+    evaluate_every: int = 50
+    """Updates between two measurements of the held-out loss."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of parameter names that do not learn, such as *embed*."""
+    lora: Adapter = field(default_factory=Adapter)
+    """Train a low-rank adapter in place of all weights."""
+    learning: Learning = field(default_factory=lambda: Learning(lr=2e-4, schedule="cosine", warmup=0.03))
+    """How weights move."""
+    seed: int = 0
+    """Of the order and the split."""
+    strict: bool = False
+    """Stop at the first bad row in place of leaving it out."""
+    overwrite: bool = False
+    """Replace a finished run in the same folder."""
+    track: Literal["none", "wandb", "trackio"] = "none"
+    """Also send the figures to this service."""
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("epochs", self.epochs > 0, "above 0"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("max_tokens", self.max_tokens >= 2, "2 or more"),
+            ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
+            ("evaluate_every", self.evaluate_every >= 1, "1 or more"),
+        ):
+            if not holds:
+                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+
+
+def step(policy: Policy, tokens: Sequences, optimizer: Optimizer, budget_tokens: int) -> dict[str, float]:
+    """One update: mean negative log-likelihood over all response tokens of the minibatch."""
+    weight_N = per_token(tokens.lengths_B, 0)
+    loss = 0.0
+    for index_B in tokens.parts(budget_tokens):
+        part = tokens.select(index_B)
+        part_weight_N = weight_N[ragged.tokens_of(index_B, tokens.lengths_B)]
+        term = (part_weight_N * negative_log_likelihood(policy(part).logp_N)).sum()
+        term.backward()
+        loss += term.item()
+    return {"loss/nll": loss, **{f"policy/{name}": value for name, value in optimizer.step().items()}}
+
+
+@torch.no_grad()
+def held_out_loss(policy: Policy, tokens: Sequences, budget_tokens: int) -> float:
+    """Mean negative log-likelihood a token."""
+    total = sum(-policy(tokens.select(index_B)).logp_N.sum().item() for index_B in tokens.parts(budget_tokens))
+    return total / len(tokens.token_N)
+
+
+def encode(records: Sequence[Demonstration], chat: Chat, config: Config) -> tuple[Sequences, int]:
+    """Token sequences of demonstrations, and how many were longer than `max_tokens` and left out."""
+    prompts, responses = [], []
+    for record in records:
+        prompt, response = chat.prompt_ids(record.prompt.messages), chat.response_ids(record.response)
+        if len(prompt) + len(response) > config.max_tokens:
+            continue
+        if config.loss_on == "all":
+            prompt, response = prompt[:1], prompt[1:] + response
+        prompts.append(prompt)
+        responses.append(response)
+    if not prompts:
+        raise UserError(f"all {len(records)} demonstrations are longer than max_tokens = {config.max_tokens}")
+    return Sequences.of(prompts, responses), len(records) - len(prompts)
+
+
+def train(config: Config) -> Policy:
+    """The whole stage, from files to a run's folder. Returns the fine-tuned policy."""
+    with Run.open(config.out, config, "sft", overwrite=config.overwrite) as run:
+        records = [r for source in config.data for r in formats.read(source, (Demonstration,), config.strict, run.say)]
+        chat = Chat(load_tokenizer(config.model), config.layout)
+        policy = load_policy(config.model, config.lora, config.freeze)
+        if config.learning.checkpoint_activations:
+            policy.lm_inside.gradient_checkpointing_enable()
+        parts: dict[str, list[Demonstration]] = {"train": [], "test": []}
+        for record in records:
+            parts[split_of(record.prompt.root, config.held_out)].append(record)
+        if not parts["train"]:
+            raise UserError(
+                f"held_out = {config.held_out} leaves nothing to train on: {len(records)} demonstrations in all"
+            )
+        tokens, left_out = encode(parts["train"], chat, config)
+        held_out = encode(parts["test"], chat, config)[0] if parts["test"] else None
+        summary = fit(
+            policy,
+            tokens,
+            held_out,
+            config.epochs,
+            config.batch_size,
+            config.evaluate_every,
+            config.learning,
+            config.seed,
+            run,
+        )
+        save(policy, chat.tokenizer, run.folder / "model")
+        run.finish({**summary, "demonstrations": len(tokens), "left_out_too_long": left_out})
+    return policy
+
+
+def fit(
+    policy: Policy,
+    tokens: Sequences,
+    held_out: Sequences | None,
+    epochs: float,
+    batch_size: int,
+    evaluate_every: int,
+    learning: Learning,
+    seed: int,
+    run: Run,
+) -> dict[str, float]:
+    """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
+    steps = max(1, round(epochs * len(tokens) / batch_size))
+    optimizer = Optimizer(trainable(policy), learning, steps)
+    summary: dict[str, float] = {"updates": steps}
+    if held_out is not None:
+        summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
+    with Progress(steps, run.stage) as progress:
+        for index, chosen in enumerate(minibatches(len(tokens), batch_size, steps, seed)):
+            batch = tokens.select(torch.tensor(chosen))
+            figures = step(policy, batch, optimizer, learning.budget_tokens)
+            figures["tokens"] = float(len(batch.token_S))
+            if held_out is not None and ((index + 1) % evaluate_every == 0 or index + 1 == steps):
+                figures["loss/held_out"] = held_out_loss(policy, held_out, learning.budget_tokens)
+                summary["held_out_loss"] = figures["loss/held_out"]
+            run.log(index + 1, **figures)
+            progress.update(index + 1, figures)
+    return {**summary, "loss": figures["loss/nll"]}

@@ -1,0 +1,60 @@
+"""The tug of war: how hard each term of the loss pulls at the policy, and whether they pull the same way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from truing.data.rollouts import Rollouts
+from truing.models.roles import trainable
+from truing.training.algorithms import Algorithm
+from truing.training.nets import Nets
+from truing.training.policy_step import losses
+
+
+def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_tokens: int) -> dict[str, float]:
+    """Gradient norm of each term and cosine between each two, at the policy's weights, over the whole iteration's tokens.
+
+    The policy's term is taken apart into the scores' pull (`reward`) and that of drift's price (`reference`), which is
+    exact here, before the first update, where the loss is linear in the advantage. A critic apart pulls at other weights:
+    it has a norm and no cosine.
+    """
+    pulls: dict[str, Tensor] = {}
+    policy_weights, critic_weights = list(trainable(nets.policy)), list(trainable(nets.critic))
+    weighted = replace(said, weight_N=algo.average(said.lengths_B, limit))
+    for part in weighted.parts(budget_tokens):
+        for name, term, weights in _terms(nets, part, algo, policy_weights, critic_weights):
+            if term.requires_grad:
+                grads = torch.autograd.grad(term, weights, allow_unused=True, retain_graph=True)
+                flat = torch.cat([(torch.zeros_like(w) if g is None else g).flatten() for w, g in zip(weights, grads)])
+                pulls[name] = pulls[name] + flat if name in pulls else flat
+    figures = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
+    for (a, left), (b, right) in combinations(pulls.items(), 2):
+        if (
+            len(left) == len(right)
+            and left.norm() > 0
+            and right.norm() > 0
+            and not (nets.critic and "critic" in (a, b))
+        ):
+            figures[f"tug/cosine_{a}_{b}"] = torch.cosine_similarity(left, right, dim=0).item()
+    return figures
+
+
+def _terms(
+    nets: Nets, part: Rollouts, algo: Algorithm, policy_weights: list, critic_weights: list
+) -> list[tuple[str, Tensor, list]]:
+    assert part.advantage_N is not None and part.score_share_N is not None
+    by_score, _ = losses(nets, replace(part, advantage_N=part.score_share_N), algo)
+    pulls = [("reward", by_score["policy"], policy_weights)]
+    if algo.kl_in_reward:
+        by_drift, _ = losses(nets, replace(part, advantage_N=part.advantage_N - part.score_share_N), algo)
+        pulls.append(("reference", by_drift["policy"], policy_weights))
+    for name in ("reference", "entropy"):
+        if name in by_score:
+            pulls.append((name, by_score[name], policy_weights))
+    if "critic" in by_score:
+        pulls.append(("critic", by_score["critic"], critic_weights or policy_weights))
+    return pulls

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GemmaConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    Phi3Config,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from truing.data.batches import Sequences
+from truing.models.attention import Packed
+from truing.models.loading import policy_of
+
+SIZE = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64}
+GATED = {**SIZE, "intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
+ENDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+CONFIGS = [
+    LlamaConfig(**GATED),
+    Qwen2Config(**{k: v for k, v in GATED.items() if k != "head_dim"}),
+    Qwen3Config(**GATED),
+    MistralConfig(**GATED, sliding_window=8),
+    GemmaConfig(**GATED),
+    Gemma2Config(**GATED, sliding_window=8),
+    GPTNeoXConfig(**SIZE, intermediate_size=48),
+    Phi3Config(**{k: v for k, v in GATED.items() if k != "head_dim"}, **ENDS),
+    GPT2Config(vocab_size=99, n_embd=32, n_layer=2, n_head=4, n_positions=64, **ENDS),
+    OPTConfig(**SIZE, ffn_dim=48, word_embed_proj_dim=32),
+]
+
+
+def model_of(config):
+    torch.manual_seed(0)
+    lm = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in lm.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return lm
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type)
+def test_flat_logprobs_equal_one_plain_forward_a_sequence(config):
+    lm = model_of(config)
+    policy = policy_of(lm)
+    lengths = [(3, 20), (1, 1), (5, 30), (2, 20)]
+    prompts = [torch.randint(3, 99, (p,)).tolist() for p, _ in lengths]
+    responses = [torch.randint(3, 99, (r,)).tolist() for _, r in lengths]
+    now = policy(Sequences.of(prompts, responses))
+    lm.set_attn_implementation("eager")
+    plain = []
+    for prompt, response in zip(prompts, responses, strict=True):
+        logp_TV = lm(torch.tensor([prompt + response]), use_cache=False).logits[0].log_softmax(-1)
+        plain += [logp_TV[len(prompt) - 1 + t, token] for t, token in enumerate(response)]
+    torch.testing.assert_close(now.logp_N, torch.stack(plain), atol=1e-5, rtol=1e-5)
+
+
+def test_neighbours_do_not_leak_into_each_other(policy):
+    first, other, third = [5, 6, 7, 8], [50, 51, 52], [9] * 40
+    alone = policy(Sequences.of([[1]], [first])).logp_N
+    for neighbours in ([other], [third], [other, third]):
+        together = policy(Sequences.of([[1]] * (1 + len(neighbours)), [first, *neighbours])).logp_N[: len(first)]
+        torch.testing.assert_close(together, alone)
+
+
+def test_order_does_not_matter(policy):
+    responses = [[5, 6, 7, 8], [50, 51], [9] * 40]
+    forth = policy(Sequences.of([[1]] * 3, responses)).logp_N
+    back = policy(Sequences.of([[1]] * 3, responses[::-1])).logp_N
+    torch.testing.assert_close(torch.cat([back[42:], back[40:42], back[:40]]), forth)
+
+
+def test_packed_groups_by_length_and_finds_every_token():
+    layout = Packed([3, 40, 2, 41])
+    assert [tuple(g.shape) for g in layout.groups] == [(2, 3), (2, 41)]
+    assert layout.position_S.tolist() == [0, 1, 2, *range(40), 0, 1, *range(41)]
+    gathered = torch.cat([g.flatten() for g in layout.groups])[layout.home_S]
+    assert gathered.tolist() == list(range(86))
+
+
+def test_gradient_reaches_all_tokens_of_its_own_sequence_only(policy):
+    tokens = Sequences.of([[1], [1]], [[5, 6], [7, 8, 9]])
+    weights = policy.lm_inside.get_input_embeddings().weight
+    head = policy.lm_inside.lm_head
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())  # untied: only what was read gets a gradient
+    (grad,) = torch.autograd.grad(policy(tokens).logp_N[:2].sum(), weights)
+    assert grad[[1, 5]].abs().sum() > 0
+    assert grad[[7, 8, 9]].abs().sum() == 0

@@ -1,0 +1,96 @@
+import pytest
+import torch
+
+from truing.models import heads
+from truing.models.heads import VocabularyHead, exact_kl, logprobs_and_entropy
+
+N, D, V = 7, 5, 11
+
+
+def parts(dtype=torch.float64, bias=True):
+    torch.manual_seed(0)
+    hidden_ND = torch.randn(N, D, dtype=dtype, requires_grad=True)
+    weight_VD = torch.randn(V, D, dtype=dtype, requires_grad=True)
+    bias_V = torch.randn(V, dtype=dtype, requires_grad=True) if bias else None
+    return hidden_ND, weight_VD, bias_V, torch.randint(0, V, (N,))
+
+
+@pytest.fixture(autouse=True)
+def chunks_smaller_than_the_batch(monkeypatch):
+    monkeypatch.setattr(heads, "CHUNK_NUMBERS", 3 * V)
+
+
+@pytest.mark.parametrize(("scale", "softcap", "temperature"), [(1.0, None, 1.0), (0.7, None, 0.5), (1.3, 2.0, 1.7)])
+def test_logprobs_and_entropy_equal_the_naive_ones_with_gradients(scale, softcap, temperature):
+    hidden_ND, weight_VD, bias_V, token_N = parts()
+    head = VocabularyHead(weight_VD, bias_V, scale, softcap)
+    logp_N, entropy_N = logprobs_and_entropy(head, hidden_ND, token_N, temperature)
+    raw_NV = (hidden_ND @ weight_VD.T + bias_V) * scale
+    naive_NV = ((raw_NV if softcap is None else softcap * torch.tanh(raw_NV / softcap)) / temperature).log_softmax(-1)
+    naive_N = naive_NV[torch.arange(N), token_N]
+    naive_entropy_N = -(naive_NV.exp() * naive_NV).sum(-1)
+    torch.testing.assert_close(logp_N, naive_N)
+    torch.testing.assert_close(entropy_N, naive_entropy_N)
+    mix_N = torch.linspace(-1, 1, N, dtype=torch.float64)
+    inputs = (hidden_ND, weight_VD, bias_V)
+    ours = torch.autograd.grad((mix_N * logp_N + mix_N.flip(0) * entropy_N).sum(), inputs)
+    theirs = torch.autograd.grad((mix_N * naive_N + mix_N.flip(0) * naive_entropy_N).sum(), inputs)
+    for our, their in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(our, their)
+
+
+def test_logprobs_gradient_by_finite_differences():
+    hidden_ND, weight_VD, bias_V, token_N = parts()
+
+    def function(hidden_ND, weight_VD, bias_V):
+        return logprobs_and_entropy(VocabularyHead(weight_VD, bias_V, 1.1, 3.0), hidden_ND, token_N, 0.8)
+
+    assert torch.autograd.gradcheck(function, (hidden_ND, weight_VD, bias_V))
+
+
+def test_exact_kl_equals_the_naive_one_with_gradients():
+    hidden_ND, weight_VD, _, _ = parts(bias=False)
+    ref_hidden_ND, ref_weight_VD = torch.randn(N, D, dtype=torch.float64), torch.randn(V, D, dtype=torch.float64)
+    kl_N = exact_kl(VocabularyHead(weight_VD), hidden_ND, VocabularyHead(ref_weight_VD), ref_hidden_ND, 0.9)
+    logp_NV = (hidden_ND @ weight_VD.T / 0.9).log_softmax(-1)
+    ref_NV = (ref_hidden_ND @ ref_weight_VD.T / 0.9).log_softmax(-1)
+    naive_N = (logp_NV.exp() * (logp_NV - ref_NV)).sum(-1)
+    torch.testing.assert_close(kl_N, naive_N)
+    assert (kl_N > 0).all()
+    mix_N = torch.linspace(1, 2, N, dtype=torch.float64)
+    for our, their in zip(
+        torch.autograd.grad((mix_N * kl_N).sum(), (hidden_ND, weight_VD)),
+        torch.autograd.grad((mix_N * naive_N).sum(), (hidden_ND, weight_VD)),
+        strict=True,
+    ):
+        torch.testing.assert_close(our, their)
+
+
+def test_exact_kl_to_oneself_is_zero():
+    hidden_ND, weight_VD, _, _ = parts(bias=False)
+    kl_N = exact_kl(VocabularyHead(weight_VD), hidden_ND, VocabularyHead(weight_VD), hidden_ND.detach())
+    assert kl_N.abs().max() < 1e-12
+
+
+def test_no_tensor_of_tokens_times_vocabulary_is_ever_made(monkeypatch):
+    """The largest tensor that any operation makes, forward and backward, stays at one chunk."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            for tensor in out if isinstance(out, tuple | list) else (out,):
+                if isinstance(tensor, torch.Tensor):
+                    self.numbers = max(self.numbers, tensor.numel())
+            return out
+
+    tokens, vocabulary, chunk = 64, 500, 8
+    monkeypatch.setattr(heads, "CHUNK_NUMBERS", chunk * vocabulary)
+    hidden_ND = torch.randn(tokens, 4, requires_grad=True)
+    weight_VD = torch.randn(vocabulary, 4, requires_grad=True)
+    with Largest() as largest:
+        logp_N, entropy_N = logprobs_and_entropy(VocabularyHead(weight_VD), hidden_ND, torch.zeros(tokens, dtype=torch.long))
+        (logp_N.sum() + entropy_N.sum()).backward()
+    assert largest.numbers == chunk * vocabulary
