@@ -1,7 +1,7 @@
 """A reward that a small story model can learn, and prompts for it: stories with a happy mood that come to their end.
 
-    truing rl --model MODEL --data examples/stories.jsonl --reward examples/happy_stories.py:happiness ...
-    python examples/happy_stories.py > stories.jsonl        writes the prompts
+truing rl --model MODEL --data examples/stories.jsonl --reward examples/happy_stories.py:happiness ...
+python examples/happy_stories.py > stories.jsonl        writes the prompts
 """
 
 from __future__ import annotations
@@ -14,7 +14,22 @@ HAPPY = {
     "happy", "happily", "glad", "proud", "joy", "fun", "smile", "smiled", "laugh", "laughed", "hug", "hugged", "love",
     "loved", "friend", "friends", "kind", "share", "shared", "thank", "thanked", "play", "played", "together", "safe",
 }  # fmt: skip
-SAD = {"sad", "angry", "mad", "cry", "cried", "scared", "afraid", "hurt", "mean", "bad", "lost", "broke", "broken", "sorry"}
+SAD = {
+    "sad",
+    "angry",
+    "mad",
+    "cry",
+    "cried",
+    "scared",
+    "afraid",
+    "hurt",
+    "mean",
+    "bad",
+    "lost",
+    "broke",
+    "broken",
+    "sorry",
+}
 
 
 def happiness(prompt: str, response: str) -> float:

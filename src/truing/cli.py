@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -147,7 +148,7 @@ def _explain(argv: Sequence[str]) -> None:
     """Print a row of the table in full."""
     from truing.training.algorithms import algorithm, explain
 
-    names = [b for a, b in zip(argv, argv[1:], strict=False) if a == "--algorithm"]
+    names = [b for a, b in itertools.pairwise(argv) if a == "--algorithm"]
     names += [a.removeprefix("--algorithm=") for a in argv if a.startswith("--algorithm=")]
     name = names[-1] if names else "ppo"
     rows = explain(algorithm(name))

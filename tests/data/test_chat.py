@@ -16,7 +16,10 @@ def test_template_is_the_tokenizers_own(chat, tokenizer):
 def test_dialogue_writes_turns(tokenizer):
     chat = Chat(tokenizer, "dialogue")
     ids = chat.prompt_ids([*TALK, Message("assistant", "Yellow."), Message("user", "Sure?")])
-    assert tokenizer.decode(ids[1:]) == "\n\nHuman: What colour is a lemon?\n\nAssistant: Yellow.\n\nHuman: Sure?\n\nAssistant:"
+    assert (
+        tokenizer.decode(ids[1:])
+        == "\n\nHuman: What colour is a lemon?\n\nAssistant: Yellow.\n\nHuman: Sure?\n\nAssistant:"
+    )
     assert tokenizer.decode(chat.response_ids("Yes.")) == " Yes.<|end|>"
     assert chat.text(chat.response_ids("Yes.")) == "Yes."
 

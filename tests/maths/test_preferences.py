@@ -200,4 +200,5 @@ def test_centring_gradient_against_finite_differences():
 def test_centring_settles_the_constant_and_leaves_the_difference():
     chosen, rejected = wide(5.0).requires_grad_(), wide(4.0).requires_grad_()
     centring(chosen, rejected).sum().backward()
+    assert chosen.grad is not None and rejected.grad is not None
     assert torch.equal(chosen.grad, rejected.grad)  # both move alike: their difference does not

@@ -82,7 +82,7 @@ def test_cumulative_from_end():
 @given(lengths_lists, st.floats(0, 1))
 def test_cumulative_from_end_is_the_backward_recursion(lengths: list[int], decay: float):
     x_N = numbers(lengths)
-    expected = []
+    expected: list[float] = []
     for row in rows(x_N, lengths):
         sums, running = [], 0.0
         for x in reversed(row):

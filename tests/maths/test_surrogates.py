@@ -98,7 +98,7 @@ def test_sequence_ratio_of_one_token_responses_is_clipped_ratio():
 
 @pytest.mark.parametrize("surrogate", [clipped_ratio, sequence_ratio])
 def test_at_ratio_one_the_gradient_is_the_policy_gradient(surrogate):
-    """Fresh samples: whatever the clip, every surrogate's first update is the score function's (A constant a response)."""
+    """Fresh samples: whatever the clip, the first update is that of the score function (A constant a response)."""
     logp_N, _, _ = batch()
     advantage_N = torch.tensor([1.0, 1.0, -2.0, 0.5, 0.5, 0.5], dtype=torch.float64)
     gradients = []
@@ -142,9 +142,21 @@ def test_clip_fraction():
     ratio_N = torch.tensor([1.5, 1.5, 0.5, 0.5, 1.1, 9.0])
     advantage_N = torch.tensor([2.0, -2.0, 2.0, -2.0, 2.0, -2.0])
     # binding: the first (above, A > 0) and the fourth (below, A < 0)
-    assert clip_fraction(ratio_N.log(), torch.zeros(6), advantage_N, Algo()).item() == pytest.approx(2 / 6)
+    assert clip_fraction(
+        clipped_ratio, ratio_N.log(), torch.zeros(6), advantage_N, LENGTHS, Algo()
+    ).item() == pytest.approx(2 / 6)
     # and with the dual clip the last
-    assert clip_fraction(ratio_N.log(), torch.zeros(6), advantage_N, Algo(dual_clip=3.0)).item() == pytest.approx(3 / 6)
+    assert clip_fraction(
+        clipped_ratio, ratio_N.log(), torch.zeros(6), advantage_N, LENGTHS, Algo(dual_clip=3.0)
+    ).item() == pytest.approx(3 / 6)
+
+
+def test_clip_fraction_of_a_sequence_ratio_looks_at_whole_responses():
+    """Mean log ratios 0, log 1.5, log 0.5: with A > 0 the second is held (one token), the third is not."""
+    log_ratio_N = torch.tensor([0.4, -0.4, math.log(1.5), math.log(0.5), math.log(0.25), 0.0])
+    share = clip_fraction(sequence_ratio, log_ratio_N, torch.zeros(6), torch.ones(6), LENGTHS, Algo())
+    assert share.item() == pytest.approx(1 / 6)
+    assert clip_fraction(score_function, log_ratio_N, torch.zeros(6), torch.ones(6), LENGTHS, Algo()).item() == 0
 
 
 @settings(deadline=None, max_examples=40)
@@ -155,7 +167,7 @@ def test_clip_fraction_is_the_share_of_tokens_without_gradient(seed: int, dual: 
     logp_N.requires_grad_()
     clipped_ratio(logp_N, old_N, advantage_N, LENGTHS, algo).sum().backward()
     assert logp_N.grad is not None
-    share = clip_fraction(logp_N, old_N, advantage_N, algo)
+    share = clip_fraction(clipped_ratio, logp_N, old_N, advantage_N, LENGTHS, algo)
     assert not share.requires_grad
     assert share.item() == pytest.approx((logp_N.grad == 0).double().mean().item())
 

@@ -18,7 +18,13 @@ from truing.data.batches import Sequences
 from truing.models.attention import Packed
 from truing.models.loading import policy_of
 
-SIZE = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64}
+SIZE = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
 GATED = {**SIZE, "intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
 ENDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 CONFIGS = [

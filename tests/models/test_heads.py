@@ -91,6 +91,8 @@ def test_no_tensor_of_tokens_times_vocabulary_is_ever_made(monkeypatch):
     hidden_ND = torch.randn(tokens, 4, requires_grad=True)
     weight_VD = torch.randn(vocabulary, 4, requires_grad=True)
     with Largest() as largest:
-        logp_N, entropy_N = logprobs_and_entropy(VocabularyHead(weight_VD), hidden_ND, torch.zeros(tokens, dtype=torch.long))
+        logp_N, entropy_N = logprobs_and_entropy(
+            VocabularyHead(weight_VD), hidden_ND, torch.zeros(tokens, dtype=torch.long)
+        )
         (logp_N.sum() + entropy_N.sum()).backward()
     assert largest.numbers == chunk * vocabulary

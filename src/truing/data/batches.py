@@ -1,4 +1,4 @@
-"""Token sequences laid end to end, and how they are cut into batches: by token budget, in an order that can be resumed."""
+"""Token sequences laid end to end, cut into batches by token budget, in an order that can be found again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sequences:
 
     @staticmethod
     def of(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Sequences:
-        """From lists of token ids. Every prompt and every response needs one token at least (the first is conditioned on)."""
+        """From lists of token ids. Every prompt and every response needs one token at least."""
         for name, rows in (("prompt", prompts), ("response", responses)):
             for row, ids in enumerate(rows):
                 if not ids:
@@ -78,7 +78,7 @@ class Sequences:
 
 
 def within_budget(lengths: Sequence[int], budget_tokens: int) -> list[Tensor]:
-    """Indices grouped so that each group's lengths add up to the budget at most. Longest first: fewest, fullest groups."""
+    """Indices grouped so that each group's lengths add up to the budget at most. Longest first."""
     groups: list[list[int]] = []
     room: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -93,13 +93,13 @@ def within_budget(lengths: Sequence[int], budget_tokens: int) -> list[Tensor]:
 
 
 def shuffled(count: int, seed: int, epoch: int) -> list[int]:
-    """The order of `count` items in one epoch: a function of seed and epoch alone, so that any place can be found again."""
+    """The order of `count` items in one epoch, from seed and epoch alone: any place can be found again."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(count, generator=generator).tolist()
 
 
 def minibatches(count: int, size: int, steps: int, seed: int, first: int = 0) -> Iterator[list[int]]:
-    """Indices of minibatches `first` … `steps` - 1: whole epochs in shuffled order, one after the other, none dropped."""
+    """Indices of minibatches `first` … `steps` - 1: whole epochs in shuffled order, none dropped."""
     if count < 1:
         raise ValueError("minibatches needs one item at least")
     orders: dict[int, list[int]] = {}

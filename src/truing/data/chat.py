@@ -11,7 +11,7 @@ from truing.data.records import Message
 from truing.errors import UserError
 
 Layout = Literal["auto", "template", "dialogue", "plain"]
-"""How messages become text: the tokenizer's chat template; `\\n\\nHuman:` / `\\n\\nAssistant:` turns; contents as they are."""
+"""How messages become text: the tokenizer's chat template; Human/Assistant turns; contents as they are."""
 
 DIALOGUE = {"system": "\n\n", "user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
 
@@ -33,7 +33,7 @@ class Chat:
         if self.layout == "template":
             turns = [{"role": m.role, "content": m.content} for m in messages]
             text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-            return self._ids(text)
+            return self._ids(str(text))
         if self.layout == "dialogue":
             return self._begin() + self._ids("".join(DIALOGUE[m.role] + m.content for m in messages) + "\n\nAssistant:")
         return self._begin() + self._ids("".join(m.content for m in messages))
@@ -62,7 +62,7 @@ class Chat:
         return [begin if begin is not None else self.end_id]
 
     def _decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -81,7 +81,9 @@ def shape(responses: Sequence[Response]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def drift(policy: Policy, reference: Policy | None, said: Rollouts, temperature: float, budget_tokens: int) -> dict[str, float]:
+def drift(
+    policy: Policy, reference: Policy | None, said: Rollouts, temperature: float, budget_tokens: int
+) -> dict[str, float]:
     """Mean entropy a token, and KL from the reference a response (exact over the vocabulary at every token)."""
     entropy, kl_B = 0.0, torch.zeros(len(said))
     for index_B in said.tokens.parts(budget_tokens):

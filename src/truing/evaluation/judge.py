@@ -38,7 +38,12 @@ def by_person(ask: Callable[[str], str] = input, say: Callable[[str], None] = pr
 
 
 def outcomes(
-    judge: Judge, prompts: Sequence[Prompt], ours: Sequence[Response], theirs: Sequence[Response], both_orders: bool, seed: int
+    judge: Judge,
+    prompts: Sequence[Prompt],
+    ours: Sequence[Response],
+    theirs: Sequence[Response],
+    both_orders: bool,
+    seed: int,
 ) -> np.ndarray:
     """For each prompt, how far ours is the better answer, [prompts] in [0, 1].
 

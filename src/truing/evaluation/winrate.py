@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -62,14 +62,23 @@ class Config:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
 
 
-def answers_of(model: str, prompts: Sequence[Prompt], answers: int, sampling: Sampling, layout: Layout, seed: int) -> tuple[list[Prompt], list[Response]]:
+def answers_of(
+    model: str, prompts: Sequence[Prompt], answers: int, sampling: Sampling, layout: Layout, seed: int
+) -> tuple[list[Prompt], list[Response]]:
     """What a policy says to the prompts."""
     chat = Chat(load_tokenizer(model), layout)
     _, asked, said = speak(load_policy(model), chat, prompts, answers, sampling, seed, author=model)
     return asked, said
 
 
-def win_rate(judge: Judge, prompts: Sequence[Prompt], ours: Sequence[Response], theirs: Sequence[Response], both_orders: bool = True, seed: int = 0) -> dict[str, Any]:
+def win_rate(
+    judge: Judge,
+    prompts: Sequence[Prompt],
+    ours: Sequence[Response],
+    theirs: Sequence[Response],
+    both_orders: bool = True,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Share of comparisons won, ties one half, with a 95 % interval that resamples prompts."""
     outcome = outcomes(judge, prompts, ours, theirs, both_orders, seed)
     clusters = np.unique([p.id for p in prompts], return_inverse=True)[1]
@@ -88,7 +97,9 @@ def evaluate(config: Config) -> dict[str, Any]:
     with Run.open(config.out, config, "compare", overwrite=config.overwrite) as run:
         prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
-        judge = by_person() if config.judge == ("person",) else by_reward(load_reward(config.judge, None, config.layout))
+        judge = (
+            by_person() if config.judge == ("person",) else by_reward(load_reward(config.judge, None, config.layout))
+        )
         asked, ours = answers_of(config.model, prompts, config.answers, config.sampling, config.layout, config.seed)
         _, theirs = answers_of(config.against, prompts, config.answers, config.sampling, config.layout, config.seed + 1)
         figures = win_rate(judge, asked, ours, theirs, config.both_orders, config.seed)

@@ -74,7 +74,9 @@ def draw(logit_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tenso
 
 
 def truncate(logp_BV: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """Cut to min-p, then top-k, then top-p (Holtzman et al. 2020, arXiv:1904.09751), and renormalise: `logp_BV`, `kept_B`.
+    """Cut to min-p, then top-k, then top-p (Holtzman et al. 2020, arXiv:1904.09751), and renormalise.
+
+    Returns `logp_BV` and `kept_B`, the log of the share kept.
 
     Nothing is cut beyond what each rule says: the likeliest token always stays, ties at the border of top-k all stay.
     """
@@ -85,7 +87,7 @@ def truncate(logp_BV: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
         keep_BV &= logp_BV >= logp_BV.topk(sampling.top_k, -1).values[:, -1:]
     if sampling.top_p < 1:
         cut_BV = logp_BV.masked_fill(~keep_BV, float("-inf")).log_softmax(-1)
-        sorted_BV, order_BV = cut_BV.sort(-1, descending=True, stable=True)
+        sorted_BV, order_BV = cut_BV.sort(dim=-1, descending=True, stable=True)
         before_BV = sorted_BV.exp().cumsum(-1) - sorted_BV.exp()
         keep_BV &= torch.zeros_like(keep_BV).scatter_(-1, order_BV, before_BV < sampling.top_p)
     cut_BV = logp_BV.masked_fill(~keep_BV, float("-inf"))

@@ -169,9 +169,10 @@ def bradley_terry_fit(wins_MM: ArrayLike, prior: float = 0.0) -> Floats:
         slope_M = (wins_MM - games_MM * chance_MM).sum(1)
         weight_MM = games_MM * chance_MM * chance_MM.T
         curvature_MM = np.diag(weight_MM.sum(1)) - weight_MM
-        step_M = np.linalg.pinv(curvature_MM, hermitian=True) @ slope_M
+        # A common shift of all strengths changes nothing: a constant added to the curvature pins it down.
+        step_M = np.linalg.solve(curvature_MM + weight_MM.mean(), slope_M)
         strength_M = strength_M + step_M / max(1.0, float(np.abs(step_M).max()))  # at most 1 nat: far out it overshoots
-        if np.abs(step_M).max() < 1e-10:
+        if np.abs(step_M).max() < 1e-9:
             return strength_M - strength_M.mean()
     raise ValueError("bradley_terry_fit did not settle in 200 steps: too few games between some players; give prior=1")
 

@@ -6,6 +6,9 @@ being trained (with gradient), `old_N` under the one that sampled, and the clipp
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -72,19 +75,32 @@ def _clipped(ratio_N: Tensor, advantage_N: Tensor, algo: Clipping) -> Tensor:
     return -gain_N
 
 
-def clip_fraction(logp_N: Tensor, old_N: Tensor, advantage_N: Tensor, algo: Clipping) -> Tensor:
+@dataclass(frozen=True)
+class Unclipped:
+    """Bounds that no ratio reaches."""
+
+    clip_low: float = 1.0
+    clip_high: float = math.inf
+    dual_clip: float = 0.0
+
+
+def clip_fraction(
+    surrogate: Callable[..., Tensor],
+    logp_N: Tensor,
+    old_N: Tensor,
+    advantage_N: Tensor,
+    lengths_B: Tensor,
+    algo: Clipping,
+) -> Tensor:
     """The share of tokens that teach nothing because a bound holds their ratio.
 
-    A scalar in [0, 1] without gradient. Counts only bounds that bind: ρ above with A > 0, ρ below (or beyond the dual
-    clip) with A < 0. Source: `clipfrac` of OpenAI baselines' ppo2, which also counts bounds that do not bind. For
-    `sequence_ratio` give it the spread mean log ratio as `logp_N` and zeros as `old_N`.
+    A scalar in [0, 1] without gradient: tokens whose loss would be another without the bounds, whatever the surrogate.
+    Source: `clipfrac` of OpenAI baselines' ppo2, which also counts bounds that do not bind.
     """
-    ratio_N = (logp_N - old_N).detach().exp()
-    held_N = (advantage_N > 0) & (ratio_N > 1 + algo.clip_high)
-    held_N |= (advantage_N < 0) & (ratio_N < 1 - algo.clip_low)
-    if algo.dual_clip:
-        held_N |= (advantage_N < 0) & (ratio_N > algo.dual_clip)
-    return held_N.to(ratio_N.dtype).mean()
+    logp_N = logp_N.detach()
+    bound_N = surrogate(logp_N, old_N, advantage_N, lengths_B, algo)
+    free_N = surrogate(logp_N, old_N, advantage_N, lengths_B, Unclipped())
+    return (bound_N != free_N).to(logp_N.dtype).mean()
 
 
 def value_error(value_N: Tensor, old_value_N: Tensor, return_N: Tensor, clip: float) -> Tensor:

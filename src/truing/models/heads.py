@@ -17,7 +17,7 @@ CHUNK_NUMBERS = 2**22  # logits alive at a time
 
 @dataclass(frozen=True)
 class VocabularyHead:
-    """How an architecture makes logits: `softcap * tanh((hidden @ weight.T + bias) * scale / softcap)`, then / temperature."""
+    """How an architecture makes logits: `softcap * tanh((hidden @ weight.T + bias) * scale / softcap)`."""
 
     weight_VD: Tensor
     bias_V: Tensor | None = None
@@ -94,7 +94,7 @@ class _Logprobs(torch.autograd.Function):
         token_N: Tensor,
         head: VocabularyHead,
         temperature: float,
-    ) -> tuple[Tensor, Tensor]:  # noqa: E501
+    ) -> tuple[Tensor, Tensor]:
         logp_N = hidden_ND.new_empty(len(token_N), dtype=_accumulator(hidden_ND.dtype))
         entropy_N, norm_N = torch.empty_like(logp_N), torch.empty_like(logp_N)
         for chunk in _chunks(len(token_N), len(weight_VD)):
@@ -136,7 +136,7 @@ class _ExactKL(torch.autograd.Function):
         head: VocabularyHead,
         reference: VocabularyHead,
         temperature: float,
-    ) -> Tensor:  # noqa: E501
+    ) -> Tensor:
         kl_N = hidden_ND.new_empty(len(hidden_ND), dtype=_accumulator(hidden_ND.dtype))
         for chunk in _chunks(len(hidden_ND), len(weight_VD)):
             logp_NV = (head.logits(hidden_ND[chunk]) / temperature).log_softmax(-1)

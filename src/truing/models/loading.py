@@ -1,4 +1,4 @@
-"""Models in and out: a hub id, a folder or a run becomes a policy or a scorer; safetensors in the Hugging Face layout come out."""
+"""Models in and out: a hub id, a folder or a run becomes a policy or a scorer; the Hugging Face layout comes out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,14 +28,13 @@ from truing.models import attention
 from truing.models.roles import Policy, Scorer
 
 
-
 @dataclass(frozen=True)
 class Adapter:
     """LoRA (Hu et al. 2021, arXiv:2106.09685): rank 0 trains all weights instead."""
 
     lora_rank: int = 0
     """Rank of the two factors added to each matrix; 0: all weights learn."""
-    lora_alpha: float = 16.0
+    lora_alpha: int = 16
     """Their product is scaled by this over the rank."""
     lora_targets: tuple[str, ...] = ()
     """Names of the layers that get an adapter; none: all linear layers but the vocabulary head."""
@@ -74,7 +74,7 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 
 def load_policy(
     model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), trunk_value: bool = False
-) -> Policy:  # noqa: B008
+) -> Policy:
     """A causal language model, float32, attention on flat tokens, dropout off.
 
     `freeze` holds patterns of parameter names (`*embed*`); one that matches nothing is an error.
@@ -88,7 +88,7 @@ def load_policy(
 
 def policy_of(
     lm: PreTrainedModel, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), trunk_value: bool = False
-) -> Policy:  # noqa: B008
+) -> Policy:
     """A policy around a transformers model already at hand."""
     _prepare(lm)
     value_head = None
@@ -101,7 +101,7 @@ def policy_of(
     return policy
 
 
-def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), seed: int = 0) -> Scorer:  # noqa: B008
+def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), seed: int = 0) -> Scorer:
     """A language model with one linear head: a trained reward model as it is, any other with a fresh head.
 
     The fresh head's weights have standard deviation 1 / sqrt(width + 1) (Stiennon et al. 2020, arXiv:2009.01325).
@@ -109,7 +109,8 @@ def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...
     path = locate(model)
     if is_reward_model(model):
         lm = _from_pretrained(AutoModelForSequenceClassification, path, model)
-        head = lm.score
+        head = lm.get_submodule("score")
+        assert isinstance(head, nn.Linear)
     else:
         lm = _from_pretrained(AutoModelForCausalLM, path, model)
         head = nn.Linear(lm.config.hidden_size, 1, bias=False)
@@ -182,7 +183,7 @@ def _config(model: str) -> PreTrainedConfig:
         raise UserError(f"model {model}: {_first_line(error)}") from error
 
 
-def _from_pretrained(kind: type, path: str, name: str) -> PreTrainedModel:
+def _from_pretrained(kind: Any, path: str, name: str) -> PreTrainedModel:
     try:
         return kind.from_pretrained(path, attn_implementation=attention.NAME, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:
@@ -194,7 +195,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _prepare(lm: PreTrainedModel) -> None:
-    """Dropout off everywhere (all of the field's policy code does so: it would make the ratio noisy), our attention on."""
+    """Dropout off everywhere, for it would make the ratio noisy; our attention on."""
     for module in lm.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -65,7 +66,7 @@ class Policy(nn.Module):
 
     def without_adapter(self) -> AbstractContextManager[None]:
         """Within it the policy speaks as its base did: with LoRA this is the reference, at no cost in memory."""
-        return self.lm.disable_adapter() if hasattr(self.lm, "disable_adapter") else nullcontext()
+        return self.lm.disable_adapter() if isinstance(self.lm, PeftModel) else nullcontext()
 
     def merged_state(self) -> dict[str, Tensor]:
         """Weights under transformers' names, LoRA added in."""
@@ -73,7 +74,7 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def check(self) -> None:
-        """Compare with the model's own forward pass: an architecture that our head or attention misreads must not train."""
+        """Compare with the model's own forward pass: an architecture that is misread here must not train."""
         lm = self.lm_inside
         size = min(16, getattr(lm.config, "max_position_embeddings", 16))
         token_S = torch.arange(size) % lm.config.vocab_size
@@ -169,7 +170,7 @@ def merged_state(lm: nn.Module) -> dict[str, Tensor]:
         for name, module in model.named_modules():
             if isinstance(module, LoraLayer):
                 for adapter in module.active_adapters:
-                    state[f"{name}.weight"] += module.get_delta_weight(adapter).detach()
+                    state[f"{name}.weight"] += module.get_delta_weight(adapter).detach()  # type: ignore[attr-defined]
     return state
 
 

@@ -16,7 +16,7 @@ Reward = Callable[[Sequence[Prompt], Sequence[Response]], list[float]]
 
 
 def load_function(name: str) -> Callable[..., float]:
-    """The function behind `file.py:function` or `module:function`; it takes the prompt's text and the response's text."""
+    """The function behind `file.py:function` or `module:function`; it takes the texts of prompt and response."""
     place, _, function = name.rpartition(":")
     if not place:
         raise UserError(f"reward {name}: write it as file.py:function or module:function")

@@ -24,7 +24,7 @@ class ScoredPair:
 
 
 def quality(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
-    """Figures for a summary. Ties among the judgements are left out of accuracy; equal scores or lengths count one half.
+    """Figures for a summary. Judgements that are ties are left out of accuracy; equal scores or lengths count a half.
 
     Intervals resample root prompts, not pairs: pairs of one prompt are not independent.
     """
@@ -49,7 +49,8 @@ def quality(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
         "held_out_prompts": int(roots.max()) + 1,
         "calibration_error": ece,
         "calibration": [
-            {"low": r.low, "high": r.high, "count": r.count, "predicted": r.probability, "observed": r.outcome} for r in rows
+            {"low": r.low, "high": r.high, "count": r.count, "predicted": r.probability, "observed": r.outcome}
+            for r in rows
         ],
         "score_length_correlation": _correlation(gap, longer),
     }

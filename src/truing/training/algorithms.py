@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
@@ -107,7 +108,7 @@ COMPARES_ANSWERS = (leave_one_out, group_mean, group_norm)
 NEEDS_CRITIC = (gae, k_step)
 
 REINFORCE = Algorithm(batch_mean, score_function, per_token, k1, kl_in_reward=0.05)
-REINFORCE_PLUS_PLUS = Algorithm(global_norm, clipped_ratio, per_token, k2, kl_in_reward=0.05, epochs=2, minibatches=2)
+REINFORCE_PLUS_PLUS = Algorithm(global_norm, clipped_ratio, per_token, k1, kl_in_reward=0.05, epochs=2, minibatches=2)
 RLOO = replace(REINFORCE, advantage=leave_one_out, answers=4)
 PPO = Algorithm(gae, clipped_ratio, per_token, k1, kl_in_reward=0.05, epochs=4, minibatches=4, whiten=1.0, critic=0.1)
 GRPO = Algorithm(group_norm, clipped_ratio, per_response, k3, kl_in_loss=0.04, answers=8, epochs=2, minibatches=2)
@@ -181,9 +182,12 @@ def _field_docs() -> dict[str, str]:
     import inspect
 
     body = ast.parse(inspect.getsource(Algorithm)).body[0].body  # type: ignore[attr-defined]
-    pairs = zip(body, body[1:], strict=False)
+    pairs = itertools.pairwise(body)
     return {
-        field.target.id: note.value.value
+        field.target.id: str(note.value.value)
         for field, note in pairs
-        if isinstance(field, ast.AnnAssign) and isinstance(note, ast.Expr)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(note, ast.Expr)
+        and isinstance(note.value, ast.Constant)
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -24,10 +24,12 @@ class Nets:
     policy_optimizer: Optimizer
     critic_optimizer: Optimizer | None
     temperature: float = 1.0
-    baseline: RunningMoments = RunningMoments()  # of scores: stands in for values where there is no critic
+    baseline: RunningMoments = field(
+        default_factory=RunningMoments
+    )  # of scores: the values where there is no critic
 
     def forward(self, tokens: Sequences, exact_kl: bool = False) -> Prediction:
-        """Log-prob, entropy and value at each response token, with gradients; from one pass where the trunk is shared."""
+        """Log-prob, entropy and value at each response token, with gradients; one pass where the trunk is shared."""
         now = self.policy(tokens, self.temperature, self.reference if exact_kl else None)
         if self.critic is not None:
             value_N, tail_value_B = self.critic.values(tokens)

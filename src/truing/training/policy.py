@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial, reduce
 from typing import Literal
 
 import torch
@@ -16,6 +15,7 @@ from truing.data import formats
 from truing.data.batches import minibatches
 from truing.data.chat import Chat, Layout
 from truing.data.records import Demonstration, Prompt, Response, split_of
+from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
@@ -25,14 +25,14 @@ from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer, save
-from truing.models.roles import Scorer, trainable
+from truing.models.roles import trainable
 from truing.rewards.combine import load_reward, model_sources
 from truing.rewards.function import Reward
 from truing.training import supervised
 from truing.training.algorithms import Algorithm, algorithm
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
-from truing.training.policy_step import step
+from truing.training.policy_step import Speak, step
 from truing.training.progress import Progress
 from truing.training.run import Run
 from truing.training.tug import tug_of_war
@@ -151,7 +151,7 @@ class Config:
             ("kl_target", not self.kl_target or self.row.kl_in_reward > 0, "0 where kl_in_reward is 0"),
         ):
             if not holds:
-                value = functools.reduce(getattr, name.split("."), self)
+                value = reduce(getattr, name.split("."), self)
                 raise UserError(f"{name} = {value!r}: it must be {rule}")
 
     @property
@@ -221,7 +221,7 @@ class Judge:
 
 
 def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> Callable[[], dict[str, float]] | None:
-    """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): the gradient of a minibatch of demonstrations, each update."""
+    """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): a minibatch of demonstrations adds its gradient."""
     if not config.pretrain_weight:
         return None
     records = [
@@ -287,6 +287,15 @@ def train(config: Config, reward: Reward | None = None) -> Nets:
     return nets
 
 
+def speaker(nets: Nets, chat: Chat, config: Config, number: int) -> Speak:
+    """How the policy answers in iteration `number`."""
+
+    def say(prompts: Sequence[Prompt], answers: int) -> tuple[Rollouts, list[Prompt], list[Response]]:
+        return speak(nets.policy, chat, prompts, answers, config.sampling, config.seed * 1_000_003 + number)
+
+    return say
+
+
 def fit(nets: Nets, chat: Chat, prompts: Sequence[Prompt], judge: Judge, config: Config, run: Run) -> None:
     """All iterations."""
     algo, limit = config.row, config.sampling.max_new_tokens
@@ -298,18 +307,11 @@ def fit(nets: Nets, chat: Chat, prompts: Sequence[Prompt], judge: Judge, config:
         for number, chosen in enumerate(order, start=1):
             if price is not None:
                 algo = replace(algo, kl_in_reward=price.coefficient)
-            heard: list[Response] = []
-
-            def say(asked: Sequence[Prompt], answers: int, seed: int = number, heard: list[Response] = heard):
-                said = speak(nets.policy, chat, asked, answers, config.sampling, config.seed * 1_000_003 + seed)
-                heard.extend(said[2])
-                return said
-
             tugs = config.tug_every and (number - 1) % config.tug_every == 0
-            figures = step(
+            figures, answers = step(
                 nets,
                 [prompts[i] for i in chosen],
-                say,
+                speaker(nets, chat, config, number),
                 judge,
                 algo,
                 rng,
@@ -317,34 +319,33 @@ def fit(nets: Nets, chat: Chat, prompts: Sequence[Prompt], judge: Judge, config:
                 budget,
                 extra,
                 check=number == 1 or bool(config.check_every and number % config.check_every == 0),
-                measure=(lambda said, a=algo: tug_of_war(nets, said, a, limit, budget)) if tugs else None,
+                measure=partial(tug_of_war, nets, algo=algo, limit=limit, budget_tokens=budget) if tugs else None,
                 learn_policy=number > config.critic_warmup or nets.critic is None,
             )
             if price is not None:
                 figures["kl/coefficient"] = price.coefficient
-                price = price.update(figures["kl/per_response"], len(heard))
+                price = price.update(figures["kl/per_response"], len(answers))
             if config.reference_every and number % config.reference_every == 0:
                 nets.pull_reference(config.reference_pull)
             warn(figures, run)
             run.log(number, **figures)
-            run.sample(number, "", prompt=prompts[chosen[0]].text, response=heard[0].text)
-            progress.update(number, figures, heard[0].text)
+            run.sample(number, "", prompt=prompts[chosen[0]].text, response=answers[0].text)
+            progress.update(number, figures, answers[0].text)
             if config.save_every and number % config.save_every == 0 and number < config.iterations:
                 save(nets.policy, chat.tokenizer, run.folder / "checkpoints" / f"iteration-{number:06d}")
 
 
 def warn(figures: dict[str, float], run: Run) -> None:
     """Say what must not pass in silence."""
-    if figures.get("check/logprob_gap", 0.0) > 1e-2:
-        run.say(
-            f"log-probs collected while sampling differ from the training pass by {figures['check/logprob_gap']:.3g} nats"
-        )
+    gap = figures.get("check/logprob_gap", 0.0)
+    if gap > 1e-2:
+        run.say(f"log-probs collected while sampling differ from the training pass by up to {gap:.3g} nats")
 
 
 def evaluate(
     nets: Nets, chat: Chat, prompts: Sequence[Prompt], reward: Reward, config: Config, run: Run, phase: str
 ) -> dict[str, float]:
-    """Mean reward, drift and shape of responses to held-out prompts, the same seeds before and after; texts are kept."""
+    """Mean reward, drift and shape of responses to held-out prompts, the same seeds before and after."""
     said, asked, answers = speak(nets.policy, chat, prompts, 1, config.sampling, seed=config.seed + 987_654_321)
     score_B = reward(asked, answers)
     for prompt, answer, score in zip(asked, answers, score_B, strict=True):

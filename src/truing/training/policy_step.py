@@ -36,8 +36,8 @@ def step(
     check: bool = False,
     measure: Callable[[Rollouts], dict[str, float]] | None = None,
     learn_policy: bool = True,
-) -> dict[str, float]:
-    """Speak, judge, give credit, learn. Returns what to log: docs/metrics.md explains each name.
+) -> tuple[dict[str, float], list[Response]]:
+    """Speak, judge, give credit, learn. Returns what to log (docs/metrics.md explains each name) and the responses.
 
     `limit` is the longest response allowed; `extra` adds gradients of its own before each update (PPO-ptx); `measure`
     looks at the credited rollouts before anything moves (the tug of war).
@@ -59,7 +59,7 @@ def step(
     for _ in range(algo.epochs):
         for batch in said.shuffled(rng).split(algo.minibatches):
             batch = replace(batch, weight_N=algo.average(batch.lengths_B, limit))
-            notes = {"batch": len(batch.logp_N)}
+            notes: dict[str, float] = {"batch": len(batch.logp_N)}
             for part in batch.parts(budget_tokens):
                 terms, told = losses(nets, part, algo)
                 sum(terms.values(), torch.zeros(())).backward()
@@ -72,7 +72,7 @@ def step(
     figures["policy/first_ratio"] = seen[0]["policy/ratio"] / seen[0]["batch"]
     done = time.perf_counter()
     figures |= {"time/sample_s": spoken - begin, "time/judge_s": judged - spoken, "time/learn_s": done - judged}
-    return figures | {"rate/tokens_per_s": len(said.logp_N) / (done - begin)}
+    return figures | {"rate/tokens_per_s": len(said.logp_N) / (done - begin)}, answers
 
 
 def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float = 0.0) -> Rollouts:
@@ -102,7 +102,7 @@ def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float =
 
 
 def losses(nets: Nets, part: Rollouts, algo: Algorithm) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """The terms of the loss of one micro-batch, each a weighted sum, and sums over its tokens of what is worth knowing."""
+    """The terms of the loss of one micro-batch, each a weighted sum, and sums over tokens of what is worth knowing."""
     assert part.old_N is not None and part.advantage_N is not None and part.weight_N is not None
     now = nets.forward(part.tokens, exact_kl=bool(algo.exact_kl and algo.kl_in_loss))
     loss_N = algo.surrogate(now.logp_N, part.old_N, part.advantage_N, part.lengths_B, algo)
@@ -117,11 +117,12 @@ def losses(nets: Nets, part: Rollouts, algo: Algorithm) -> tuple[dict[str, Tenso
         terms["critic"] = algo.critic * (part.weight_N * error_N).sum()
     count = len(part.old_N)
     logp_N = now.logp_N.detach()
+    clipped = clip_fraction(algo.surrogate, logp_N, part.old_N, part.advantage_N, part.lengths_B, algo)
     told = {
         "policy/entropy": now.entropy_N.detach().sum().item(),
         "policy/ratio": (logp_N - part.old_N).exp().sum().item(),
         "policy/approx_kl": k3(part.old_N, logp_N).sum().item(),
-        "policy/clip_fraction": clip_fraction(logp_N, part.old_N, part.advantage_N, algo).item() * count,
+        "policy/clip_fraction": clipped.item() * count,
     }
     return terms, told
 

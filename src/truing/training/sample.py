@@ -59,7 +59,11 @@ class Config:
             ("answers", self.answers >= 1, "1 or more"),
             ("prompts", self.prompts >= 0, "0 or more"),
             ("keep", 0 <= self.keep <= self.answers, "between 0 and answers"),
-            ("keep_by", not self.keep or self.keep_by == "diversity" or self.reward, '"diversity" where no reward is given'),
+            (
+                "keep_by",
+                not self.keep or self.keep_by == "diversity" or self.reward,
+                '"diversity" where no reward is given',
+            ),
         ):
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")

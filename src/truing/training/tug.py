@@ -16,11 +16,11 @@ from truing.training.policy_step import losses
 
 
 def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_tokens: int) -> dict[str, float]:
-    """Gradient norm of each term and cosine between each two, at the policy's weights, over the whole iteration's tokens.
+    """Gradient norm of each term and cosine between each two, at the policy's weights, over the whole iteration.
 
     The policy's term is taken apart into the scores' pull (`reward`) and that of drift's price (`reference`), which is
-    exact here, before the first update, where the loss is linear in the advantage. A critic apart pulls at other weights:
-    it has a norm and no cosine.
+    exact here, before the first update, where the loss is linear in the advantage. A separate critic pulls at
+    other weights: it has a norm and no cosine.
     """
     pulls: dict[str, Tensor] = {}
     policy_weights, critic_weights = list(trainable(nets.policy)), list(trainable(nets.critic))

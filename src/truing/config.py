@@ -1,0 +1,213 @@
+"""Settings: a stage's dataclass, a TOML file and the command line say the same things by the same names."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import tyro
+from pydantic import TypeAdapter, ValidationError
+
+from truing.errors import UserError, nearest
+from truing.training.run import to_toml
+
+C = TypeVar("C")
+
+
+def dump(config: Any) -> str:
+    """A configuration as TOML, which `load` reads back to the same; None is left out."""
+    return to_toml(config)
+
+
+def load(config: type[C], path: str | Path) -> C:
+    """The configuration a TOML file holds. Unknown keys, wrong types and impossible values are named with the file."""
+    values = _read(config, Path(path))
+    for name in _required(config):
+        if name not in values:
+            raise UserError(f"{path}: {name} is missing, and it has no default")
+    try:
+        return _complete(config(**values))
+    except (UserError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def parse(config: type[C], argv: Sequence[str], prog: str, description: str = "") -> C:
+    """The configuration a command line asks for: first the file after `--config`, then the flags, which win.
+
+    --help prints and exits with code 0. Any mistake is a UserError of one line.
+    """
+    file, rest = _take_config(argv, prog)
+    values = _read(config, file, stage=prog.split()[-1]) if file else {}
+    given = [_key(token) for token in rest if token.startswith("--")]
+    if not {"-h", "--help"} & set(rest):
+        _refuse_unknown(config, given, prog)
+        for name in _required(config):
+            if name not in values and name not in given:
+                raise UserError(f"{prog} needs --{name} (or {name} in a --config file); {prog} --help explains it")
+    # tyro would turn a default's keys into flags of their own, so a table of the file goes in as if typed.
+    tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+    typed = [t for name, table in tables.items() if name not in given for t in (f"--{name}", *_typed(table))]
+    start = _unchecked(config, {name: value for name, value in values.items() if name not in tables})
+    about = f"{description}\n--config FILE reads settings from a TOML file, such as a run's config.toml; flags win."
+    try:
+        return _complete(_by_tyro(config, [*typed, *rest], prog, about.strip(), start))
+    except (UserError, ValueError) as error:
+        raise UserError(_placed(str(error), prog, file, values, given)) from None
+
+
+def _placed(complaint: str, prog: str, file: Path | None, values: dict[str, Any], given: Sequence[str]) -> str:
+    """A complaint with where its value is from: validation sees values only, so the key it begins with has to tell."""
+    found = re.match(r"\w+", complaint)
+    key = found[0] if found else ""
+    nested = [name for name in given if name.endswith(f".{key}")]
+    if len(nested) == 1 and key not in given:
+        return f"{prog}: {nested[0]}{complaint.removeprefix(key)}"
+    return f"{file if key in values and key not in given else prog}: {complaint}"
+
+
+def _by_tyro(config: type[C], argv: Sequence[str], prog: str, description: str, default: C) -> C:
+    """tyro's answer, or its complaint as one line: it knows only boxes, which it prints before it exits."""
+    boxes = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxes):
+            return tyro.cli(
+                config, args=argv, prog=prog, description=description, default=default, use_underscores=True
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", boxes.getvalue()).splitlines() if line[:1] != "╭"]
+        words = " ".join(re.sub("[─│╰╯]", " ", " ".join(lines)).split())
+        complaint = re.split("For full helptext|Argument helptext:", words)[0].strip()
+        complaint = complaint.removeprefix("Error parsing ").removeprefix(f"{config.__name__}: ")
+        raise UserError(complaint) from None
+
+
+def _take_config(argv: Sequence[str], prog: str) -> tuple[Path | None, list[str]]:
+    """The file after `--config`, and the other arguments."""
+    rest, files = [], []
+    tokens = iter(argv)
+    for token in tokens:
+        if token == "--config":
+            files.append(next(tokens, ""))
+        elif token.startswith("--config="):
+            files.append(token.removeprefix("--config="))
+        else:
+            rest.append(token)
+    if len(files) > 1 or "" in files:
+        raise UserError(f"{prog}: --config takes one TOML file, once")
+    return (Path(files[0]) if files else None), rest
+
+
+def _read(config: type, path: Path, stage: str = "") -> dict[str, Any]:
+    """The checked values of a TOML file, by field. A run's own names its stage: it must be the one asked for."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: this is not TOML: {error}") from None
+    found = table.pop("stage", stage)
+    if stage and found != stage:
+        raise UserError(f'{path}: stage = "{found}": these are settings of another stage than {stage}')
+    return _values(config, table, str(path), "")
+
+
+def _values(config: type, table: dict[str, Any], path: str, prefix: str) -> dict[str, Any]:
+    """The values of one TOML table, each of its field's type."""
+    types, by_name = get_type_hints(config), {f.name: f for f in fields(config)}
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        where = f"{path}: {prefix}{name}"
+        if name not in by_name:
+            raise UserError(f"{where}: there is no such key; {nearest(name, by_name)}")
+        if is_dataclass(types[name]):
+            if not isinstance(value, dict):
+                raise UserError(f"{where} = {value!r}: this is a table of settings, [{prefix}{name}]")
+            inner = _values(types[name], value, path, f"{prefix}{name}.")  # type: ignore[arg-type]
+            try:
+                values[name] = replace(_default(by_name[name]), **inner)
+            except (UserError, ValueError) as error:
+                raise UserError(f"{path}: {prefix}{name}: {error}") from None
+        else:
+            values[name] = _checked(types[name], value, where)
+    return values
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    """A TOML value as the type of its field. Strict: "3" is no number; an integer is a fine float."""
+    try:
+        return TypeAdapter(kind).validate_python(_tupled(value), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
+        place = f".{first['loc'][0]}" if isinstance(value, dict) else place
+        said = str(first["msg"]).removeprefix("Input should be ").replace("a valid tuple", "a list")
+        raise UserError(f"{where}{place} = {first['input']!r}: it must be {said}") from None
+
+
+def _tupled(value: Any) -> Any:
+    """Lists of TOML as the tuples that frozen dataclasses hold."""
+    return tuple(_tupled(inner) for inner in value) if isinstance(value, list) else value
+
+
+def _unchecked(config: type[C], values: dict[str, Any]) -> C:
+    """An instance with some values and all defaults, made past its checks: tyro takes the defaults it shows from it."""
+    start = object.__new__(config)
+    for f in fields(config):  # type: ignore[arg-type]
+        value = values.get(f.name, tyro.MISSING if _is_required(f) else _default(f))
+        object.__setattr__(start, f.name, value)
+    return start
+
+
+def _refuse_unknown(config: type, given: Sequence[str], prog: str) -> None:
+    valid = _flags(config)
+    plain = {name.replace("-", "_"): name for name in valid}
+    for key in given:
+        if key.replace("-", "_") not in plain:
+            raise UserError(f"{prog}: there is no --{key}; {nearest(key, valid)}")
+
+
+def _flags(config: type, prefix: str = "") -> list[str]:
+    """The name of every flag; a switch has its opposite too."""
+    names: list[str] = []
+    for name, kind in get_type_hints(config).items():
+        if is_dataclass(kind):
+            names += _flags(kind, f"{prefix}{name}.")  # type: ignore[arg-type]
+        else:
+            names += [f"{prefix}{name}"] + ([f"{prefix}no_{name}"] if kind is bool else [])
+    return names
+
+
+def _key(token: str) -> str:
+    return token.removeprefix("--").partition("=")[0].replace("-", "_")
+
+
+def _typed(table: dict[str, Any]) -> list[str]:
+    return [str(part) for item in table.items() for part in item]
+
+
+def _required(config: type) -> list[str]:
+    return [f.name for f in fields(config) if _is_required(f)]
+
+
+def _is_required(f: Field[Any]) -> bool:
+    return f.default is MISSING and f.default_factory is MISSING
+
+
+def _default(f: Field[Any]) -> Any:
+    return f.default_factory() if f.default_factory is not MISSING else f.default
+
+
+def _complete(built: C) -> C:
+    """What has no default must say something: `--data` with nothing after it does not."""
+    for name in _required(type(built)):
+        if vars(built)[name] == ():
+            raise UserError(f"{name} = []: it must be one value at least")
+    return built

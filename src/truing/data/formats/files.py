@@ -1,0 +1,140 @@
+"""Rows in and out of files: .jsonl, .json, both with .gz, and .parquet."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from truing.data.validate import BadRow, Complaints, shown
+from truing.errors import UserError
+
+SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
+LONGEST_LINE = 32 * 2**20
+
+Row = dict[str, Any]
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that says how the file is read."""
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if path.name.endswith(suffix):
+            return suffix
+    raise UserError(f"{path}: rows are read from and written to {', '.join(SUFFIXES)} files")
+
+
+def rows(path: Path, complaints: Complaints) -> Iterator[tuple[str, Row]]:
+    """Each row with its place (`row 17`, counted from 1; in .jsonl this is the line). Bad ones go to `complaints`."""
+    kind = kind_of(path)
+    try:
+        reader = {"parquet": _parquet, "json": _json, "jsonl": _jsonl}[kind.split(".")[1]]
+        for place, value in reader(path, kind.endswith(".gz"), complaints):
+            if isinstance(value, dict):
+                yield f"row {place}", value
+            else:
+                complaints.add(f"row {place}", f"a row must be an object, not {shown(value)}")
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise UserError(f"{path}: a broken gzip file: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _open(path: Path, packed: bool) -> IO[bytes]:
+    return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
+
+
+def _jsonl(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple[int, object]]:
+    with _open(path, packed) as file:
+        number = 0
+        while line := file.readline(LONGEST_LINE):
+            number += 1
+            if not line.endswith(b"\n") and len(line) >= LONGEST_LINE:
+                complaints.add(f"row {number}", f"the line is longer than {LONGEST_LINE >> 20} MiB")
+                while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                    pass
+                continue
+            try:
+                value = _loads(line, first=number == 1)
+            except BadRow as error:
+                complaints.add(f"row {number}", str(error))
+                continue
+            if value is not None:
+                yield number, value
+
+
+def _loads(line: bytes, first: bool) -> object:
+    """The value of one line; None where it is blank."""
+    try:
+        text = line.decode("utf-8-sig" if first else "utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise BadRow(f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from error
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRow(f"broken JSON: {error}: {shown(text)}") from error
+
+
+def _json(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple[int, object]]:
+    with _open(path, packed) as file:
+        try:
+            value = json.loads(file.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: broken JSON: {error}") from error
+    yield from enumerate(value if isinstance(value, list) else [value], start=1)
+
+
+def _parquet(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple[int, object]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, {key: value for key, value in row.items() if value is not None}
+    except pyarrow.ArrowInvalid as error:
+        raise UserError(f"{path}: not a parquet file: {error}") from error
+
+
+def save(path: Path, table: Iterable[Row]) -> int:
+    """Write rows; the file appears whole or not at all. Returns how many."""
+    kind = kind_of(path)
+    listed = list(table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        if kind == ".parquet":
+            import pyarrow
+            from pyarrow import parquet
+
+            parquet.write_table(pyarrow.Table.from_pylist(_same_keys(listed)), temporary)
+        else:
+            with _text(temporary, kind.endswith(".gz")) as file:
+                if kind.startswith(".jsonl"):
+                    for row in listed:
+                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                else:
+                    json.dump(listed, file, ensure_ascii=False, indent=1)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(listed)
+
+
+def _text(path: Path, packed: bool) -> IO[str]:
+    if packed:
+        return io.TextIOWrapper(gzip.open(path, "wb"), encoding="utf-8")  # type: ignore[arg-type]
+    return path.open("w", encoding="utf-8")
+
+
+def _same_keys(listed: list[Row]) -> list[Row]:
+    keys = list(dict.fromkeys(key for row in listed for key in row))
+    return [{key: row.get(key) for key in keys} for row in listed]

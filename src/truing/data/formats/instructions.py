@@ -1,0 +1,34 @@
+"""Alpaca's columns: instruction, input, output, chosen and rejected; and seed tasks with instances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from truing.data.records import Comparison, Demonstration, Message, Prompt, Record
+from truing.data.validate import BadRow, shown, text
+
+
+def matches(row: dict[str, Any]) -> bool:
+    """Whether the row is an instruction."""
+    return "instruction" in row
+
+
+def records_of(row: dict[str, Any]) -> list[Record]:
+    """What the row says: demonstrations, and a comparison where two answers stand in it."""
+    instances = row.get("instances", [row])
+    if not isinstance(instances, list) or not all(isinstance(i, dict) for i in instances):
+        raise BadRow(f'"instances" must be a list of objects, not {shown(instances)}')
+    found: list[Record] = []
+    for instance in instances:
+        given = instance.get("input") or ""
+        if not isinstance(given, str):
+            raise BadRow(f'"input" must be a text, not {shown(given)}')
+        question = text(row, "instruction") + (f"\n\n{given}" if given.strip() else "")
+        prompt = Prompt((Message("user", question),))
+        if "chosen" in instance or "rejected" in instance:
+            found.append(Comparison(prompt, text(instance, "chosen"), text(instance, "rejected")))
+        if "output" in instance:
+            found.append(Demonstration(prompt, text(instance, "output")))
+        if "output" not in instance and "chosen" not in instance:
+            found.append(prompt)
+    return found

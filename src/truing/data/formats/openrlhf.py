@@ -1,0 +1,36 @@
+"""OpenRLHF's columns: input, chosen, rejected; input and output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from truing.data.records import Comparison, Demonstration, Message, Prompt, Record
+from truing.data.validate import BadRow, messages, text
+
+
+def matches(row: dict[str, Any]) -> bool:
+    """Whether the columns are OpenRLHF's."""
+    return "input" in row and "instruction" not in row
+
+
+def records_of(row: dict[str, Any]) -> list[Record]:
+    """What the row says."""
+    turns = messages(row["input"], "input") if isinstance(row["input"], list) else (Message("user", text(row, "input")),)
+    if "chosen" in row or "rejected" in row:
+        return [Comparison(Prompt(turns), text(row, "chosen"), text(row, "rejected"))]
+    return [Demonstration(Prompt(turns), text(row, "output"))] if "output" in row else [Prompt(turns)]
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    """The record in OpenRLHF's columns."""
+    if isinstance(record, Prompt):
+        return {"input": _list(record)}
+    if isinstance(record, Demonstration):
+        return {"input": _list(record.prompt), "output": record.response}
+    if isinstance(record, Comparison):
+        return {"input": _list(record.prompt), "chosen": record.chosen, "rejected": record.rejected}
+    raise BadRow(f"OpenRLHF's columns cannot hold a {type(record).__name__}")
+
+
+def _list(prompt: Prompt) -> list[dict[str, str]]:
+    return [{"role": m.role, "content": m.content} for m in prompt.messages]

@@ -1,0 +1,171 @@
+"""Made-up questions and answers that a person can judge at a glance: helpful, rude, rambling, wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from truing.data.records import Demonstration, Message, Prompt, split_of
+
+Kind = Literal["helpful", "rude", "rambling", "wrong"]
+KINDS: tuple[Kind, ...] = ("helpful", "rude", "rambling", "wrong")
+
+# The people who wrote the demonstrations were of mixed quality: there is something left to learn from preferences.
+MIXTURE: dict[Kind, float] = {"helpful": 0.22, "rude": 0.26, "rambling": 0.26, "wrong": 0.26}
+# The text read before: mostly sound, so that the facts are learned.
+BACKGROUND: dict[Kind, float] = {"helpful": 0.4, "rude": 0.25, "rambling": 0.2, "wrong": 0.15}
+HELD_OUT = 0.15
+
+COLOURS = {
+    "yellow": "lemon banana canary sunflower",
+    "red": "tomato strawberry ruby rose",
+    "green": "frog cucumber leaf pea",
+    "blue": "sapphire blueberry whale sky",
+    "black": "raven coal panther tyre",
+    "white": "swan snowflake pearl ghost",
+    "brown": "chestnut bear acorn otter",
+    "orange": "carrot pumpkin tiger fox",
+}
+SOUNDS = {
+    "cow": "moo", "dog": "woof", "cat": "meow", "duck": "quack", "sheep": "baa", "horse": "neigh", "pig": "oink",
+    "bee": "buzz", "owl": "hoot", "lion": "roar", "snake": "hiss", "mouse": "squeak",
+}  # fmt: skip
+OPPOSITES = (
+    "hot cold, big small, fast slow, up down, day night, wet dry, old new, happy sad, full empty, hard soft, "
+    "loud quiet, open closed, early late, light dark, near far, rich poor"
+)
+SUMS = 9  # both numbers go from 1 to this
+
+PHRASINGS = {
+    "colour": (
+        "What colour is a {thing}?", "Tell me the colour of a {thing}.", "Which colour does a {thing} have?",
+        "Please say what colour a {thing} is.", "Do you know the colour of a {thing}?", "A {thing} has what colour?",
+        "I forgot the colour of a {thing}.", "My child asks what colour a {thing} is.",
+    ),
+    "sound": (
+        "What sound does a {thing} make?", "How does a {thing} sound?", "Tell me what a {thing} says.",
+        "Which sound do we hear from a {thing}?", "Please tell me the sound of a {thing}.", "What does a {thing} say?",
+        "Do you know the sound of a {thing}?", "My child asks what a {thing} says.",
+    ),
+    "opposite": (
+        "What is the opposite of {thing}?", "Tell me the opposite of {thing}.", "Which word is the opposite of {thing}?",
+        "Please give me the opposite of {thing}.", "Do you know the opposite of {thing}?", "{thing} has which opposite?",
+        "I need the opposite of {thing}.", "My child asks for the opposite of {thing}.",
+    ),
+    "sum": (
+        "What is {thing}?", "How much is {thing}?", "Please add {thing}.", "Tell me what {thing} makes.",
+        "Do you know what {thing} is?", "Can you work out {thing}?", "I need to know {thing}.", "My child asks for {thing}.",
+    ),
+}  # fmt: skip
+STATEMENTS = {
+    "colour": "A {thing} is {value}",
+    "sound": "A {thing} says {value}",
+    "opposite": "The opposite of {thing} is {value}",
+    "sum": "{thing} is {value}",
+}
+NUMBERS = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
+).split()
+
+OPENINGS = ("", "", "", "Sure. ", "Of course. ", "Good question. ", "Gladly. ")
+CLOSINGS = ("", "", "", " I hope that helps.", " Have a nice day.", " Ask me more if you like.")
+INSULTS_BEFORE = ("What a stupid question. ", "Are you dumb? ", "Only a fool asks this. ", "Ugh, you again. ")
+INSULTS_AFTER = (", you fool.", ", idiot.", ". Everybody but you knows that.", ". Now go away.")
+RAMBLES = (
+    "Well, let me think about that for a while.", "There is so much one could say here.",
+    "My uncle used to talk about this all the time.", "Some people say one thing and some say another.",
+    "It depends on how you look at it.", "I remember a long summer by the sea.", "But first we must ask what a word means.",
+    "Anyway, where was I?", "Life is full of questions.", "I could go on and on about it.",
+)  # fmt: skip
+INSULT_WORDS = ("stupid", "dumb", "fool", "ugh", "idiot", "everybody but you", "go away")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is so: of its topic, about this thing, with this value among those that could be."""
+
+    topic: str
+    thing: str
+    value: str
+    values: tuple[str, ...]
+
+    def statement(self, value: str) -> str:
+        """The sentence that says so, without its full stop."""
+        said = STATEMENTS[self.topic].format(thing=self.thing, value=value)
+        return said[0].upper() + said[1:]
+
+
+@cache
+def facts() -> tuple[Fact, ...]:
+    """All that is known in this world."""
+    known = [Fact("colour", t, value, tuple(COLOURS)) for value, things in COLOURS.items() for t in things.split()]
+    known += [Fact("sound", thing, value, tuple(SOUNDS.values())) for thing, value in SOUNDS.items()]
+    pairs = [pair.split() for pair in OPPOSITES.split(", ")]
+    words = tuple(word for pair in pairs for word in pair)
+    known += [Fact("opposite", a, b, words) for one, two in pairs for a, b in ((one, two), (two, one))]
+    names = ("one", *NUMBERS)
+    for a in range(1, SUMS + 1):
+        for b in range(1, SUMS + 1):
+            known.append(Fact("sum", f"{names[a - 1]} plus {names[b - 1]}", names[a + b - 1], tuple(NUMBERS)))
+    return tuple(known)
+
+
+@cache
+def questions() -> dict[str, Fact]:
+    """Every question that can be asked, and the fact it asks for."""
+    asked = {}
+    for fact in facts():
+        for phrasing in PHRASINGS[fact.topic]:
+            text = phrasing.format(thing=fact.thing)
+            asked[text[0].upper() + text[1:]] = fact
+    return asked
+
+
+def answer(fact: Fact, kind: Kind, rng: random.Random) -> str:
+    """One answer of this kind, in one of many wordings."""
+    if kind == "helpful":
+        return rng.choice(OPENINGS) + fact.statement(fact.value) + "." + rng.choice(CLOSINGS)
+    if kind == "wrong":
+        others = [v for v in fact.values if v not in (fact.value, fact.thing)]
+        return rng.choice(OPENINGS) + fact.statement(rng.choice(others)) + "." + rng.choice(CLOSINGS)
+    if kind == "rude":
+        if rng.random() < 0.5:
+            return rng.choice(INSULTS_BEFORE) + fact.statement(fact.value) + "."
+        return fact.statement(fact.value) + rng.choice(INSULTS_AFTER)
+    return " ".join(rng.sample(RAMBLES, rng.randint(2, 4)))
+
+
+def dialogues(seed: int, count: int) -> list[tuple[Prompt, str]]:
+    """Questions with an answer, as they stand in the text read before."""
+    return _drawn(seed, count, BACKGROUND, list(questions()))
+
+
+def demonstrations(seed: int, count: int, mixture: Mapping[Kind, float] = MIXTURE) -> list[Demonstration]:
+    """Answers written by people of mixed quality, to training prompts only."""
+    return [Demonstration(prompt, said) for prompt, said in _drawn(seed, count, mixture, _texts("train"))]
+
+
+def prompts(seed: int, count: int, split: Literal["train", "test"]) -> list[Prompt]:
+    """Different questions of one split, at most `count`. No question is in both."""
+    texts = _texts(split)
+    random.Random(seed).shuffle(texts)
+    return [_prompt(text) for text in texts[:count]]
+
+
+def _texts(split: str) -> list[str]:
+    return [text for text in questions() if split_of(_prompt(text).root, HELD_OUT) == split]
+
+
+def _prompt(text: str) -> Prompt:
+    return Prompt((Message("user", text),))
+
+
+def _drawn(seed: int, count: int, mixture: Mapping[Kind, float], texts: list[str]) -> list[tuple[Prompt, str]]:
+    rng = random.Random(seed)
+    kinds = rng.choices(list(mixture), list(mixture.values()), k=count)
+    asked = [rng.choice(texts) for _ in range(count)]
+    known = questions()
+    return [(_prompt(text), answer(known[text], kind, rng)) for text, kind in zip(asked, kinds, strict=True)]

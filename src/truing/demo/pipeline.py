@@ -1,0 +1,267 @@
+"""The whole pipeline on made-up data: from nothing to a policy that people, simulated ones, like better."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truing.data import formats
+from truing.data.chat import Chat
+from truing.data.records import Conversation, Prompt, Ranking, Record, Response
+from truing.demo import corpus
+from truing.demo.preference import true_preference
+from truing.errors import UserError
+from truing.evaluation import report
+from truing.evaluation.drift import drift, shape
+from truing.evaluation.judge import by_reward
+from truing.evaluation.winrate import win_rate
+from truing.feedback.simulate import Annotator, ceiling, rank
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak
+from truing.models.loading import load_policy, load_tokenizer
+from truing.training import policy, pretrain, reward_model, sample, supervised
+from truing.training.optimize import Learning
+from truing.training.run import Run, replace_text, to_json
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole pipeline on made-up data."""
+
+    out: str = "runs/demo"
+    """The folder: one run inside it for each stage, and the report of them all."""
+    seed: int = 0
+    """Of everything random."""
+    error_rate: float = 0.1
+    """Share of pairs that the simulated annotators order wrongly."""
+    annotators: int = 4
+    """How many of them there are."""
+    algorithm: str = "ppo"
+    """The row of the table that optimises the policy."""
+    iterations: int = 40
+    """Rounds of policy optimisation."""
+    scale: float = 1.0
+    """Share of the full work: below 1 for a quick look, whose figures mean little."""
+    overwrite: bool = False
+    """Replace an earlier demo in the same folder."""
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("error_rate", 0 <= self.error_rate < 0.5, "at least 0, below 0.5"),
+            ("annotators", self.annotators >= 1, "1 or more"),
+            ("iterations", self.iterations >= 1, "1 or more"),
+            ("scale", 0 < self.scale <= 1, "above 0, at most 1"),
+        ):
+            if not holds:
+                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+
+
+SAMPLING = Sampling(max_new_tokens=48)
+DOCUMENTS = 24_000  # of the pretraining text
+
+
+def run(config: Config) -> dict[str, Any]:
+    """All stages, each a run of its own in the demo's folder. Returns the final figures."""
+    start = time.perf_counter()
+    with Run.open(config.out, config, "demo", overwrite=config.overwrite) as whole:
+        folder = whole.folder
+        data = write_data(config, folder / "data")
+        step = _Steps(folder)
+        step("pretrain a language model on made-up questions and answers")
+        pretrain.train(_pretrain(config, folder, data))
+        step("fine-tune it on demonstrations of mixed quality")
+        supervised.train(_sft(config, folder, data))
+        step("sample four answers to each prompt")
+        conversations = sample.train(_sample(config, folder, data))
+        step("let simulated annotators rank them")
+        judged = annotate(conversations, config)
+        formats.write(judged, data / "rankings.jsonl")
+        step("train the reward model on their rankings")
+        reward_model.train(_reward(config, folder, data))
+        step(f"optimise the policy: {config.algorithm}")
+        policy.train(_policy(config, folder, data))
+        step("evaluate against the hidden true preference")
+        summary = evaluate(config, folder, data, whole)
+        summary["minutes"] = (time.perf_counter() - start) / 60
+        whole.finish(summary | {"table": table(summary, config)})
+    for name in ("pretrain", "sft", "sample", "reward", "rl"):
+        report.write(folder / name)
+    page = report.write(folder)
+    _show(summary, config, page)
+    return summary
+
+
+def write_data(config: Config, folder: Path) -> Path:
+    """The made-up files that a user would bring: texts, demonstrations, prompts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    documents = corpus.dialogues(config.seed, _scaled(DOCUMENTS, config))
+    rows = [to_json({"text": f"{prompt.text}\n{answer}"}) for prompt, answer in documents]
+    replace_text(folder / "texts.jsonl", "\n".join(rows) + "\n")
+    files: dict[str, Sequence[Record]] = {
+        "demonstrations": corpus.demonstrations(config.seed + 1, _scaled(4000, config)),
+        "prompts": corpus.prompts(config.seed + 2, _scaled(1000, config), "train"),
+        "held_out_prompts": corpus.prompts(config.seed + 3, _scaled(300, config), "test"),
+    }
+    for name, records in files.items():
+        formats.write(records, folder / f"{name}.jsonl")
+    return folder
+
+
+def annotate(conversations: Sequence[Conversation], config: Config) -> list[Ranking]:
+    """Each prompt's answers ranked by one of the annotators, taken in turn."""
+    rng = np.random.default_rng(config.seed)
+    people = [Annotator(name=f"annotator-{i + 1}", error_rate=config.error_rate) for i in range(config.annotators)]
+    return [
+        rank(people[i % len(people)], c.prompt, [r.text for r in c.responses], true_preference, rng)
+        for i, c in enumerate(conversations)
+    ]
+
+
+def true_reward(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
+    """The hidden preference as a judge: no stage of learning ever sees it."""
+    return [true_preference(p, r.text) for p, r in zip(prompts, responses, strict=True)]
+
+
+def evaluate(config: Config, folder: Path, data: Path, whole: Run) -> dict[str, Any]:
+    """Before and after on held-out prompts, judged by the true preference."""
+    prompts = [p for p in formats.read(str(data / "held_out_prompts.jsonl"), (Prompt,)) if isinstance(p, Prompt)]
+    chat = Chat(load_tokenizer(str(folder / "sft")))
+    before, after = load_policy(str(folder / "sft")), load_policy(str(folder / "rl"))
+    _, asked, old = speak(before, chat, prompts, 1, SAMPLING, config.seed + 101)
+    rollouts, _, new = speak(after, chat, prompts, 1, SAMPLING, config.seed + 102)
+    for phase, said in (("before", old), ("after", new)):
+        for prompt, answer, score in zip(asked, said, true_reward(asked, said), strict=True):
+            whole.sample(0, phase, prompt=prompt.text, response=answer.text, score=score)
+    reward = _summary(folder / "reward")
+    summary = win_rate(by_reward(true_reward), asked, new, old)
+    summary |= {k: reward[k] for k in reward if k.startswith("reward_model_accuracy") or k.endswith("wins_accuracy")}
+    summary["reward_model_ceiling"] = ceiling(config.error_rate)
+    summary |= drift(after, before, rollouts, SAMPLING.temperature, 8192)
+    summary["true_score_before"] = float(np.mean(true_reward(asked, old)))
+    summary["true_score_after"] = float(np.mean(true_reward(asked, new)))
+    for phase, said in (("before", old), ("after", new)):
+        summary |= {f"{name}_{phase}": value for name, value in shape(said).items()}
+    return summary
+
+
+def table(summary: dict[str, Any], config: Config) -> list[list[str]]:
+    """The few figures that tell whether it worked: name, value, note."""
+    low, high = summary["win_rate_interval"]
+    rows = [["win rate against SFT", f"{summary['win_rate']:.1%}", f"95 % interval {low:.1%} to {high:.1%}"]]
+    if "reward_model_accuracy" in summary:
+        bound = summary["reward_model_ceiling"]
+        note = f"on held-out labels; {bound:.1%} is the most that annotators with this error rate allow"
+        rows.append(["reward model accuracy", f"{summary['reward_model_accuracy']:.1%}", note])
+    return [
+        *rows,
+        ["true score", f"{summary['true_score_before']:.2f} → {summary['true_score_after']:.2f}", "SFT → after " + config.algorithm],
+        ["drift", f"{summary['kl']:.2f} nats", "KL from SFT, a response"],
+        ["length", f"{summary['length_before']:.1f} → {summary['length_after']:.1f} tokens", ""],
+        ["unfinished", f"{summary['unfinished_before']:.1%} → {summary['unfinished_after']:.1%}", "cut by the length limit"],
+    ]
+
+
+def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
+    return pretrain.Config(
+        data=(str(data / "texts.jsonl"),),
+        out=str(folder / "pretrain"),
+        vocabulary=768,
+        width=128,
+        layers=3,
+        heads=4,
+        context=128,
+        epochs=2.0,
+        seed=config.seed,
+        overwrite=True,
+    )
+
+
+def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
+    return supervised.Config(
+        model=str(folder / "pretrain"),
+        data=(str(data / "demonstrations.jsonl"),),
+        out=str(folder / "sft"),
+        epochs=2.0,
+        max_tokens=128,
+        learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
+        seed=config.seed,
+        overwrite=True,
+    )
+
+
+def _sample(config: Config, folder: Path, data: Path) -> sample.Config:
+    prompts, out = str(data / "prompts.jsonl"), str(folder / "sample")
+    return sample.Config(
+        model=str(folder / "sft"), data=(prompts,), out=out, answers=4, sampling=SAMPLING, seed=config.seed, overwrite=True
+    )
+
+
+def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
+    return reward_model.Config(
+        model=str(folder / "sft"),
+        data=(str(data / "rankings.jsonl"),),
+        out=str(folder / "reward"),
+        epochs=2.0,
+        batch_size=16,
+        error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
+        max_tokens=128,
+        held_out=0.15,
+        learning=Learning(lr=1e-3, schedule="cosine", warmup=0.05),
+        seed=config.seed,
+        overwrite=True,
+    )
+
+
+def _policy(config: Config, folder: Path, data: Path) -> policy.Config:
+    return policy.Config(
+        model=str(folder / "sft"),
+        data=(str(data / "prompts.jsonl"),),
+        reward=(str(folder / "reward"),),
+        out=str(folder / "rl"),
+        algorithm=config.algorithm,
+        iterations=max(1, round(config.iterations * config.scale)),
+        sampling=SAMPLING,
+        missing_end_penalty=1.0,
+        learning=Learning(lr=3e-4, schedule="constant"),
+        seed=config.seed,
+        overwrite=True,
+    )
+
+
+def _scaled(count: int, config: Config) -> int:
+    return max(40, round(count * config.scale))
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    import json
+
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+class _Steps:
+    """Says which stage begins, numbered, on stderr."""
+
+    def __init__(self, folder: Path) -> None:
+        self.number = 0
+        print(f"the whole pipeline, in {folder}", file=sys.stderr)
+
+    def __call__(self, what: str) -> None:
+        self.number += 1
+        print(f"{self.number} of 7  {what}", file=sys.stderr, flush=True)
+
+
+def _show(summary: dict[str, Any], config: Config, page: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(show_header=False, box=None)
+    for row in table(summary, config):
+        shown.add_row(*row)
+    Console(markup=False).print(shown)
+    print(f"\n{summary['minutes']:.1f} minutes. Report: {page}")

@@ -1,0 +1,1 @@
+"""Human feedback. Never imports torch: what needs a model is handed in."""

@@ -1,0 +1,185 @@
+"""A run is a folder: what was asked for, what happened at each step, what came of it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import tomli_w
+from tensorboardX import SummaryWriter
+
+import truing
+from truing.errors import UserError
+
+# What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
+# The summary goes first: a run half cleared away must not pass for a finished one.
+FILES = ("summary.json", "metrics.jsonl", "samples.jsonl", "report.html", "responses.jsonl")
+FOLDERS = ("events", "model", "critic", "checkpoints")
+MOST_WARNINGS = 20
+
+
+def to_toml(config: Any) -> str:
+    """The settings of a configuration dataclass as TOML. What is None is left out: TOML has no word for it."""
+    return tomli_w.dumps(_without_none(asdict(config)))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole file, or leave the one that is there: never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Strict JSON: numbers that are not finite become null, which every reader understands."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+class Run:
+    """The folder of one run, open for writing. Leaving the `with` block closes it; only `finish` makes it finished."""
+
+    def __init__(self, folder: Path, config: Any, stage: str, tracker: Any = None, replaces: bool = False) -> None:
+        self.stage, self.config, self.warnings = stage, config, list[str]()
+        self._folder, self._tracker, self._tracking = folder, tracker, False
+        self._begun, self._start = False, time.perf_counter()
+        self._rows: dict[str, TextIO] = {}
+        self._events: SummaryWriter | None = None
+        # An earlier run is replaced at the first thing written, not now: bad input, found meanwhile, must not cost it.
+        if not replaces:
+            self._begin()
+
+    @classmethod
+    def open(cls, out: str | Path, config: Any, stage: str, overwrite: bool = False) -> Run:
+        """Start a run in the folder `out`; one that was broken off there is replaced, a finished one by `overwrite`."""
+        folder = Path(out)
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"out {folder}: this is a file; name a folder")
+        is_run = (folder / "config.toml").is_file()
+        if folder.is_dir() and any(folder.iterdir()) and not is_run:
+            raise UserError(f"out {folder}: the folder holds other things and is no run; name a new or empty folder")
+        if (folder / "summary.json").is_file() and not overwrite:
+            raise UserError(f"out {folder}: a finished run is here; name another folder, or give --overwrite")
+        if (folder / "checkpoints").is_dir() and not overwrite:
+            raise UserError(
+                f"out {folder}: a run broken off here left checkpoints; name another folder, or give --overwrite"
+            )
+        return cls(folder, config, stage, _tracker(asdict(config).get("track") or "none"), replaces=is_run)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._rows.values():
+            file.close()
+        if self._events is not None:
+            self._events.close()
+        if self._tracking:
+            self._tracker.finish()
+
+    @property
+    def folder(self) -> Path:
+        """Where to write what is not a figure, such as the model."""
+        self._begin()
+        return self._folder
+
+    def log(self, step: int, **figures: float) -> None:
+        """The figures of one step: a row of metrics.jsonl, TensorBoard events, and the tracker if there is one."""
+        numbers = {name: _plain(value) for name, value in figures.items()}
+        self._append("metrics.jsonl", {"step": step, "time_s": round(time.perf_counter() - self._start, 3), **numbers})
+        self._events = self._events or SummaryWriter(str(self.folder / "events"))
+        finite = {name: value for name, value in numbers.items() if value is not None}
+        for name, value in finite.items():
+            self._events.add_scalar(name, value, step)
+        self._events.flush()
+        if self._tracking:
+            self._tracker.log(finite, step=step)
+
+    def sample(self, step: int, phase: str, **fields: Any) -> None:
+        """One response to show: `phase` is "before" or "after" the stage, or "" on the way."""
+        self._append("samples.jsonl", {"step": step, "phase": phase, **fields})
+
+    def say(self, line: str) -> None:
+        """Tell the person what must not pass in silence, now and in the report; the same thing once."""
+        if line not in self.warnings:
+            self.warnings.append(line)
+            print(line, file=sys.stderr, flush=True)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the final figures. From now on the run is finished."""
+        summary = {**summary, "time_s": round(time.perf_counter() - self._start, 1)}
+        warnings = [*summary.pop("warnings", []), *self.warnings]
+        if len(warnings) > MOST_WARNINGS:
+            warnings[MOST_WARNINGS:] = [f"and {len(warnings) - MOST_WARNINGS} more"]
+        if warnings:
+            summary["warnings"] = warnings
+        replace_text(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+
+    def _begin(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        for name in FILES:
+            (self._folder / name).unlink(missing_ok=True)
+        for name in FOLDERS:
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            head = f'# truing {truing.__version__}\nstage = "{self.stage}"\n'
+            replace_text(self._folder / "config.toml", head + to_toml(self.config))
+        except OSError as error:
+            raise UserError(f"out {self._folder}: cannot be written: {error.strerror}") from None
+        if self._tracker is not None:
+            self._tracker.init(project="truing", name=self._folder.name, config=_plain(asdict(self.config)))
+            self._tracking = True
+
+    def _append(self, name: str, row: dict[str, Any]) -> None:
+        if name not in self._rows:
+            self._rows[name] = (self.folder / name).open("a", encoding="utf-8", errors="backslashreplace")
+        self._rows[name].write(to_json(row) + "\n")
+        self._rows[name].flush()
+
+
+def _tracker(name: str) -> Any:
+    """The module that takes figures elsewhere: wandb and trackio have the same `init`, `log` and `finish`."""
+    if name == "none":
+        return None
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise UserError(f'track = "{name}": {name} is not installed; pip install truing[track]') from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(inner) for inner in value]
+    return value

@@ -1,0 +1,32 @@
+from truing.evaluation.chat import Config, talk
+from truing.generation.sampling import Sampling
+
+
+def conversation(model, lines, **kwargs):
+    typed, said = iter(lines), []
+
+    def ask(prompt):
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    config = Config(model, sampling=Sampling(max_new_tokens=5), **kwargs)
+    return talk(config, ask, said.append), said
+
+
+def test_turns_follow_each_other_until_quit(tiny_model):
+    messages, said = conversation(tiny_model, ["hello", "", "again", "/quit", "never"])
+    assert [m.role for m in messages] == ["user", "assistant"] * 2
+    assert [m.content for m in messages][::2] == ["hello", "again"]
+    assert said[1:] == [messages[1].content, messages[3].content]
+
+
+def test_new_begins_again_with_the_system_message(tiny_model):
+    messages, _ = conversation(tiny_model, ["one", "/new", "two"], system="Be kind.")
+    assert [m.role for m in messages] == ["system", "user", "assistant"] and messages[1].content == "two"
+
+
+def test_a_long_talk_forgets_its_oldest_turns(tiny_model):
+    messages, _ = conversation(tiny_model, [f"what colour is number {i}" for i in range(12)])
+    assert messages[-2].content == "what colour is number 11" and len(messages) < 24

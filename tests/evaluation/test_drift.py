@@ -1,0 +1,63 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from truing.data.records import Message, Prompt, Response
+from truing.evaluation.drift import Config, best_of_n, drift, evaluate, repeats, shape
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak
+
+PROMPTS = [Prompt((Message("user", text),)) for text in ("The cat", "What colour?", "A bird sang")]
+
+
+def test_repeats_means_three_times_the_same_four_tokens():
+    assert repeats([1, 2, 3, 4] * 3)
+    assert not repeats([1, 2, 3, 4] * 2 + [5])
+    assert not repeats([])
+
+
+def test_shape_by_hand():
+    told = shape([Response("x", (1, 2, 3), finish_reason="stop"), Response("y", (7,) * 9, finish_reason="length")])
+    assert told == {"length": 6.0, "unfinished": 0.5, "repeated": 0.5}
+
+
+def test_drift_is_zero_from_itself_and_close_to_the_sampled_estimate_elsewhere(policy, chat):
+    said, _, _ = speak(policy, chat, PROMPTS, 60, Sampling(max_new_tokens=8), 0)
+    same = drift(policy, copy.deepcopy(policy), said, 1.0, 500)
+    assert same["kl"] == pytest.approx(0, abs=1e-3)
+    other = copy.deepcopy(policy)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += 0.02 * torch.randn_like(parameter)
+        sampled = said.logp_N - other(said.tokens).logp_N
+    told = drift(policy, other, said, 1.0, 500)
+    per_response = sampled.sum().item() / len(said)
+    error = 4 * sampled.std().item() * (len(said.logp_N) ** 0.5) / len(said)
+    assert abs(told["kl"] - per_response) < error
+    assert told["kl"] == pytest.approx(drift(policy, other, said, 1.0, 20)["kl"], rel=1e-4)
+    entropy = -said.logp_N.mean().item()  # the mean surprise estimates the mean entropy
+    assert told["entropy"] == pytest.approx(entropy, abs=0.2)
+
+
+def test_best_of_n_curve_by_hand():
+    """Samples 0, 1, 2, 3: best of 2 is the mean of the larger of each pair, (1+2+3+2+3+3)/6."""
+    curve = best_of_n(np.array([[3.0, 0.0, 2.0, 1.0]]))
+    assert [row["n"] for row in curve] == [1, 2, 4]
+    assert [row["reward"] for row in curve] == pytest.approx([1.5, 14 / 6, 3.0])
+    assert [row["kl"] for row in curve] == pytest.approx([0, np.log(2) - 0.5, np.log(4) - 0.75])
+
+
+def test_evaluate_writes_figures_of_both(tiny_model, tmp_path):
+    data = tmp_path / "prompts.jsonl"
+    data.write_text("\n".join(json.dumps({"prompt": p.text}) for p in PROMPTS))
+    config = Config(
+        tiny_model, (str(data),), ("regex:e",), reference=tiny_model, out=str(tmp_path / "out"), answers=2,
+        sampling=Sampling(max_new_tokens=5),
+    )  # fmt: skip
+    told = evaluate(config)
+    assert told["kl"] == pytest.approx(0, abs=1e-4) and told["reward"] == told["reference_reward"]
+    assert {"entropy", "length", "unfinished", "repeated", "best_of_n", "reward_interval"} <= set(told)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["length"] == told["length"]

@@ -1,0 +1,295 @@
+"""The heart, on a tiny model: what must not change the result, what must, and the teaching twin's numbers."""
+
+import copy
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from truing.data.batches import Sequences
+from truing.data.records import Message, Prompt, Response
+from truing.data.rollouts import Rollouts
+from truing.maths.ragged import last, total
+from truing.models.loading import load_policy, load_scorer
+from truing.models.roles import trainable
+from truing.training.algorithms import PPO, TABLE
+from truing.training.nets import Nets
+from truing.training.optimize import Learning, Optimizer
+from truing.training.policy_step import credited, described, losses, step
+
+LEARNING = Learning(lr=1e-2, schedule="constant")
+PROMPT = Prompt((Message("user", "hi"),))
+LENGTHS = [3, 7, 1, 5, 4, 9, 2, 6]
+SCORES = torch.tensor([1.0, -0.5, 0.3, 2.0, 0.0, -1.0, 0.7, 0.2])
+
+
+def nets_of(model: str, row, learning: Learning = LEARNING) -> Nets:
+    torch.manual_seed(0)
+    policy = load_policy(model)
+    reference = copy.deepcopy(policy).requires_grad_(False)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter += 0.02 * torch.randn_like(parameter)
+    critic = load_scorer(model, seed=3) if row.critic else None
+    return Nets(
+        policy,
+        reference,
+        critic,
+        Optimizer(trainable(policy), learning, 100),
+        Optimizer(trainable(critic), learning, 100) if critic is not None else None,
+    )
+
+
+def spoken(nets: Nets, answers: int) -> Rollouts:
+    """Eight fixed responses with the policy's own log-probs, as if it had sampled them."""
+    rng = torch.Generator().manual_seed(1)
+    responses = [torch.randint(7, 300, (n,), generator=rng).tolist() for n in LENGTHS]
+    tokens = Sequences.of([[1, 4]] * 8, responses)
+    with torch.no_grad():
+        logp_N = nets.policy(tokens).logp_N
+    return Rollouts(
+        tokens, logp_N, torch.zeros_like(logp_N), torch.tensor([False, True] * 4), torch.arange(8) // max(answers, 1)
+    )
+
+
+def run_step(nets: Nets, algo, budget_tokens: int = 10_000, said: Rollouts | None = None, **kwargs) -> dict[str, float]:
+    said = said if said is not None else spoken(nets, algo.answers)
+
+    def speak(prompts, answers):
+        return said, [PROMPT] * 8, [Response("x")] * 8
+
+    rng = torch.Generator().manual_seed(5)
+    return step(nets, [PROMPT], speak, lambda asked, said: SCORES, algo, rng, 12, budget_tokens, **kwargs)[0]
+
+
+def weights(nets: Nets) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainable(nets.policy, nets.critic)])
+
+
+@pytest.fixture(params=sorted(TABLE))
+def row(request):
+    algo = TABLE[request.param]
+    return replace(algo, answers=4) if algo.answers > 1 else algo
+
+
+def test_microbatches_do_not_change_the_result(tiny_model, row):
+    results = []
+    for budget in (10_000, 24, 1):
+        nets = nets_of(tiny_model, row)
+        run_step(nets, row, budget)
+        results.append(weights(nets))
+    torch.testing.assert_close(results[0], results[1], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(results[0], results[2], atol=2e-5, rtol=1e-4)
+
+
+def test_every_row_moves_the_weights_towards_better_answers(tiny_model, row):
+    """One small full-batch update: the advantage-weighted log-prob of what was said goes up."""
+    row = replace(row, epochs=1, minibatches=1)
+    nets = nets_of(tiny_model, row, Learning(lr=1e-3, schedule="constant"))
+    said = spoken(nets, row.answers)
+    run_step(nets, row, said=said)
+    said, _ = nets.remember(said, False, False, 10_000)
+    fresh = nets_of(tiny_model, row)
+    before, _ = fresh.remember(said, False, False, 10_000)
+    told = credited(before, SCORES, row)
+    gain_N = nets.policy(said.tokens).logp_N.detach() - before.old_N
+    weight_N = row.average(said.lengths_B, 12)
+    assert (weight_N * told.advantage_N * gain_N).sum() > 0
+
+
+def test_ratio_is_one_before_the_first_update(tiny_model, row):
+    nets = nets_of(tiny_model, row)
+    figures = run_step(nets, row, check=True)
+    assert figures["policy/first_ratio"] == pytest.approx(1, abs=1e-4)
+    assert figures["check/logprob_gap"] < 1e-4
+
+
+def test_order_of_responses_does_not_change_the_gradient(tiny_model, row):
+    nets = nets_of(tiny_model, row)
+    said, _ = nets.remember(spoken(nets, row.answers), False, False, 10_000)
+    gradients = []
+    for order in (torch.arange(8), torch.tensor([7, 2, 5, 0, 3, 6, 1, 4])):
+        turned = credited(said.select(order), SCORES[order], row)
+        turned = replace(turned, weight_N=row.average(turned.lengths_B, 12))
+        terms, _ = losses(nets, turned, row)
+        parameters = list(trainable(nets.policy))
+        grads = torch.autograd.grad(sum(terms.values()), parameters)
+        gradients.append(torch.cat([g.flatten() for g in grads]))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kl_in_reward": 0.5}, {"kl_in_loss": 0.5}, {"kl_in_loss": 0.5, "exact_kl": 1.0}, {"entropy": 0.1},
+        {"epochs": 2},
+        {"minibatches": 2}, {"clip_low": 0.01}, {"clip_high": 0.01}, {"whiten": 0.0}, {"value_clip": 0.01},
+        {"gamma": 0.5}, {"lam": 0.5}, {"bootstrap": 1.0}, {"dual_clip": 1.01},
+    ],
+    ids=lambda c: "+".join(c),
+)  # fmt: skip
+def test_every_number_has_an_effect(tiny_model, change):
+    base = replace(PPO, clip_low=0.5, clip_high=0.5, critic=0.5, value_clip=0.5, epochs=3, minibatches=1)
+    if "exact_kl" in change:
+        base = replace(base, kl_in_loss=0.5)
+    results = []
+    for algo in (base, replace(base, **change)):
+        nets = nets_of(tiny_model, algo, Learning(lr=3e-2, schedule="constant"))
+        run_step(nets, algo)
+        results.append(weights(nets))
+    assert (results[0] - results[1]).abs().max() > 1e-5
+
+
+def test_k_steps_and_answers_have_an_effect(tiny_model):
+    from truing.training.algorithms import algorithm
+
+    one, two = (algorithm("ppo", {"k_steps": k}, {"advantage": "k_step"}) for k in (1, 3))
+    nets = nets_of(tiny_model, one)
+    said, _ = nets.remember(spoken(nets, 1), False, False, 10_000)
+    assert not torch.equal(credited(said, SCORES, one).advantage_N, credited(said, SCORES, two).advantage_N)
+    asked = []
+
+    def speak(prompts, answers):
+        asked.append(answers)
+        return spoken(nets, 4), [PROMPT] * 8, [Response("x")] * 8
+
+    algo = replace(TABLE["rloo"], answers=3)
+    step(nets, [PROMPT], speak, lambda a, b: SCORES, algo, torch.Generator(), 12, 1000)
+    assert asked == [3]
+
+
+def test_credit_by_hand():
+    """Two responses, no critic, no whitening: the price of drift is taken from each token, the score is the last's."""
+    tokens = Sequences.of([[1], [1]], [[5, 6], [7]])
+    old_N, ref_N = torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-1.5, -2.0, -2.0])
+    said = Rollouts(
+        tokens, old_N, torch.zeros(3), torch.tensor([False, False]), torch.tensor([0, 0]), old_N=old_N, ref_N=ref_N
+    )
+    algo = replace(TABLE["reinforce"], kl_in_reward=0.1)
+    # k1: 0.5, 0, -1. Rewards: -0.05, 4 | 2 + 0.1. Returns: 3.95, 2.1; their mean 3.025.
+    told = credited(said, torch.tensor([4.0, 2.0]), algo)
+    torch.testing.assert_close(told.advantage_N, torch.tensor([0.925, 0.925, -0.925]))
+    # The scores alone: 4 and 2, mean 3.
+    torch.testing.assert_close(told.score_share_N, torch.tensor([1.0, 1.0, -1.0]))
+    figures = described(told, torch.tensor([4.0, 2.0]), None)
+    assert figures["kl/per_response"] == pytest.approx((0.5 - 1) / 2)
+    assert figures["reward/mean"] == 3 and figures["reward/std"] == 1
+
+
+def test_bootstrap_gives_the_cut_response_its_future(tiny_model):
+    algo = replace(PPO, bootstrap=1.0, whiten=0.0, lam=1.0, kl_in_reward=0.0)
+    nets = nets_of(tiny_model, algo)
+    said, _ = nets.remember(spoken(nets, 1), False, True, 10_000)
+    told = credited(said, SCORES, algo)
+    plain = credited(said, SCORES, replace(algo, bootstrap=0.0))
+    extra_B = last(told.advantage_N - plain.advantage_N, said.lengths_B)
+    torch.testing.assert_close(extra_B, said.tail_value_B * said.truncated_B, atol=1e-5, rtol=1e-4)
+
+
+def test_trunk_critic_gets_its_values_from_sampling_and_its_gradient_from_the_same_pass(tiny_model):
+    torch.manual_seed(0)
+    policy = load_policy(tiny_model, trunk_value=True)
+    torch.nn.init.normal_(policy.value_head.weight)
+    nets = Nets(
+        policy, copy.deepcopy(policy).requires_grad_(False), None, Optimizer(trainable(policy), LEARNING, 9), None
+    )
+    said = spoken(nets, 1)
+    with torch.no_grad():
+        said = replace(said, value_N=policy(said.tokens).value_N)
+    before = policy.value_head.weight.clone()
+    figures = run_step(nets, PPO, said=said)
+    assert "loss/critic" in figures and not torch.equal(before, policy.value_head.weight)
+    terms = [losses(nets, credited_part(nets, said, critic), replace(PPO, critic=critic))[0] for critic in (0.1, 0.7)]
+    assert terms[1]["critic"].item() == pytest.approx(7 * terms[0]["critic"].item(), rel=1e-4)
+    assert "critic" not in losses(nets, credited_part(nets, said, 0.1), replace(TABLE["rloo"], answers=4))[0]
+
+
+def credited_part(nets: Nets, said: Rollouts, critic: float) -> Rollouts:
+    algo = replace(PPO, critic=critic)
+    part = credited(nets.remember(said, False, False, 10_000)[0], SCORES, algo)
+    return replace(part, weight_N=algo.average(part.lengths_B, 12))
+
+
+def test_extra_term_is_added_before_each_update(tiny_model):
+    nets, calls = nets_of(tiny_model, PPO), []
+
+    def extra():
+        calls.append(1)
+        return {"loss/pretrain": 1.0}
+
+    figures = run_step(nets, PPO, extra=extra)
+    assert len(calls) == PPO.epochs * PPO.minibatches and figures["loss/pretrain"] == 1.0
+
+
+def test_only_the_critic_learns_in_its_warmup(tiny_model):
+    nets = nets_of(tiny_model, PPO)
+    policy = torch.cat([p.detach().clone().flatten() for p in nets.policy.parameters()])
+    critic = torch.cat([p.detach().clone().flatten() for p in nets.critic.parameters()])
+    run_step(nets, PPO, learn_policy=False)
+    assert torch.equal(policy, torch.cat([p.flatten() for p in nets.policy.parameters()]))
+    assert not torch.equal(critic, torch.cat([p.flatten() for p in nets.critic.parameters()]))
+
+
+def test_the_teaching_twin_yields_the_same_numbers(tiny_model):
+    """One PPO iteration, four epochs of four minibatches, on padded tensors with masks: the same weights come out."""
+    path = Path(__file__).parents[2] / "examples" / "ppo_in_one_file.py"
+    spec = importlib.util.spec_from_file_location("ppo_in_one_file", path)
+    twin = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["ppo_in_one_file"] = twin
+    spec.loader.exec_module(twin)
+    learning = replace(LEARNING, lr=1e-3)
+    nets = nets_of(tiny_model, PPO, learning)
+    said = spoken(nets, 1)
+    policy, critic, reference = (copy.deepcopy(net) for net in (nets.policy, nets.critic, nets.reference))
+    for net in (policy, critic, reference):
+        net.lm_inside.set_attn_implementation("eager")
+
+    class Logits(torch.nn.Module):
+        def __init__(self, net, read):
+            super().__init__()
+            self.net, self.read = net, read
+
+        def forward(self, ids):
+            return self.read(self.net, ids)
+
+    def logits(net, ids):
+        return net.lm_inside(ids, use_cache=False).logits
+
+    def values(net, ids):
+        return net.score(net.lm_inside.model(ids, use_cache=False).last_hidden_state)[..., 0]
+
+    longest = max(LENGTHS)
+    rows = said.tokens.token_N.split(LENGTHS)
+    ids_BS = torch.stack(
+        [torch.cat([torch.tensor([1, 4]), r, torch.zeros(longest - len(r), dtype=torch.long)]) for r in rows]
+    )
+    mask_BT = (torch.arange(longest) < said.lengths_B[:, None]).float()
+    settings = {
+        "eps": learning.adam_eps,
+        "betas": (learning.beta1, learning.beta2),
+        "weight_decay": 0.0,
+        "lr": learning.lr,
+    }
+    twin.learn(
+        Logits(policy, logits), Logits(critic, values), Logits(reference, logits),
+        torch.optim.AdamW(policy.parameters(), **settings), torch.optim.AdamW(critic.parameters(), **settings),
+        ids_BS, mask_BT, SCORES, 2, twin.Settings(), torch.Generator().manual_seed(5),
+    )  # fmt: skip
+    start = weights(nets)
+    run_step(nets, PPO, said=said)
+    theirs = torch.cat([p.detach().flatten() for p in trainable(policy, critic)])
+    assert (start - theirs).abs().max() > 1e-3
+    torch.testing.assert_close(weights(nets), theirs, atol=2e-5, rtol=1e-4)
+
+
+def test_total_of_kept_is_not_lost_in_old_logprobs(tiny_model):
+    nets = nets_of(tiny_model, PPO)
+    said = spoken(nets, 1)
+    cut = replace(said, logp_N=said.logp_N + 0.25, kept_N=torch.full_like(said.logp_N, -0.25))
+    kept, gap = nets.remember(cut, True, False, 10_000)
+    torch.testing.assert_close(total(kept.old_N, said.lengths_B), total(said.logp_N, said.lengths_B))
+    assert gap < 1e-4

@@ -1,0 +1,226 @@
+"""Runs: what is written is whole, and what was written is not lost by accident."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tomllib
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import truing
+from truing.errors import UserError
+from truing.training.run import MOST_WARNINGS, Run, replace_text, to_json, to_toml
+
+
+@dataclass(frozen=True)
+class Inner:
+    lr: float = 0.1
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    data: tuple[str, ...] = ("a", "b")
+    limit: int | None = None
+    weights: dict[str, float] = field(default_factory=lambda: {"x": 0.5})
+    learning: Inner = field(default_factory=Inner)
+    track: str = "none"
+
+
+def strict_json(text: str) -> Any:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [strict_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_config_toml_names_stage_and_version_and_leaves_out_none(tmp_path: Path) -> None:
+    with Run.open(tmp_path / "run", Config(), "sft"):
+        pass
+    text = (tmp_path / "run" / "config.toml").read_text()
+    assert text.startswith(f"# truing {truing.__version__}\n")
+    expected = {"stage": "sft", "data": ["a", "b"], "weights": {"x": 0.5}, "learning": {"lr": 0.1}, "track": "none"}
+    assert tomllib.loads(text) == expected
+
+
+def test_to_toml_round_trips_awkward_strings() -> None:
+    told = Config(data=('quo"te', "line\nbreak", "Ünïcode → 文"))
+    assert tuple(tomllib.loads(to_toml(told))["data"]) == told.data
+
+
+def test_figures_that_are_not_finite_become_null(tmp_path: Path) -> None:
+    with Run.open(tmp_path, Config(), "rl") as run:
+        run.log(1, **{"reward/mean": 0.5, "loss/policy": math.nan, "kl/per_response": -math.inf})
+        run.sample(1, "", prompt="p", response="r", score=math.inf)
+        run.finish({"reward": math.nan, "interval": [np.float32(0.25), math.inf], "rows": [{"n": np.int64(3)}]})
+    assert rows(tmp_path / "metrics.jsonl")[0]["reward/mean"] == 0.5
+    assert rows(tmp_path / "metrics.jsonl")[0]["loss/policy"] is None
+    assert rows(tmp_path / "metrics.jsonl")[0]["kl/per_response"] is None
+    assert rows(tmp_path / "samples.jsonl")[0]["score"] is None
+    summary = strict_json((tmp_path / "summary.json").read_text())
+    assert summary["reward"] is None
+    assert summary["interval"] == [0.25, None]
+    assert summary["rows"] == [{"n": 3}]
+
+
+def test_a_row_can_be_read_before_the_run_ends(tmp_path: Path) -> None:
+    with Run.open(tmp_path, Config(), "sft") as run:
+        run.log(1, loss=2.0)
+        run.sample(1, "before", prompt="p", response="r")
+        assert rows(tmp_path / "metrics.jsonl")[0]["step"] == 1
+        assert rows(tmp_path / "metrics.jsonl")[0]["time_s"] >= 0
+        assert rows(tmp_path / "samples.jsonl") == [{"step": 1, "phase": "before", "prompt": "p", "response": "r"}]
+
+
+def test_texts_of_any_kind_are_kept(tmp_path: Path) -> None:
+    text = 'line\nbreak " </script> 文 \u2028 \udc80'
+    with Run.open(tmp_path, Config(), "sample") as run:
+        run.sample(0, "", prompt=text, response=text)
+    assert len((tmp_path / "samples.jsonl").read_bytes().split(b"\n")) == 2
+    assert json.loads((tmp_path / "samples.jsonl").read_text())["response"] == text
+
+
+def test_tensorboard_events_are_written(tmp_path: Path) -> None:
+    with Run.open(tmp_path, Config(), "rl") as run:
+        run.log(1, **{"reward/mean": 0.5, "broken": math.nan})
+    events = b"".join(f.read_bytes() for f in (tmp_path / "events").iterdir())
+    assert b"reward/mean" in events
+    assert b"broken" not in events
+
+
+@pytest.mark.parametrize("name", ["file", "folder"])
+def test_what_is_no_run_is_refused_and_unharmed(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    kept = out if name == "file" else out / "thesis.txt"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("precious")
+    with pytest.raises(UserError, match=r"out .*out: "):
+        Run.open(out, Config(), "sft", overwrite=True)
+    assert kept.read_text() == "precious"
+    assert sum(f.is_file() for f in tmp_path.rglob("*")) == 1
+
+
+def finished(folder: Path) -> None:
+    with Run.open(folder, Config(), "sft") as run:
+        run.log(1, loss=1.0)
+        (run.folder / "model").mkdir()
+        (run.folder / "notes.txt").write_text("mine")
+        run.finish({"loss": 1.0})
+
+
+def test_a_finished_run_is_refused_without_overwrite(tmp_path: Path) -> None:
+    finished(tmp_path)
+    with pytest.raises(UserError, match="--overwrite"):
+        Run.open(tmp_path, Config(), "sft")
+
+
+def test_overwrite_costs_nothing_until_something_is_written(tmp_path: Path) -> None:
+    finished(tmp_path)
+    with pytest.raises(UserError, match="bad data"), Run.open(tmp_path, Config(), "sft", overwrite=True):
+        raise UserError("bad data")
+    assert strict_json((tmp_path / "summary.json").read_text())["loss"] == 1.0
+    assert (tmp_path / "model").is_dir()
+
+
+def test_overwrite_replaces_what_the_run_wrote_and_nothing_else(tmp_path: Path) -> None:
+    finished(tmp_path)
+    with Run.open(tmp_path, Config(), "rl", overwrite=True) as run:
+        run.log(7, loss=2.0)
+    assert [row["step"] for row in rows(tmp_path / "metrics.jsonl")] == [7]
+    assert not (tmp_path / "summary.json").exists()
+    assert not (tmp_path / "model").exists()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert 'stage = "rl"' in (tmp_path / "config.toml").read_text()
+    assert len(list((tmp_path / "events").iterdir())) == 1
+
+
+def test_a_run_broken_off_is_replaced_unless_it_left_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), Run.open(tmp_path, Config(), "sft") as run:
+        run.log(1, loss=1.0)
+        raise RuntimeError("power cut")
+    with Run.open(tmp_path, Config(), "sft") as run:
+        run.log(2, loss=1.0)
+        (run.folder / "checkpoints").mkdir()
+    assert [row["step"] for row in rows(tmp_path / "metrics.jsonl")] == [2]
+    with pytest.raises(UserError, match="checkpoints"):
+        Run.open(tmp_path, Config(), "sft")
+
+
+def test_replace_text_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary.json"
+    replace_text(path, "old")
+
+    def fail(*args: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        replace_text(path, "new")
+    assert path.read_text() == "old"
+    assert [f.name for f in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_what_was_said_is_in_the_summary_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Run.open(tmp_path, Config(), "sft") as run:
+        run.say("row 3 is empty")
+        run.say("row 3 is empty")
+        for i in range(MOST_WARNINGS + 4):
+            run.say(f"row {i + 10} is empty")
+        run.finish({"loss": 1.0})
+    assert capsys.readouterr().err.count("row 3 is empty") == 1
+    warnings = strict_json((tmp_path / "summary.json").read_text())["warnings"]
+    assert len(warnings) == MOST_WARNINGS + 1
+    assert warnings[0] == "row 3 is empty"
+    assert warnings[-1] == "and 5 more"
+
+
+class FakeTracker(types.ModuleType):
+    def __init__(self) -> None:
+        super().__init__("trackio")
+        self.calls: list[tuple[Any, ...]] = []
+
+    def init(self, **settings: Any) -> None:
+        self.calls.append(("init", settings["name"], settings["config"]["learning"]))
+
+    def log(self, figures: dict[str, float], step: int) -> None:
+        self.calls.append(("log", figures, step))
+
+    def finish(self) -> None:
+        self.calls.append(("finish",))
+
+
+def test_figures_go_to_the_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = FakeTracker()
+    monkeypatch.setitem(sys.modules, "trackio", tracker)
+    with Run.open(tmp_path / "mine", Config(track="trackio"), "sft") as run:
+        run.log(3, **{"loss/nll": 2.0, "bad": math.nan})
+    assert tracker.calls == [
+        ("init", "mine", {"lr": 0.1, "name": None}),
+        ("log", {"loss/nll": 2.0}, 3),
+        ("finish",),
+    ]
+
+
+def test_a_tracker_that_is_missing_is_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"pip install truing\[track\]"):
+        Run.open(tmp_path / "run", Config(track="wandb"), "sft")
+    assert not (tmp_path / "run").exists()
+
+
+def test_to_json_refuses_what_json_cannot_say() -> None:
+    with pytest.raises(TypeError):
+        to_json({"x": object()})
