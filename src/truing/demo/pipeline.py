@@ -173,10 +173,12 @@ def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
         out=str(folder / "pretrain"),
         vocabulary=768,
         width=128,
-        layers=3,
+        layers=2,
         heads=4,
         context=128,
-        epochs=2.0,
+        epochs=4.0,
+        batch_size=8,
+        learning=Learning(lr=4e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
         seed=config.seed,
         overwrite=True,
     )
@@ -228,7 +230,7 @@ def _policy(config: Config, folder: Path, data: Path) -> policy.Config:
         iterations=max(1, round(config.iterations * config.scale)),
         sampling=SAMPLING,
         missing_end_penalty=1.0,
-        learning=Learning(lr=3e-4, schedule="constant"),
+        learning=Learning(lr=2e-4, schedule="linear"),
         seed=config.seed,
         overwrite=True,
     )

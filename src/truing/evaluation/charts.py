@@ -149,7 +149,7 @@ def curve(line: Line) -> Chart:
 def curves(title: str, said: str, lines: Sequence[Line], colours: Sequence[str], are_cosines: bool = False) -> Chart:
     """Several metrics in one drawing, with a legend."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(5.6, 2.5)
+        figure, axes = _axes(4.8, 2.3)
         for line, colour in zip(lines, colours, strict=True):
             _plot(axes, line, colour)
         largest = max(float(np.abs(line.value).max()) for line in lines)
@@ -172,7 +172,7 @@ def curves(title: str, said: str, lines: Sequence[Line], colours: Sequence[str],
 def reliability(rows: Sequence[dict[str, Any]]) -> Chart:
     """Predicted against observed probability; a point's area is the number of judgements in it."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(5.0, 3.6)
+        figure, axes = _axes(4.6, 3.4)
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 4)))
         x, y = [row["predicted"] for row in rows], [row["observed"] for row in rows]
         most = max(row["count"] for row in rows) or 1
@@ -186,7 +186,7 @@ def reliability(rows: Sequence[dict[str, Any]]) -> Chart:
 def best_of_n(curves: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> Chart:
     """Reward of the best of n answers against its drift, log n − (n − 1) / n; each point bears its n."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(5.6, 2.9)
+        figure, axes = _axes(4.8, 2.7)
         legend = []
         for (name, rows), colour in zip(curves, LINES, strict=False):
             x, y = [row["kl"] for row in rows], [row["reward"] for row in rows]

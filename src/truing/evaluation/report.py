@@ -172,7 +172,7 @@ def _cards(summary: dict[str, Any], figures: Sequence[dict[str, str]]) -> list[t
 
 
 def _samples(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Texts: pairs before and after for one prompt, in the file's order (a choice would flatter), and others by step."""
+    """Texts: pairs before and after for one prompt, in the file's order (a choice would flatter), and others."""
     said: list[dict[str, Any]] = [
         {"phase": row.get("phase", ""), "step": row.get("step"), "score": row.get("score")}
         | {"prompt": str(row.get("prompt", "")), "response": str(row.get("response", ""))}
