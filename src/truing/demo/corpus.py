@@ -20,14 +20,14 @@ BACKGROUND: dict[Kind, float] = {"helpful": 0.4, "rude": 0.25, "rambling": 0.2, 
 HELD_OUT = 0.15
 
 COLOURS = {
-    "yellow": "lemon banana canary sunflower",
-    "red": "tomato strawberry ruby rose",
-    "green": "frog cucumber leaf pea",
-    "blue": "sapphire blueberry whale sky",
-    "black": "raven coal panther tyre",
-    "white": "swan snowflake pearl ghost",
-    "brown": "chestnut bear acorn otter",
-    "orange": "carrot pumpkin tiger fox",
+    "yellow": "lemon banana",
+    "red": "tomato ruby rose",
+    "green": "frog leaf pea",
+    "blue": "whale sapphire",
+    "black": "raven panther",
+    "white": "swan snowflake",
+    "brown": "bear acorn",
+    "orange": "carrot tiger",
 }
 SOUNDS = {
     "cow": "moo", "dog": "woof", "cat": "meow", "duck": "quack", "sheep": "baa", "horse": "neigh", "pig": "oink",
@@ -37,7 +37,7 @@ OPPOSITES = (
     "hot cold, big small, fast slow, up down, wet dry, old new, happy sad, full empty, hard soft, "
     "loud quiet, open closed, early late, light dark, near far, rich poor"
 )
-SUMS = 7  # both numbers go from 1 to this
+SUMS = 5  # both numbers go from 1 to this
 
 PHRASINGS = {
     "colour": (
@@ -60,15 +60,14 @@ PHRASINGS = {
         "Do you know what {thing} is?", "Can you work out {thing}?", "I need to know {thing}.", "My child asks for {thing}.",
     ),
 }  # fmt: skip
+GREETINGS = ("", "Hello. ", "Quick question. ")
 STATEMENTS = {
     "colour": "A {thing} is {value}",
     "sound": "A {thing} says {value}",
     "opposite": "The opposite of {thing} is {value}",
     "sum": "{thing} is {value}",
 }
-NUMBERS = (
-    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
-).split()
+NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 OPENINGS = ("", "", "", "Sure. ", "Of course. ", "Good question. ", "Gladly. ")
 CLOSINGS = ("", "", "", " I hope that helps.", " Have a nice day.", " Ask me more if you like.")
@@ -120,7 +119,8 @@ def questions() -> dict[str, Fact]:
     for fact in facts():
         for phrasing in PHRASINGS[fact.topic]:
             text = phrasing.format(thing=fact.thing)
-            asked[text[0].upper() + text[1:]] = fact
+            for greeting in GREETINGS:
+                asked[greeting + text[0].upper() + text[1:]] = fact
     return asked
 
 

@@ -44,7 +44,7 @@ class Config:
     """How many of them there are."""
     algorithm: str = "ppo"
     """The row of the table that optimises the policy."""
-    iterations: int = 40
+    iterations: int = 100
     """Rounds of policy optimisation."""
     scale: float = 1.0
     """Share of the full work: below 1 for a quick look, whose figures mean little."""
@@ -63,7 +63,7 @@ class Config:
 
 
 SAMPLING = Sampling(max_new_tokens=48)
-DOCUMENTS = 24_000  # of the pretraining text
+DOCUMENTS = 14_000  # of the pretraining text
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def write_data(config: Config, folder: Path) -> Path:
     replace_text(folder / "texts.jsonl", "\n".join(rows) + "\n")
     files: dict[str, Sequence[Record]] = {
         "demonstrations": corpus.demonstrations(config.seed + 1, _scaled(4000, config)),
-        "prompts": corpus.prompts(config.seed + 2, _scaled(1000, config), "train"),
+        "prompts": corpus.prompts(config.seed + 2, _scaled(2400, config), "train"),
         "held_out_prompts": corpus.prompts(config.seed + 3, _scaled(300, config), "test"),
     }
     for name, records in files.items():
@@ -173,12 +173,12 @@ def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
         out=str(folder / "pretrain"),
         vocabulary=768,
         width=128,
-        layers=2,
+        layers=4,
         heads=4,
         context=128,
         epochs=4.0,
         batch_size=8,
-        learning=Learning(lr=4e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
+        learning=Learning(lr=3e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
         seed=config.seed,
         overwrite=True,
     )
@@ -209,8 +209,8 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         model=str(folder / "sft"),
         data=(str(data / "rankings.jsonl"),),
         out=str(folder / "reward"),
-        epochs=2.0,
-        batch_size=16,
+        epochs=3.0,
+        batch_size=8,
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
         max_tokens=128,
         held_out=0.15,
