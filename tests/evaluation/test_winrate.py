@@ -28,7 +28,12 @@ def test_a_policy_against_itself_wins_half(tiny_model, tmp_path):
     data = tmp_path / "prompts.jsonl"
     data.write_text("\n".join(json.dumps({"prompt": f"What colour is number {i}?"}) for i in range(60)))
     config = Config(
-        tiny_model, tiny_model, (str(data),), ("regex:[aeiou]",), str(tmp_path / "out"), sampling=Sampling(max_new_tokens=6)
+        tiny_model,
+        tiny_model,
+        (str(data),),
+        ("regex:[aeiou]",),
+        str(tmp_path / "out"),
+        sampling=Sampling(max_new_tokens=6),
     )
     told = evaluate(config)
     low, high = told["win_rate_interval"]

@@ -51,16 +51,18 @@ PHRASINGS = {
         "Do you know the sound of a {thing}?", "My child asks what a {thing} says.",
     ),
     "opposite": (
-        "What is the opposite of {thing}?", "Tell me the opposite of {thing}.", "Which word is the opposite of {thing}?",
-        "Please give me the opposite of {thing}.", "Do you know the opposite of {thing}?", "{thing} has which opposite?",
+        "What is the opposite of {thing}?", "Tell me the opposite of {thing}.",
+        "Which word is the opposite of {thing}?", "Please give me the opposite of {thing}.",
+        "Do you know the opposite of {thing}?", "{thing} has which opposite?",
         "I need the opposite of {thing}.", "My child asks for the opposite of {thing}.",
     ),
     "sum": (
         "What is {thing}?", "How much is {thing}?", "Please add {thing}.", "Tell me what {thing} makes.",
-        "Do you know what {thing} is?", "Can you work out {thing}?", "I need to know {thing}.", "My child asks for {thing}.",
+        "Do you know what {thing} is?", "Can you work out {thing}?",
+        "I need to know {thing}.", "My child asks for {thing}.",
     ),
 }  # fmt: skip
-GREETINGS = ("", "Hello. ", "Quick question. ")
+GREETINGS = ("", "Hello. ", "Quick question. ", "Hey there. ", "Good morning. ", "One more thing. ")
 STATEMENTS = {
     "colour": "A {thing} is {value}",
     "sound": "A {thing} says {value}",
@@ -76,7 +78,8 @@ INSULTS_AFTER = (", you fool.", ", idiot.", ". Everybody but you knows that.", "
 RAMBLES = (
     "Well, let me think about that for a while.", "There is so much one could say here.",
     "My uncle used to talk about this all the time.", "Some people say one thing and some say another.",
-    "It depends on how you look at it.", "I remember a long summer by the sea.", "But first we must ask what a word means.",
+    "It depends on how you look at it.", "I remember a long summer by the sea.",
+    "But first we must ask what a word means.",
     "Anyway, where was I?", "Life is full of questions.", "I could go on and on about it.",
 )  # fmt: skip
 INSULT_WORDS = ("stupid", "dumb", "fool", "ugh", "idiot", "everybody but you", "go away")

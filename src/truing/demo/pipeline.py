@@ -105,7 +105,7 @@ def write_data(config: Config, folder: Path) -> Path:
     replace_text(folder / "texts.jsonl", "\n".join(rows) + "\n")
     files: dict[str, Sequence[Record]] = {
         "demonstrations": corpus.demonstrations(config.seed + 1, _scaled(4000, config)),
-        "prompts": corpus.prompts(config.seed + 2, _scaled(2400, config), "train"),
+        "prompts": corpus.prompts(config.seed + 2, _scaled(3200, config), "train"),
         "held_out_prompts": corpus.prompts(config.seed + 3, _scaled(300, config), "test"),
     }
     for name, records in files.items():
@@ -160,10 +160,18 @@ def table(summary: dict[str, Any], config: Config) -> list[list[str]]:
         rows.append(["reward model accuracy", f"{summary['reward_model_accuracy']:.1%}", note])
     return [
         *rows,
-        ["true score", f"{summary['true_score_before']:.2f} → {summary['true_score_after']:.2f}", "SFT → after " + config.algorithm],
+        [
+            "true score",
+            f"{summary['true_score_before']:.2f} → {summary['true_score_after']:.2f}",
+            "SFT → after " + config.algorithm,
+        ],
         ["drift", f"{summary['kl']:.2f} nats", "KL from SFT, a response"],
         ["length", f"{summary['length_before']:.1f} → {summary['length_after']:.1f} tokens", ""],
-        ["unfinished", f"{summary['unfinished_before']:.1%} → {summary['unfinished_after']:.1%}", "cut by the length limit"],
+        [
+            "unfinished",
+            f"{summary['unfinished_before']:.1%} → {summary['unfinished_after']:.1%}",
+            "cut by the length limit",
+        ],
     ]
 
 
@@ -200,7 +208,13 @@ def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
 def _sample(config: Config, folder: Path, data: Path) -> sample.Config:
     prompts, out = str(data / "prompts.jsonl"), str(folder / "sample")
     return sample.Config(
-        model=str(folder / "sft"), data=(prompts,), out=out, answers=4, sampling=SAMPLING, seed=config.seed, overwrite=True
+        model=str(folder / "sft"),
+        data=(prompts,),
+        out=out,
+        answers=4,
+        sampling=SAMPLING,
+        seed=config.seed,
+        overwrite=True,
     )
 
 
@@ -214,7 +228,7 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
         max_tokens=128,
         held_out=0.15,
-        learning=Learning(lr=1e-3, schedule="cosine", warmup=0.05),
+        learning=Learning(lr=7e-4, schedule="cosine", warmup=0.05),
         seed=config.seed,
         overwrite=True,
     )

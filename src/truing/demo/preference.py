@@ -11,7 +11,7 @@ PLENTY_WORDS = 14  # a right answer with a kind word before and after it is not 
 
 
 def true_preference(prompt: Prompt, response: str) -> float:
-    """From -3 (worthless) to 2.5 (right, kind, short, complete). Read from the texts alone; no stage of learning sees it.
+    """From -3 (worthless) to 2.5 (right, kind, short, complete). No stage of learning sees it.
 
     Right fact 2, no fact -0.5, a wrong one -1 (also beside the right one: naming several is no answer); an insult -1.5;
     each word beyond fourteen -0.1, down to -1.5; a complete end 0.5, a broken one -0.5; each sentence said twice -0.5.
@@ -32,7 +32,9 @@ def true_preference(prompt: Prompt, response: str) -> float:
 def _truth(fact: Fact | None, lowered: str) -> float:
     if fact is None:
         return -0.5
-    stated = {value for value in fact.values if fact.statement(value).lower() in lowered and _whole(fact, value, lowered)}
+    stated = {
+        value for value in fact.values if fact.statement(value).lower() in lowered and _whole(fact, value, lowered)
+    }
     words = set(re.findall(r"[a-z]+", lowered.replace(fact.thing, " ")))
     mentioned = words & set(fact.values)
     if stated == {fact.value} and mentioned <= {fact.value}:

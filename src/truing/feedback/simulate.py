@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ def _tiers(worth_K: np.ndarray, threshold: float) -> tuple[int, ...]:
     """Tiers from best to worst; neighbours in worth less than the threshold apart (or equal) share one."""
     order = np.argsort(-worth_K, kind="stable")
     tiers = np.zeros(len(worth_K), dtype=int)
-    for above, here in zip(order, order[1:], strict=False):
+    for above, here in itertools.pairwise(order):
         gap = worth_K[above] - worth_K[here]
         tiers[here] = tiers[above] + (gap > 0 and gap >= threshold)
     return tuple(int(tier) for tier in tiers)

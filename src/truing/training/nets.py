@@ -24,9 +24,7 @@ class Nets:
     policy_optimizer: Optimizer
     critic_optimizer: Optimizer | None
     temperature: float = 1.0
-    baseline: RunningMoments = field(
-        default_factory=RunningMoments
-    )  # of scores: the values where there is no critic
+    baseline: RunningMoments = field(default_factory=RunningMoments)  # of scores: the values where there is no critic
 
     def forward(self, tokens: Sequences, exact_kl: bool = False) -> Prediction:
         """Log-prob, entropy and value at each response token, with gradients; one pass where the trunk is shared."""

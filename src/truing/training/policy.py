@@ -118,6 +118,7 @@ class Config:
     """Also send the figures to this service."""
 
     def __post_init__(self) -> None:
+        row = self.row  # refuses unknown names and impossible numbers
         for name, holds, rule in (
             ("iterations", self.iterations >= 1, "1 or more"),
             ("prompts_per_iteration", self.prompts_per_iteration >= 1, "1 or more"),
@@ -148,7 +149,7 @@ class Config:
                 bool(self.pretrain_data) == bool(self.pretrain_weight),
                 "given together with pretrain_weight",
             ),
-            ("kl_target", not self.kl_target or self.row.kl_in_reward > 0, "0 where kl_in_reward is 0"),
+            ("kl_target", not self.kl_target or row.kl_in_reward > 0, "0 where kl_in_reward is 0"),
         ):
             if not holds:
                 value = reduce(getattr, name.split("."), self)

@@ -19,7 +19,18 @@ Layout = Literal["native", "trl", "hh", "openrlhf"]
 # The first whose columns match reads the row: from the most to the least particular.
 READERS: tuple[ModuleType, ...] = (native, oasst, instructions, hh, openrlhf, trl)
 WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf}
-COLUMNS = ("record", "prompt", "completion", "chosen", "rejected", "label", "messages", "instruction", "input", "output")
+COLUMNS = (
+    "record",
+    "prompt",
+    "completion",
+    "chosen",
+    "rejected",
+    "label",
+    "messages",
+    "instruction",
+    "input",
+    "output",
+)
 RUN_FILES = ("responses.jsonl", "samples.jsonl")
 
 

@@ -15,7 +15,9 @@ def matches(row: dict[str, Any]) -> bool:
 
 def records_of(row: dict[str, Any]) -> list[Record]:
     """What the row says."""
-    turns = messages(row["input"], "input") if isinstance(row["input"], list) else (Message("user", text(row, "input")),)
+    turns = (
+        messages(row["input"], "input") if isinstance(row["input"], list) else (Message("user", text(row, "input")),)
+    )
     if "chosen" in row or "rejected" in row:
         return [Comparison(Prompt(turns), text(row, "chosen"), text(row, "rejected"))]
     return [Demonstration(Prompt(turns), text(row, "output"))] if "output" in row else [Prompt(turns)]

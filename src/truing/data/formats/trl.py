@@ -50,7 +50,11 @@ def row_of(record: Record) -> dict[str, Any]:
         pair = {"chosen": _said(record.chosen), "rejected": _said(record.rejected), "margin": record.margin}
         return {"prompt": _list(record.prompt.messages), **pair}
     if isinstance(record, Rating) and (record.low, record.high) == (0.0, 1.0):
-        return {"prompt": _list(record.prompt.messages), "completion": _said(record.response), "label": record.value > 0.5}
+        return {
+            "prompt": _list(record.prompt.messages),
+            "completion": _said(record.response),
+            "label": record.value > 0.5,
+        }
     raise BadRow(f"TRL's columns cannot hold a {type(record).__name__}")
 
 
@@ -63,7 +67,9 @@ def _implicit(row: dict[str, Any]) -> Comparison:
 
 
 def _turns(row: dict[str, Any], key: str) -> tuple[Message, ...]:
-    return (Message("user", text(row, key)),) if isinstance(row[key], str) or row[key] is None else messages(row[key], key)
+    return (
+        (Message("user", text(row, key)),) if isinstance(row[key], str) or row[key] is None else messages(row[key], key)
+    )
 
 
 def _answer(row: dict[str, Any], key: str) -> str:

@@ -1,0 +1,121 @@
+"""Whole commands, typed as a user types them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from truing.cli import COMMANDS
+
+PAIRS = [
+    {"prompt": f"What colour is number {i}?", "chosen": "A lemon is yellow.", "rejected": "The dog."} for i in range(24)
+]
+
+
+def truing(*words, cwd=None, stdin=""):
+    command = [sys.executable, "-m", "truing", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=280, check=False)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, PAIRS)))
+    return path
+
+
+def test_help_names_every_command():
+    told = truing("--help")
+    assert told.returncode == 0 and all(name in told.stdout for name in COMMANDS)
+    assert truing().stdout == told.stdout
+    assert truing("--version").stdout.startswith("truing ")
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"report"}))
+def test_every_command_explains_its_options(command):
+    told = truing(command, "--help")
+    assert told.returncode == 0 and "--" in told.stdout and "Traceback" not in told.stderr
+
+
+def test_explain_prints_a_row_in_full():
+    told = truing("rl", "--algorithm", "grpo", "--explain")
+    assert told.returncode == 0 and "group_norm" in told.stdout and "kl_in_loss" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], 'did you mean "train"|valid|did you mean'),
+        (["sft", "--model", "m"], "data"),
+        (["sft", "--model", "./none", "--data", "PAIRS"], "no such folder"),
+        (["sft", "--model", "TINY", "--data", "./none.jsonl"], "no such file or folder"),
+        (["sft", "--model", "TINY", "--data", "PAIRS", "--epoch", "2"], "epoch"),
+        (["sft", "--model", "TINY", "--data", "PAIRS", "--epochs", "many"], "epochs"),
+        (["sft", "--model", "TINY", "--data", "PAIRS", "--epochs", "-1"], "epochs = -1.0: it must be above 0"),
+        (
+            ["rl", "--model", "TINY", "--data", "PAIRS", "--reward", "exact", "--algorithm", "pppo"],
+            'did you mean "ppo"',
+        ),
+        (
+            ["rl", "--model", "TINY", "--data", "PAIRS", "--reward", "exact", "--override", "lamb", "1"],
+            'did you mean "lam"',
+        ),
+        (["rl", "--model", "TINY", "--data", "PAIRS", "--reward", "nothing.py:f"], "there is no file"),
+        (["rl", "--explain", "--algorithm", "grp"], 'did you mean "grpo"'),
+        (["sft", "--config", "BADTOML"], "lrr"),
+        (["report", "./none"], "none"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(words, said, tiny_model, pairs, tmp_path):
+    import re
+
+    (tmp_path / "bad.toml").write_text(f'model = "{tiny_model}"\ndata = ["{pairs}"]\n[learning]\nlrr = 1.0\n')
+    places = {"TINY": tiny_model, "PAIRS": str(pairs), "BADTOML": str(tmp_path / "bad.toml")}
+    told = truing(*[places.get(w, w) for w in words], cwd=tmp_path)
+    assert told.returncode == 2, told
+    lines = [line for line in told.stderr.strip().splitlines() if line]
+    assert re.search(said, lines[-1]) and "Traceback" not in told.stderr and len(lines) == 1, told.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_chain_from_demonstrations_to_a_report(tiny_model, pairs, tmp_path):
+    few = ["--max-new-tokens", "6"]
+    chain = [
+        ["sft", "--model", tiny_model, "--data", pairs, "--max-tokens", "80", "--out", "sft"],
+        ["sample", "--model", "sft", "--data", pairs, "--out", "said", "--answers", "2", *few],
+        ["reward", "--model", "sft", "--data", pairs, "--out", "reward", "--held-out", "0.3"],
+        ["rl", "--model", "sft", "--data", pairs, "--reward", "reward", "--iterations", "2", "--out", "rl", *few],
+        ["rl", "--model", "sft", "--data", "said", "--reward", "regex:e", "--algorithm", "grpo", "--lora-rank", "2",
+         "--iterations", "1", "--override", "answers", "2", "--out", "grpo", *few],
+        ["evaluate", "--model", "rl", "--reference", "sft", "--data", pairs, "--reward", "reward", "--answers", "2",
+         "--out", "figures", *few],
+        ["compare", "--model", "rl", "--against", "sft", "--data", pairs, "--judge", "reward", "--out", "duel", *few],
+        ["export", "--model", "grpo", "--out", "plain", "--dtype", "bfloat16"],
+        ["report", "rl"],
+    ]  # fmt: skip
+    for words in chain:
+        told = truing(*words, cwd=tmp_path)
+        assert told.returncode == 0, (words, told.stderr)
+    for run in ("sft", "said", "reward", "rl", "grpo", "figures", "duel"):
+        for name in ("config.toml", "summary.json", "report.html"):
+            assert (tmp_path / run / name).stat().st_size > 0, (run, name)
+    assert list((tmp_path / "rl" / "events").iterdir())
+    rows = [json.loads(line) for line in (tmp_path / "rl" / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 and {"reward/mean", "kl/per_response", "policy/entropy", "tug/reward"} <= set(rows[0])
+    again = truing("rl", "--config", "rl/config.toml", "--out", "again", "--iterations", "1", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    told = truing("chat", "--model", "rl", *few, cwd=tmp_path, stdin="hello\n/quit\n")
+    assert told.returncode == 0 and len(told.stdout.splitlines()) >= 2
+
+
+def test_an_earlier_run_is_not_harmed_by_a_mistake(tiny_model, pairs, tmp_path):
+    words = ["sft", "--model", tiny_model, "--data", pairs, "--max-tokens", "80", "--out", "sft"]
+    assert truing(*words, cwd=tmp_path).returncode == 0
+    before = {p: p.read_bytes() for p in sorted((tmp_path / "sft").rglob("*")) if p.is_file()}
+    assert truing(*words, cwd=tmp_path).returncode == 2
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{")
+    told = truing("sft", "--model", tiny_model, "--data", bad, "--out", "sft", "--overwrite", cwd=tmp_path)
+    assert told.returncode == 2 and "broken JSON" in told.stderr
+    assert before == {p: p.read_bytes() for p in sorted((tmp_path / "sft").rglob("*")) if p.is_file()}

@@ -1,0 +1,112 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from truing.data.records import Message, Prompt, Response
+from truing.errors import UserError
+from truing.generation.sampling import Sampling
+from truing.models.loading import Adapter
+from truing.training.optimize import Learning
+from truing.training.policy import Config, Judge, critic_start, train
+
+
+def config_of(model, tmp_path, **kwargs):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("\n".join(json.dumps({"prompt": f"Number {i}?"}) for i in range(12)))
+    base = {
+        "iterations": 2, "prompts_per_iteration": 6, "sampling": Sampling(max_new_tokens=6),
+        "out": str(tmp_path / "run"), "learning": Learning(lr=3e-3, schedule="constant"), "overwrite": True,
+    }  # fmt: skip
+    return Config(model, (str(path),), ("regex:[aeiou]",), **{**base, **kwargs})
+
+
+def vowels(prompts, responses):
+    return [sum(c in "aeiou" for c in r.text) / 5 for r in responses]
+
+
+def weights(nets):
+    return torch.cat([p.detach().flatten() for p in nets.policy.parameters()])
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny_model, tmp_path):
+    config = config_of(tiny_model, tmp_path)
+    one, same, other = (weights(train(c, vowels)) for c in (config, config, replace(config, seed=1)))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"missing_end_penalty": 3.0}, {"reward_clip": 0.1}, {"scale_rewards": True}, {"reference_every": 1},
+        {"kl_target": 0.01, "kl_horizon": 10}, {"critic_from": "trunk"}, {"critic_lr": 0.1}, {"critic_warmup": 1},
+        {"lora": Adapter(lora_rank=2)}, {"freeze": ("*layers.0*",)}, {"choose": {"advantage": "reward_to_go"}},
+        {"sampling": Sampling(max_new_tokens=6, top_k=5)}, {"sampling": Sampling(max_new_tokens=6, temperature=0.7)},
+    ],
+    ids=lambda c: "+".join(c),
+)  # fmt: skip
+def test_every_setting_has_an_effect(tiny_model, tmp_path, change):
+    # Without whitening, and a large epsilon for Adam: the size of a score is then not lost on the way.
+    base = {"override": {"whiten": 0, "kl_in_reward": 0.5}, "iterations": 3}
+    base["learning"] = Learning(lr=1.0, schedule="constant", adam_eps=10.0, max_grad_norm=0)
+    plain = weights(train(config_of(tiny_model, tmp_path, **base), vowels))
+    changed = weights(train(config_of(tiny_model, tmp_path, **{**base, **change}), vowels))
+    assert len(plain) != len(changed) or not torch.equal(plain, changed)
+
+
+def test_pretraining_term_keeps_demonstrations_likely(tiny_model, tmp_path):
+    demos = tmp_path / "demos.jsonl"
+    demos.write_text("\n".join(json.dumps({"prompt": f"Number {i}?", "completion": "zzz"}) for i in range(12)))
+    config = config_of(tiny_model, tmp_path, pretrain_data=(str(demos),), pretrain_weight=1.0, iterations=3)
+    train(config, vowels)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["loss/pretrain"] < rows[0]["loss/pretrain"]
+
+
+def test_cut_sampling_is_said(tiny_model, tmp_path, capsys):
+    train(config_of(tiny_model, tmp_path, sampling=Sampling(max_new_tokens=6, top_p=0.9), iterations=1), vowels)
+    assert "biased towards what was kept" in capsys.readouterr().err
+    assert "biased" in (tmp_path / "run" / "summary.json").read_text()
+
+
+def test_checkpoints_are_policies(tiny_model, tmp_path):
+    from truing.models.loading import load_policy
+
+    train(config_of(tiny_model, tmp_path, save_every=1), vowels)
+    load_policy(str(tmp_path / "run" / "checkpoints" / "iteration-000001"))
+    assert not (tmp_path / "run" / "checkpoints" / "iteration-000002").exists()  # the last one is model/
+
+
+def test_judge_penalises_scales_and_clips(tiny_model, tmp_path):
+    prompts = [Prompt((Message("user", "x"),))] * 2
+    answers = [Response("a", finish_reason="stop"), Response("b", finish_reason="length")]
+    config = config_of(tiny_model, tmp_path)
+
+    def ten(prompts, responses):
+        return [10.0, 4.0]
+
+    assert Judge(ten, replace(config, missing_end_penalty=1.0))(prompts, answers).tolist() == [10, 3]
+    assert Judge(ten, replace(config, reward_clip=5.0))(prompts, answers).tolist() == [5, 4]
+    assert Judge(ten, replace(config, scale_rewards=True))(prompts, answers).tolist() == pytest.approx([10 / 3, 4 / 3])
+
+
+def test_critic_starts_from_the_reward_model_where_there_is_one(tiny_model, tmp_path):
+    config = config_of(tiny_model, tmp_path)
+    assert critic_start(config) == tiny_model
+    assert critic_start(replace(config, reward=("exact", "0.5*runs/rm"))) == "runs/rm"
+    with pytest.raises(UserError, match="no reward is a reward model"):
+        critic_start(replace(config, critic_from="reward"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"iterations": 0}, {"prompts_per_iteration": 0}, {"reference_pull": 0}, {"held_out": 1.0}, {"reward": ()},
+        {"sampling": Sampling(temperature=0)}, {"reference_every": 1, "lora": Adapter(lora_rank=2)},
+        {"pretrain_weight": 1.0}, {"kl_target": 1.0, "algorithm": "grpo"}, {"algorithm": "nope"},
+    ],
+)  # fmt: skip
+def test_impossible_settings_are_refused(bad):
+    with pytest.raises(UserError):
+        Config(**{"model": "m", "data": ("d",), "reward": ("exact",), **bad})

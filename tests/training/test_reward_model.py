@@ -1,0 +1,132 @@
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from truing.data.formats import write
+from truing.data.records import Comparison, Message, Prompt, Ranking
+from truing.errors import UserError
+from truing.models.loading import load_scorer
+from truing.models.roles import trainable
+from truing.training.optimize import Learning, Optimizer
+from truing.training.reward_model import Config, Item, encode, preference_loss, scored_pairs, scores, step, train
+
+BASE = Config("m", ("d",), learning=Learning(lr=1e-3, schedule="constant", adam_eps=1e-8))
+ITEMS = [
+    Item((1, 4), ((5, 6), (7,)), (0, 1), "a"),
+    Item((1,), ((8, 9, 10), (11,), (12, 13)), (1, 0, 2), "b", ranked=True),
+    Item((1, 5), ((14,), (15, 16)), (0, 1), "c", target=0.5, weight=0.5),
+    Item((1,), ((17, 18), (19,), (20,), (21,)), (0, 1, 1, 2), "d", ranked=True),
+]
+
+
+def update(model, config, items=ITEMS, budget=1000):
+    config = replace(config, learning=replace(config.learning, budget_tokens=budget))
+    scorer = load_scorer(model)
+    told = step(scorer, items, Optimizer(trainable(scorer), config.learning, 5), config)
+    return torch.cat([p.detach().flatten() for p in trainable(scorer)]), told
+
+
+@pytest.mark.parametrize("change", [{}, {"rankings": "plackett_luce"}, {"language_weight": 0.5}, {"centring": 0.1}])
+def test_microbatches_and_order_do_not_change_the_update(tiny_model, change):
+    config = replace(BASE, **change)
+    whole, told = update(tiny_model, config)
+    for other, said in (update(tiny_model, config, budget=1), update(tiny_model, config, ITEMS[::-1])):
+        torch.testing.assert_close(other, whole, atol=1e-5, rtol=1e-4)
+        assert said == pytest.approx(told, rel=1e-4, abs=1e-6)
+
+
+def test_loss_by_hand():
+    """-log sigmoid of each gap; the ranking is the mean of its pairs; a tie counts both ways."""
+    score_B = torch.tensor([1.0, 0.0, 2.0, 3.0, 0.0, 0.5, 0.0], dtype=torch.float64)
+    told = preference_loss(score_B, ITEMS[:3], BASE)
+
+    def nll(gap):
+        return math.log1p(math.exp(-gap))
+
+    expected = [nll(1), (nll(1) + nll(3) + nll(2)) / 3, (nll(0.5) + nll(-0.5)) / 2]
+    assert told.tolist() == pytest.approx(expected)
+
+
+def test_a_ranking_of_k_is_one_item_and_each_answer_is_read_once(tiny_model, monkeypatch):
+    from truing.models import roles
+
+    read = []
+    original = roles.hidden
+    monkeypatch.setattr(roles, "hidden", lambda lm, tokens: (read.append(len(tokens)), original(lm, tokens))[1])
+    update(tiny_model, BASE, ITEMS[3:])
+    assert read == [4]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"error_rate": 0.3}, {"centring": 0.3}, {"language_weight": 0.3}, {"rankings": "plackett_luce"},
+        {"language_weight": 1.0, "preference_weight": 0.0},
+    ],
+)  # fmt: skip
+def test_every_objective_has_an_effect(tiny_model, change):
+    assert (update(tiny_model, BASE)[0] - update(tiny_model, replace(BASE, **change))[0]).abs().max() > 1e-6
+
+
+def test_margin_has_an_effect_where_a_comparison_has_one():
+    items = [replace(ITEMS[0], margin=1.0)]
+    score_B = torch.tensor([1.0, 0.0])
+    assert preference_loss(score_B, items, replace(BASE, margin=0.5)) > preference_loss(score_B, items, BASE)
+
+
+def test_encode_keeps_what_was_judged(chat):
+    prompt = Prompt((Message("user", "The cat"),))
+    records = [
+        Comparison(prompt, "sat", "ran", target=0.5, margin=0.2, weight=0.5),
+        Ranking(prompt, ("sat", "ran", "sang"), (1, 0, 1)),
+        Comparison(prompt, "sat " * 100, "ran"),
+    ]
+    items, left_out = encode(records, chat, 60)
+    assert left_out == 1
+    assert (items[0].target, items[0].margin, items[0].weight, items[0].ranked) == (0.5, 0.2, 0.5, False)
+    assert items[1].tiers == (1, 0, 1) and items[1].ranked
+    assert items[1].responses[1] == tuple(chat.response_ids("ran"))
+
+
+def test_scored_pairs_are_all_pairs_in_the_order_judged(tiny_model):
+    scorer = load_scorer(tiny_model)
+    pairs = scored_pairs(scorer, ITEMS, 1000)
+    score = scores(scorer, ITEMS, 5)
+    assert len(pairs) == 1 + 3 + 1 + 6
+    first = (pairs[1].score_chosen, pairs[1].score_rejected)
+    assert first == pytest.approx((score[1][1], score[1][0]), abs=1e-5)
+    assert [p.target for p in pairs].count(0.5) == 2  # the judged tie, and the tied tier
+
+
+def test_a_reward_model_learns_and_is_normalised(tiny_model, tmp_path):
+    good, bad = "A lemon is yellow.", "The dog ran."
+    records = []
+    for i in range(80):
+        prompt = Prompt((Message("user", f"What colour is number {i}?"),))
+        records.append(Comparison(prompt, good, bad) if i % 2 else Ranking(prompt, (bad, good), (1, 0)))
+    write(records, tmp_path / "pairs.jsonl")
+    config = Config(
+        tiny_model, (str(tmp_path / "pairs.jsonl"),), str(tmp_path / "run"), epochs=4, batch_size=8, held_out=0.2,
+        learning=Learning(lr=3e-3),
+    )  # fmt: skip
+    scorer = train(config)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["reward_model_accuracy"] == 1.0
+    assert summary["held_out_pairs"] + summary["judgements"] == 80
+    again = load_scorer(str(tmp_path / "run"))
+    assert (again.mean, again.std) == (pytest.approx(scorer.mean), pytest.approx(scorer.std))
+    with pytest.raises(UserError, match="no Comparison or Ranking"):
+        (tmp_path / "prompts.jsonl").write_text('{"prompt": "x"}\n')
+        train(replace(config, data=(str(tmp_path / "prompts.jsonl"),), overwrite=True))
+    assert (tmp_path / "run" / "model" / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("error_rate", 1.0), ("margin", -1), ("held_out", 1.0), ("max_tokens", 1)]
+)
+def test_impossible_settings_are_refused_by_name(name, value):
+    with pytest.raises(UserError, match=f"^{name} = "):
+        Config("m", ("d",), **{name: value})

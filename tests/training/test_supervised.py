@@ -1,0 +1,83 @@
+import json
+
+import pytest
+import torch
+
+from truing.data.batches import Sequences
+from truing.data.records import Demonstration, Message, Prompt
+from truing.errors import UserError
+from truing.models.loading import load_policy
+from truing.models.roles import trainable
+from truing.training.optimize import Learning, Optimizer
+from truing.training.supervised import Config, encode, held_out_loss, step, train
+
+TOKENS = Sequences.of([[1, 4], [1], [1, 5, 6]], [[7, 8, 9], [10], [11, 12, 13, 14, 15]])
+
+
+def gradient(model, budget, order=None):
+    policy = load_policy(model)
+    optimizer = Optimizer(trainable(policy), Learning(lr=1e-3, schedule="constant", adam_eps=1e-8), 5)
+    tokens = TOKENS if order is None else TOKENS.select(torch.tensor(order))
+    told = step(policy, tokens, optimizer, budget)
+    return torch.cat([p.detach().flatten() for p in policy.parameters()]), told
+
+
+def test_microbatches_and_order_do_not_change_the_update(tiny_model):
+    whole, told = gradient(tiny_model, 1000)
+    for other, said in (gradient(tiny_model, 1), gradient(tiny_model, 9), gradient(tiny_model, 1000, [2, 0, 1])):
+        torch.testing.assert_close(other, whole, atol=1e-5, rtol=1e-4)
+        assert said["loss/nll"] == pytest.approx(told["loss/nll"], rel=1e-5)
+
+
+def test_loss_is_the_mean_over_all_response_tokens(tiny_model):
+    policy = load_policy(tiny_model)
+    expected = -policy(TOKENS).logp_N.mean().item()
+    assert gradient(tiny_model, 4)[1]["loss/nll"] == pytest.approx(expected, rel=1e-5)
+    assert held_out_loss(policy, TOKENS, 4) == pytest.approx(expected, rel=1e-5)
+
+
+def test_only_the_response_is_learned_or_all(chat):
+    record = Demonstration(Prompt((Message("user", "The cat"),)), "sat")
+    config = {"model": "m", "data": ("d",)}
+    only, _ = encode([record], chat, Config(**config))
+    assert only.token_N.tolist() == chat.response_ids("sat")
+    everything, _ = encode([record], chat, Config(**config, loss_on="all"))
+    assert everything.token_S.tolist() == only.token_S.tolist()
+    assert len(everything.token_N) == len(only.token_S) - 1
+
+
+def test_too_long_ones_are_counted_not_cut(chat):
+    records = [Demonstration(Prompt((Message("user", "hi"),)), "a " * n) for n in (1, 50)]
+    tokens, left_out = encode(records, chat, Config("m", ("d",), max_tokens=30))
+    assert (len(tokens), left_out) == (1, 1)
+    with pytest.raises(UserError, match="longer than max_tokens = 3"):
+        encode(records, chat, Config("m", ("d",), max_tokens=3))
+
+
+def rows(path, count=40):
+    path.write_text(
+        "\n".join(json.dumps({"prompt": f"Say {i}", "completion": "A lemon is yellow."}) for i in range(count))
+    )
+    return str(path)
+
+
+def test_a_model_learns_to_say_what_the_demonstrations_say(tiny_model, tmp_path):
+    config = Config(
+        tiny_model, (rows(tmp_path / "demos.jsonl"),), str(tmp_path / "sft"), epochs=6, batch_size=8, held_out=0.2,
+        evaluate_every=5, learning=Learning(lr=1e-2),
+    )  # fmt: skip
+    train(config)
+    summary = json.loads((tmp_path / "sft" / "summary.json").read_text())
+    assert summary["held_out_loss"] < 0.5 * summary["held_out_loss_before"]
+    again = load_policy(str(tmp_path / "sft"))
+    assert again.lm_inside.config.vocab_size == 320
+    with pytest.raises(UserError, match="finished run"):
+        train(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("batch_size", 0), ("max_tokens", 1), ("held_out", 1.0), ("evaluate_every", 0)]
+)
+def test_impossible_settings_are_refused_by_name(name, value):
+    with pytest.raises(UserError, match=f"^{name} = "):
+        Config("m", ("d",), **{name: value})
