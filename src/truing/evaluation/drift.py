@@ -99,7 +99,7 @@ def drift(
 def evaluate(config: Config) -> dict[str, Any]:
     """The whole stage, from prompts to a run's folder. Returns the figures."""
     with Run.open(config.out, config, "evaluate", overwrite=config.overwrite) as run:
-        prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
+        prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         chat = Chat(load_tokenizer(config.model), config.layout)
         reward = load_reward(config.reward, chat, config.layout)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from truing.data import formats
-from truing.data.records import Comparison, Conversation, Demonstration, Edit, Flag, Prompt, Ranking, Rating, Record
+from truing.data.records import Comparison, Conversation, Demonstration, Edit, Flag, Prompt, Ranking, Rating
 from truing.errors import UserError
 from truing.models.loading import is_reward_model, load_policy, load_scorer, load_tokenizer, save
 
@@ -55,8 +55,6 @@ def write(config: Config) -> str:
         role = load_scorer(config.model) if is_reward_model(config.model) else load_policy(config.model)
         save(role, load_tokenizer(config.model), config.out, DTYPES[config.dtype])
         return f"{config.model} written to {config.out} in {config.dtype}"
-    records: list[Record] = [
-        r for source in config.data for r in formats.read(source, KINDS[config.kind], config.strict, print)
-    ]
+    records = formats.read(config.data, KINDS[config.kind], config.strict, print)
     count = formats.write(records, config.out, config.to)
     return f"{count} rows written to {config.out}"

@@ -95,7 +95,7 @@ def win_rate(
 def evaluate(config: Config) -> dict[str, Any]:
     """The whole stage, from prompts to a run's folder. Returns the figures."""
     with Run.open(config.out, config, "compare", overwrite=config.overwrite) as run:
-        prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
+        prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         judge = (
             by_person() if config.judge == ("person",) else by_reward(load_reward(config.judge, None, config.layout))

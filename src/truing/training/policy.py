@@ -225,9 +225,7 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> Callable[
     """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): a minibatch of demonstrations adds its gradient."""
     if not config.pretrain_weight:
         return None
-    records = [
-        r for source in config.pretrain_data for r in formats.read(source, (Demonstration,), config.strict, run.say)
-    ]
+    records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say)
     shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
     tokens, _ = supervised.encode(records, chat, shape)
     order = minibatches(len(tokens), config.pretrain_batch, 10**12, config.seed)
@@ -248,7 +246,7 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> Callable[
 
 def read_prompts(config: Config, run: Run) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts to learn on, and held-out ones for the figures before and after."""
-    prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
+    prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
     prompts = list({p.id: p for p in prompts}.values())
     split = {
         "train": [p for p in prompts if p.split in ("", "train")],

@@ -200,9 +200,7 @@ def train(config: Config) -> Scorer:
     """The whole stage, from files to a run's folder. Returns the reward model."""
     with Run.open(config.out, config, "reward", overwrite=config.overwrite) as run:
         kinds = (Comparison, Ranking)
-        records: list[Comparison | Ranking] = [
-            r for source in config.data for r in formats.read(source, kinds, config.strict, run.say)
-        ]
+        records = formats.read(config.data, kinds, config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
         scorer = load_scorer(config.model, config.lora, config.freeze, config.seed)
         if config.learning.checkpoint_activations:

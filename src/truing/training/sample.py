@@ -81,7 +81,7 @@ def kept(responses: Sequence[Response], config: Config) -> list[Response]:
 def train(config: Config) -> list[Conversation]:
     """The whole stage, from prompts to a run's folder. Returns each prompt with its answers."""
     with Run.open(config.out, config, "sample", overwrite=config.overwrite) as run:
-        prompts = [r for source in config.data for r in formats.read(source, (Prompt,), config.strict, run.say)]
+        prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model)

@@ -113,7 +113,7 @@ def encode(records: Sequence[Demonstration], chat: Chat, config: Config) -> tupl
 def train(config: Config) -> Policy:
     """The whole stage, from files to a run's folder. Returns the fine-tuned policy."""
     with Run.open(config.out, config, "sft", overwrite=config.overwrite) as run:
-        records = [r for source in config.data for r in formats.read(source, (Demonstration,), config.strict, run.say)]
+        records = formats.read(config.data, (Demonstration,), config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model, config.lora, config.freeze)
         if config.learning.checkpoint_activations:

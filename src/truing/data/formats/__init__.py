@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from truing.data.formats import files, hh, hub, instructions, native, oasst, openrlhf, trl
 from truing.data.formats.convert import convert
@@ -13,7 +13,6 @@ from truing.data.records import Record
 from truing.data.validate import BadRow, Complaints
 from truing.errors import UserError, nearest
 
-R = TypeVar("R", bound=Record)
 Layout = Literal["native", "trl", "hh", "openrlhf"]
 
 # The first whose columns match reads the row: from the most to the least particular.
@@ -35,12 +34,21 @@ RUN_FILES = ("responses.jsonl", "samples.jsonl")
 
 
 def read(
-    source: str, kinds: tuple[type[R], ...], strict: bool = False, report: Callable[[str], None] | None = None
-) -> list[R]:
-    """Records of these kinds from a file, a folder, a run or a hub id; others are turned into them where they can be.
+    sources: str | Sequence[str],
+    kinds: tuple[type, ...],
+    strict: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> list[Any]:
+    """Records of these kinds from files, folders, runs or hub ids; others are turned into them where they can be.
 
-    A bad row is left out and told to `report` as `file:row 17: reason`; `strict` raises UserError at the first.
+    A bad row is left out and told to `report` as `file:row 17: reason`; `strict` raises UserError at the first. A
+    source without a single good row raises UserError too.
     """
+    listed = [sources] if isinstance(sources, str) else sources
+    return [record for source in listed for record in _read_one(source, kinds, strict, report)]
+
+
+def _read_one(source: str, kinds: tuple[type, ...], strict: bool, report: Callable[[str], None] | None) -> list[Record]:
     records: list[Record] = []
     seen = 0
     complaints = Complaints(source, strict, report)
@@ -57,7 +65,7 @@ def read(
         wanted = " or ".join(kind.__name__ for kind in kinds)
         why = f"; the first bad row: {complaints.first}" if complaints.first else ""
         raise UserError(f"data {source}: no {wanted} in it ({seen} rows read, {complaints.count} bad){why}")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def read_texts(source: str, strict: bool = False, report: Callable[[str], None] | None = None) -> list[str]:
