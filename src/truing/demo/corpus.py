@@ -14,9 +14,9 @@ Kind = Literal["helpful", "rude", "rambling", "wrong"]
 KINDS: tuple[Kind, ...] = ("helpful", "rude", "rambling", "wrong")
 
 # The people who wrote the demonstrations were of mixed quality: there is something left to learn from preferences.
-MIXTURE: dict[Kind, float] = {"helpful": 0.22, "rude": 0.26, "rambling": 0.26, "wrong": 0.26}
+MIXTURE: dict[Kind, float] = {"helpful": 0.2, "rude": 0.35, "rambling": 0.3, "wrong": 0.15}
 # The text read before: mostly sound, so that the facts are learned.
-BACKGROUND: dict[Kind, float] = {"helpful": 0.4, "rude": 0.25, "rambling": 0.2, "wrong": 0.15}
+BACKGROUND: dict[Kind, float] = {"helpful": 0.45, "rude": 0.3, "rambling": 0.15, "wrong": 0.1}
 HELD_OUT = 0.15
 
 COLOURS = {

@@ -44,7 +44,7 @@ class Config:
     """How many of them there are."""
     algorithm: str = "ppo"
     """The row of the table that optimises the policy."""
-    iterations: int = 100
+    iterations: int = 60
     """Rounds of policy optimisation."""
     scale: float = 1.0
     """Share of the full work: below 1 for a quick look, whose figures mean little."""
@@ -199,7 +199,7 @@ def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
         out=str(folder / "sft"),
         epochs=2.0,
         max_tokens=128,
-        learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
+        learning=Learning(lr=7e-4, schedule="cosine", warmup=0.03),
         seed=config.seed,
         overwrite=True,
     )
