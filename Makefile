@@ -17,7 +17,8 @@ demo: setup
 	$(BIN)/truing demo --overwrite
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@# one thread a worker: two workers share the cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Write the generated parts of the docs: the table of algorithms and every setting of every stage.
 
-    python docs/generate.py            writes them
-    python docs/generate.py --check    exits 1 where they are out of date
+python docs/generate.py            writes them
+python docs/generate.py --check    exits 1 where they are out of date
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import inspect
 import sys
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -35,7 +36,10 @@ STAGES: dict[str, ModuleType] = {
 def table() -> str:
     """The rows of the table side by side; a choice left at its default is a dot."""
     names = [f.name for f in fields(algorithms.Algorithm)]
-    lines = ["| | " + " | ".join(f"`{name}`" for name in algorithms.TABLE) + " |", "|---" * (1 + len(algorithms.TABLE)) + "|"]
+    lines = [
+        "| | " + " | ".join(f"`{name}`" for name in algorithms.TABLE) + " |",
+        "|---" * (1 + len(algorithms.TABLE)) + "|",
+    ]
     for name in names:
         values = [getattr(row, name) for row in algorithms.TABLE.values()]
         shown = [f"`{v.__name__}`" if callable(v) else f"{v:g}" for v in values]
@@ -48,7 +52,7 @@ def settings(config: type) -> list[str]:
     body = ast.parse(inspect.getsource(config)).body[0].body  # type: ignore[attr-defined]
     notes = {
         f.target.id: n.value.value
-        for f, n in zip(body, body[1:], strict=False)
+        for f, n in pairwise(body)
         if isinstance(f, ast.AnnAssign) and isinstance(n, ast.Expr)
     }
     lines = []
@@ -77,7 +81,7 @@ def reference() -> str:
         "# Every setting of every stage",
         "",
         "Generated from the code by `make docs`. In a TOML file a name with a dot is a key of that table; on the command",
-        "line it is a flag without the table's name: `sampling.top_p` is `--top-p`.",
+        "line the table's name may be left out: `sampling.top_p` is `--sampling.top-p` or `--top-p`.",
     ]
     for name, module in STAGES.items():
         parts += ["", f"## truing {name}", "", "| setting | default | |", "|---|---|---|", *settings(module.Config)]

@@ -178,6 +178,7 @@ def test_a_flag_mends_what_the_file_says_wrong(tmp_path: Path) -> None:
     [
         (["--model", "m"], "truing sft needs --data (or data in a --config file); truing sft --help explains it"),
         ([*NEEDED, "--epoch", "3"], 'truing sft: there is no --epoch; did you mean "epochs"?'),
+        ([*NEEDED, "--lrr=3"], "truing sft: there is no --lrr; "),
         ([*NEEDED, "--learning.rl=3"], 'truing sft: there is no --learning.rl; did you mean "learning.lr"?'),
         ([*NEEDED, "--epochs", "many"], "truing sft: --epochs: could not convert string to float: 'many'"),
         ([*NEEDED, "--epochs", "0"], "truing sft: epochs = 0.0: it must be above 0"),
@@ -200,3 +201,7 @@ def test_help_teaches_each_field_and_needs_no_value(capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     for text in ("Fine-tune.", "--config FILE", "What to start from.", "--learning.lr", "Peak learning rate.", "7.0"):
         assert text in out
+
+
+def test_the_table_of_a_flag_may_be_left_out():
+    assert said(*NEEDED, "--lr", "0.25").learning.lr == said(*NEEDED, "--learning.lr=0.25").learning.lr == 0.25

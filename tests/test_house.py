@@ -130,7 +130,9 @@ def test_nothing_runs_code_that_came_as_data(path):
 
 
 def test_feedback_and_formats_never_load_torch():
-    modules = [f"truing.{'.'.join(p.relative_to(SOURCE).with_suffix('').parts)}" for p in FILES if room_of(p) == "feedback"]
+    modules = [
+        f"truing.{'.'.join(p.relative_to(SOURCE).with_suffix('').parts)}" for p in FILES if room_of(p) == "feedback"
+    ]
     modules += ["truing.data.formats", "truing.data.records", "truing.data.validate"]
     code = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -44,6 +44,7 @@ def parse(config: type[C], argv: Sequence[str], prog: str, description: str = ""
     """
     file, rest = _take_config(argv, prog)
     values = _read(config, file, stage=prog.split()[-1]) if file else {}
+    rest = [_in_full(config, token) for token in rest]
     given = [_key(token) for token in rest if token.startswith("--")]
     if not {"-h", "--help"} & set(rest):
         _refuse_unknown(config, given, prog)
@@ -183,6 +184,19 @@ def _flags(config: type, prefix: str = "") -> list[str]:
         else:
             names += [f"{prefix}{name}"] + ([f"{prefix}no_{name}"] if kind is bool else [])
     return names
+
+
+def _in_full(config: type, token: str) -> str:
+    """A flag with the name of its table, which may be left out where only one table has such a key."""
+    if not token.startswith("--"):
+        return token
+    flags = [flag.replace("-", "_") for flag in _flags(config)]
+    key = _key(token)
+    found = [flag for flag in flags if flag.endswith(f".{key}")]
+    if key in flags or len(found) != 1:
+        return token
+    _, equals, value = token.partition("=")
+    return f"--{found[0]}{equals}{value}"
 
 
 def _key(token: str) -> str:

@@ -1,6 +1,7 @@
 """Whole commands, typed as a user types them."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -15,13 +16,24 @@ PAIRS = [
 
 def truing(*words, cwd=None, stdin=""):
     command = [sys.executable, "-m", "truing", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=280, check=False)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # tests run side by side: each command gets one core
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=280, check=False, env=environment
+    )
 
 
 @pytest.fixture
 def pairs(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(map(json.dumps, PAIRS)))
+    return path
+
+
+@pytest.fixture
+def demos(tmp_path):
+    path = tmp_path / "demos.jsonl"
+    rows = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in PAIRS]
+    path.write_text("\n".join(map(json.dumps, rows)))
     return path
 
 
@@ -48,11 +60,11 @@ def test_explain_prints_a_row_in_full():
     [
         (["trian"], 'did you mean "train"|valid|did you mean'),
         (["sft", "--model", "m"], "data"),
-        (["sft", "--model", "./none", "--data", "PAIRS"], "no such folder"),
+        (["sft", "--model", "./none", "--data", "DEMOS"], "no such folder"),
         (["sft", "--model", "TINY", "--data", "./none.jsonl"], "no such file or folder"),
-        (["sft", "--model", "TINY", "--data", "PAIRS", "--epoch", "2"], "epoch"),
-        (["sft", "--model", "TINY", "--data", "PAIRS", "--epochs", "many"], "epochs"),
-        (["sft", "--model", "TINY", "--data", "PAIRS", "--epochs", "-1"], "epochs = -1.0: it must be above 0"),
+        (["sft", "--model", "TINY", "--data", "DEMOS", "--epoch", "2"], "epoch"),
+        (["sft", "--model", "TINY", "--data", "DEMOS", "--epochs", "many"], "epochs"),
+        (["sft", "--model", "TINY", "--data", "DEMOS", "--epochs", "-1"], "epochs = -1.0: it must be above 0"),
         (
             ["rl", "--model", "TINY", "--data", "PAIRS", "--reward", "exact", "--algorithm", "pppo"],
             'did you mean "ppo"',
@@ -67,11 +79,11 @@ def test_explain_prints_a_row_in_full():
         (["report", "./none"], "none"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_two(words, said, tiny_model, pairs, tmp_path):
+def test_a_mistake_is_one_line_and_exit_code_two(words, said, tiny_model, pairs, demos, tmp_path):
     import re
 
-    (tmp_path / "bad.toml").write_text(f'model = "{tiny_model}"\ndata = ["{pairs}"]\n[learning]\nlrr = 1.0\n')
-    places = {"TINY": tiny_model, "PAIRS": str(pairs), "BADTOML": str(tmp_path / "bad.toml")}
+    (tmp_path / "bad.toml").write_text(f'model = "{tiny_model}"\ndata = ["{demos}"]\n[learning]\nlrr = 1.0\n')
+    places = {"TINY": tiny_model, "PAIRS": str(pairs), "DEMOS": str(demos), "BADTOML": str(tmp_path / "bad.toml")}
     told = truing(*[places.get(w, w) for w in words], cwd=tmp_path)
     assert told.returncode == 2, told
     lines = [line for line in told.stderr.strip().splitlines() if line]
@@ -79,10 +91,10 @@ def test_a_mistake_is_one_line_and_exit_code_two(words, said, tiny_model, pairs,
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_chain_from_demonstrations_to_a_report(tiny_model, pairs, tmp_path):
+def test_the_chain_from_demonstrations_to_a_report(tiny_model, pairs, demos, tmp_path):
     few = ["--max-new-tokens", "6"]
     chain = [
-        ["sft", "--model", tiny_model, "--data", pairs, "--max-tokens", "80", "--out", "sft"],
+        ["sft", "--model", tiny_model, "--data", demos, "--max-tokens", "80", "--out", "sft"],
         ["sample", "--model", "sft", "--data", pairs, "--out", "said", "--answers", "2", *few],
         ["reward", "--model", "sft", "--data", pairs, "--out", "reward", "--held-out", "0.3"],
         ["rl", "--model", "sft", "--data", pairs, "--reward", "reward", "--iterations", "2", "--out", "rl", *few],
@@ -109,8 +121,8 @@ def test_the_chain_from_demonstrations_to_a_report(tiny_model, pairs, tmp_path):
     assert told.returncode == 0 and len(told.stdout.splitlines()) >= 2
 
 
-def test_an_earlier_run_is_not_harmed_by_a_mistake(tiny_model, pairs, tmp_path):
-    words = ["sft", "--model", tiny_model, "--data", pairs, "--max-tokens", "80", "--out", "sft"]
+def test_an_earlier_run_is_not_harmed_by_a_mistake(tiny_model, demos, tmp_path):
+    words = ["sft", "--model", tiny_model, "--data", demos, "--max-tokens", "80", "--out", "sft"]
     assert truing(*words, cwd=tmp_path).returncode == 0
     before = {p: p.read_bytes() for p in sorted((tmp_path / "sft").rglob("*")) if p.is_file()}
     assert truing(*words, cwd=tmp_path).returncode == 2

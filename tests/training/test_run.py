@@ -46,8 +46,9 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def test_config_toml_names_stage_and_version_and_leaves_out_none(tmp_path: Path) -> None:
-    with Run.open(tmp_path / "run", Config(), "sft"):
-        pass
+    with Run.open(tmp_path / "run", Config(), "sft") as run:
+        assert not (tmp_path / "run").exists(), "nothing is written before there is something to write"
+        run.log(1)
     text = (tmp_path / "run" / "config.toml").read_text()
     assert text.startswith(f"# truing {truing.__version__}\n")
     expected = {"stage": "sft", "data": ["a", "b"], "weights": {"x": 0.5}, "learning": {"lr": 0.1}, "track": "none"}

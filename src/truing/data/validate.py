@@ -20,7 +20,11 @@ class BadRow(Exception):
 
 def shown(value: object) -> str:
     """A value as it is shown in an error: one line, cut at 80 characters."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    return cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def cut(text: str) -> str:
+    """A text at 80 characters at most."""
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -45,18 +49,20 @@ def number(row: dict[str, Any], key: str, default: float | None = None) -> float
 
 
 def messages(value: object, key: str) -> tuple[Message, ...]:
-    """A conversation: a list of {"role", "content"}."""
+    """A conversation: a list of {"role", "content"}. Only the last must not be empty."""
     if not isinstance(value, list | tuple) or not value:
         raise BadRow(f'"{key}" must be a list of messages, not {shown(value)}')
     turns = []
     for turn in value:
         if not isinstance(turn, dict) or "role" not in turn or "content" not in turn:
             raise BadRow(f'"{key}": a message needs "role" and "content", not {shown(turn)}')
-        if turn["role"] not in ROLES:
+        if not isinstance(turn["role"], str) or turn["role"] not in ROLES:
             raise BadRow(f'"{key}": the role {shown(turn["role"])} is none of {", ".join(ROLES)}')
-        if not isinstance(turn["content"], str) or not turn["content"].strip():
+        if not isinstance(turn["content"], str):
             raise BadRow(f'"{key}": the content of a message must be a text, not {shown(turn["content"])}')
-        turns.append(Message(turn["role"], turn["content"]))
+        turns.append(Message(turn["role"], turn["content"]))  # type: ignore[arg-type]
+    if not turns[-1].content.strip():
+        raise BadRow(f'"{key}": the last message is empty')
     return tuple(turns)
 
 

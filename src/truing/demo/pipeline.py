@@ -104,7 +104,7 @@ def write_data(config: Config, folder: Path) -> Path:
     rows = [to_json({"text": f"{prompt.text}\n{answer}"}) for prompt, answer in documents]
     replace_text(folder / "texts.jsonl", "\n".join(rows) + "\n")
     files: dict[str, Sequence[Record]] = {
-        "demonstrations": corpus.demonstrations(config.seed + 1, _scaled(4000, config)),
+        "demonstrations": corpus.demonstrations(config.seed + 1, _scaled(8000, config)),
         "prompts": corpus.prompts(config.seed + 2, _scaled(3200, config), "train"),
         "held_out_prompts": corpus.prompts(config.seed + 3, _scaled(300, config), "test"),
     }
@@ -198,8 +198,9 @@ def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
         data=(str(data / "demonstrations.jsonl"),),
         out=str(folder / "sft"),
         epochs=2.0,
+        batch_size=16,
         max_tokens=128,
-        learning=Learning(lr=7e-4, schedule="cosine", warmup=0.03),
+        learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
         seed=config.seed,
         overwrite=True,
     )

@@ -54,15 +54,14 @@ def to_json(value: Any, indent: int | None = None) -> str:
 class Run:
     """The folder of one run, open for writing. Leaving the `with` block closes it; only `finish` makes it finished."""
 
-    def __init__(self, folder: Path, config: Any, stage: str, tracker: Any = None, replaces: bool = False) -> None:
+    def __init__(self, folder: Path, config: Any, stage: str, tracker: Any = None) -> None:
         self.stage, self.config, self.warnings = stage, config, list[str]()
         self._folder, self._tracker, self._tracking = folder, tracker, False
         self._begun, self._start = False, time.perf_counter()
         self._rows: dict[str, TextIO] = {}
         self._events: SummaryWriter | None = None
-        # An earlier run is replaced at the first thing written, not now: bad input, found meanwhile, must not cost it.
-        if not replaces:
-            self._begin()
+        # The folder is made, or an earlier run in it replaced, at the first thing written and not now: bad input, found
+        # meanwhile, leaves no empty run behind and costs no earlier one.
 
     @classmethod
     def open(cls, out: str | Path, config: Any, stage: str, overwrite: bool = False) -> Run:
@@ -79,7 +78,7 @@ class Run:
             raise UserError(
                 f"out {folder}: a run broken off here left checkpoints; name another folder, or give --overwrite"
             )
-        return cls(folder, config, stage, _tracker(asdict(config).get("track") or "none"), replaces=is_run)
+        return cls(folder, config, stage, _tracker(asdict(config).get("track") or "none"))
 
     def __enter__(self) -> Run:
         return self

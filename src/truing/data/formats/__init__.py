@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from truing.data.formats import files, hh, hub, instructions, native, oasst, openrlhf, trl
 from truing.data.formats.convert import convert
-from truing.data.records import Record
-from truing.data.validate import BadRow, Complaints
+from truing.data.records import Comparison, Record
+from truing.data.validate import BadRow, Complaints, cut
 from truing.errors import UserError, nearest
 
 Layout = Literal["native", "trl", "hh", "openrlhf"]
@@ -19,16 +22,8 @@ Layout = Literal["native", "trl", "hh", "openrlhf"]
 READERS: tuple[ModuleType, ...] = (native, oasst, instructions, hh, openrlhf, trl)
 WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf}
 COLUMNS = (
-    "record",
-    "prompt",
-    "completion",
-    "chosen",
-    "rejected",
-    "label",
-    "messages",
-    "instruction",
-    "input",
-    "output",
+    *("record", "prompt", "completion", "chosen", "rejected", "label", "messages", "response"),
+    *("instruction", "input", "output", "message_tree_id", "text"),
 )
 RUN_FILES = ("responses.jsonl", "samples.jsonl")
 
@@ -62,23 +57,34 @@ def _read_one(source: str, kinds: tuple[type, ...], strict: bool, report: Callab
     complaints.close()
     found = convert(records, kinds)
     if not found:
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        why = f"; the first bad row: {complaints.first}" if complaints.first else ""
-        raise UserError(f"data {source}: no {wanted} in it ({seen} rows read, {complaints.count} bad){why}")
+        raise UserError(_nothing(source, kinds, seen, records, complaints))
     return found
+
+
+def _nothing(source: str, kinds: tuple[type, ...], seen: int, records: list[Record], complaints: Complaints) -> str:
+    """Why a source gave no record of the wanted kinds."""
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    if complaints.first:
+        return f"data {source}: no {wanted} in it (bad rows: {complaints.count}); the first: {complaints.first}"
+    if not seen:
+        return f"data {source}: no {wanted} in it: it is empty"
+    held = ", ".join(f"{count} {name}" for name, count in Counter(type(r).__name__ for r in records).items())
+    return f"data {source}: no {wanted} in it: its {seen} rows hold {held}"
 
 
 def read_texts(source: str, strict: bool = False, report: Callable[[str], None] | None = None) -> list[str]:
     """Documents: a .txt file is one, so is each row with a "text"; a folder gives those of all its files."""
     path = Path(source)
-    paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() and not hub.is_saved(path) else [path]
+    paths = (
+        [p for p in sorted(path.rglob("*")) if p.suffix == ".txt" or _has_rows(p)]
+        if path.is_dir() and not hub.is_saved(path)
+        else [path]
+    )
     texts: list[str] = []
     complaints = Complaints(source, strict, report)
     for one in paths:
         if one.suffix == ".txt":
             texts.append(_text(one))
-        elif path.is_dir() and not one.name.endswith(files.SUFFIXES):
-            continue
         else:
             for name, place, row in _rows(str(one), complaints):
                 complaints.source = name
@@ -92,12 +98,41 @@ def read_texts(source: str, strict: bool = False, report: Callable[[str], None] 
     return texts
 
 
-def write(records: Sequence[Record], path: str | Path, layout: Layout = "native") -> int:
-    """Write records in a layout; the suffix chooses the container. The file appears whole or not at all."""
-    try:
-        return files.save(Path(path), [WRITERS[layout].row_of(record) for record in records])
-    except BadRow as error:
-        raise UserError(f"{path}: {error}") from error
+def write(
+    records: Sequence[Record],
+    path: str | Path,
+    layout: Layout = "native",
+    report: Callable[[str], None] | None = None,
+) -> int:
+    """Write records in a layout; the suffix chooses the container. The file appears whole or not at all.
+
+    The layouts of others order every pair: ties are left out of them and told to `report`, never put in an order.
+    Returns how many rows were written.
+    """
+    listed = list(records) if layout == "native" else [_ordered(record) for record in records if not _is_tie(record)]
+    ties = len(records) - len(listed)
+    if ties and report:
+        report(f"{path}: {ties} ties left out: {layout} rows cannot hold them")
+    if ties and not listed:
+        raise UserError(f"{path}: nothing to write: all {ties} comparisons are ties, which {layout} rows cannot hold")
+    rows = []
+    for number, record in enumerate(listed, start=1):
+        try:
+            rows.append(WRITERS[layout].row_of(record))
+        except BadRow as error:
+            raise UserError(f"{path}: record {number}: {error}; native rows hold everything") from error
+    return files.save(Path(path), rows)
+
+
+def _is_tie(record: Record) -> bool:
+    return isinstance(record, Comparison) and record.target == 0.5
+
+
+def _ordered(record: Record) -> Record:
+    """A comparison with the more probable answer as the chosen one."""
+    if isinstance(record, Comparison) and record.target < 0.5:
+        return replace(record, chosen=record.rejected, rejected=record.chosen, target=1 - record.target)
+    return record
 
 
 def _rows(source: str, complaints: Complaints) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -108,28 +143,40 @@ def _rows(source: str, complaints: Complaints) -> Iterator[tuple[str, str, dict[
             yield from ((source, place, row) for place, row in hub.rows(source))
             return
         run = [path / name for name in RUN_FILES if (path / name).is_file()]
-        listed = run[:1] or sorted(p for p in path.iterdir() if p.name.endswith(files.SUFFIXES))
+        if not run and (path / "metrics.jsonl").is_file():
+            raise UserError(f"data {source}: this run holds neither {' nor '.join(RUN_FILES)}")
+        listed = run[:1] or [p for p in sorted(path.iterdir()) if _has_rows(p)]
         if not listed:
             raise UserError(f"data {source}: the folder holds no {', '.join(files.SUFFIXES)} file")
     elif path.is_file():
         listed = [path]
-    elif hub.HUB_ID.match(source) and not source.startswith(".") and not path.parent.is_dir():
+    elif hub.is_id(source) and not path.parent.is_dir():
         yield from ((source, place, row) for place, row in hub.rows(source))
         return
     else:
-        raise UserError(f"data {source}: there is no such file or folder")
+        raise UserError(f"data {source}: there is no such file or folder{_neighbour(path)}")
     for file in listed:
         complaints.source = str(file)
         yield from ((str(file), place, row) for place, row in files.rows(file, complaints))
+
+
+def _has_rows(path: Path) -> bool:
+    return path.name.endswith(files.SUFFIXES) and not path.name.startswith(".") and path.is_file()
+
+
+def _neighbour(path: Path) -> str:
+    """A hint at the file that may have been meant."""
+    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return f"; did you mean {path.parent / close[0]}?" if (close := get_close_matches(path.name, names, n=1)) else ""
 
 
 def _records_of(row: dict[str, Any]) -> list[Record]:
     for reader in READERS:
         if reader.matches(row):
             return reader.records_of(row)
-    unknown = sorted(row)
-    hint = nearest(unknown[0], COLUMNS) if unknown else f"valid: {', '.join(COLUMNS)}"
-    raise BadRow(f"unknown columns {', '.join(unknown)}; {hint}")
+    hints = (nearest(column, COLUMNS) for column in sorted(row))
+    hint = next((h for h in hints if h.startswith("did you mean")), f"valid: {', '.join(COLUMNS)}")
+    raise BadRow(f"unknown columns {cut(', '.join(sorted(row)) or 'none at all')}; {hint}")
 
 
 def _text(path: Path) -> str:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
-from truing.data.records import Comparison, Conversation, Demonstration, Edit, Prompt, Rating, Record
+from truing.data.records import Comparison, Conversation, Demonstration, Edit, Prompt, Ranking, Rating, Record
 
 RATING_WEIGHT = 0.5  # ratings and rankings disagree, in people too (arXiv:2308.15812): they count half by default
 
 
 def convert(records: Iterable[Record], kinds: tuple[type, ...]) -> list[Record]:
-    """The records of the wanted kinds, and what can be made of the others."""
+    """The records of the wanted kinds, and what can be made of the others. A prompt is made once of what shares it."""
     wanted: list[Record] = []
     ratings: list[Rating] = []
+    asked: set[str] = set()
     for record in records:
         if isinstance(record, kinds):
             wanted.append(record)
+            asked |= {record.id} if isinstance(record, Prompt) else set()
+        elif Prompt in kinds:
+            prompt = record.prompt  # type: ignore[union-attr]
+            wanted += [] if prompt.id in asked else [prompt]
+            asked.add(prompt.id)
         elif isinstance(record, Rating) and Comparison in kinds:
             ratings.append(record)
         else:
@@ -24,37 +30,65 @@ def convert(records: Iterable[Record], kinds: tuple[type, ...]) -> list[Record]:
     return [*wanted, *ratings_to_comparisons(ratings)]
 
 
-def _made_of(record: Record, kinds: tuple[type, ...]) -> list[Record]:
-    if Prompt in kinds:
-        return [record.prompt]  # type: ignore[union-attr]
+def _made_of(record: Record, kinds: tuple[type, ...]) -> Iterator[Record]:
     if Demonstration in kinds:
         if isinstance(record, Edit):
-            return [Demonstration(record.prompt, record.after, record.annotator)]
-        if isinstance(record, Conversation) and record.responses:
-            best = max(record.responses, key=lambda r: float("-inf") if r.score is None else r.score)
-            return [Demonstration(record.prompt, best.text)]
-    if Comparison in kinds and isinstance(record, Edit):
-        return [Comparison(record.prompt, record.after, record.before, annotator=record.annotator, origin="edit")]
-    return []
+            yield Demonstration(record.prompt, record.after, record.annotator)
+        if isinstance(record, Conversation):
+            said = [r for r in record.responses if r.text.strip()]  # silence demonstrates nothing
+            best = max(said, key=lambda r: float("-inf") if r.score is None else r.score, default=None)
+            if best:
+                yield Demonstration(record.prompt, best.text)
+    if Comparison in kinds:
+        if isinstance(record, Edit):
+            yield Comparison(record.prompt, record.after, record.before, annotator=record.annotator, origin="edit")
+        if isinstance(record, Ranking) and Ranking not in kinds:
+            yield from ranking_to_comparisons(record)
+
+
+def ranking_to_comparisons(ranking: Ranking) -> list[Comparison]:
+    """All pairs of a ranking; together they weigh one (InstructGPT, arXiv:2203.02155, eq. 1). A shared tier is a tie.
+
+    For export to what knows only pairs: a reward model learns better from the ranking whole, in one batch element.
+    """
+    pairs = list(combinations(sorted(zip(ranking.tiers, ranking.responses, strict=True), key=lambda one: one[0]), 2))
+    return [
+        Comparison(
+            ranking.prompt,
+            better,
+            worse,
+            target=0.5 if high == low else 1.0,
+            weight=1 / len(pairs),
+            criterion=ranking.criterion,
+            annotator=ranking.annotator,
+            origin=ranking.origin,
+        )
+        for (high, better), (low, worse) in pairs
+    ]
 
 
 def ratings_to_comparisons(ratings: Sequence[Rating]) -> list[Comparison]:
-    """Every two ratings by one person of answers to one prompt on one criterion; equal values are a tie."""
-    sittings: dict[tuple[str, str, str], list[Rating]] = {}
+    """Every two ratings by one person of answers to one prompt, on one criterion and scale; equal values are a tie.
+
+    The margin is the difference as a share of the scale.
+    """
+    sittings: dict[tuple[str, str, str, float, float], list[Rating]] = {}
     for rating in ratings:
-        sittings.setdefault((rating.prompt.id, rating.annotator, rating.criterion), []).append(rating)
+        key = (rating.prompt.id, rating.annotator, rating.criterion, rating.low, rating.high)
+        sittings.setdefault(key, []).append(rating)
     made = []
     for sitting in sittings.values():
         for one, two in combinations(sitting, 2):
+            if one.response == two.response:
+                continue  # rated twice: nothing to compare
             better, worse = (one, two) if one.value >= two.value else (two, one)
-            scale = (better.high - better.low) or 1.0
             made.append(
                 Comparison(
                     better.prompt,
                     better.response,
                     worse.response,
                     target=0.5 if better.value == worse.value else 1.0,
-                    margin=(better.value - worse.value) / scale,
+                    margin=(better.value - worse.value) / ((better.high - better.low) or 1.0),
                     weight=RATING_WEIGHT,
                     criterion=better.criterion,
                     annotator=better.annotator,

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -37,7 +38,7 @@ def rows(path: Path, complaints: Complaints) -> Iterator[tuple[str, Row]]:
                 yield f"row {place}", value
             else:
                 complaints.add(f"row {place}", f"a row must be an object, not {shown(value)}")
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: a broken gzip file: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -75,18 +76,40 @@ def _loads(line: bytes, first: bool) -> object:
     if not text:
         return None
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadRow(f"broken JSON: {error}: {shown(text)}") from error
+    if has_half_character(value, text):
+        raise BadRow(r"half of a \ud800 pair stands alone: it is no character")
+    return value
+
+
+def has_half_character(value: object, text: str) -> bool:
+    """Whether a text in the value holds a lone surrogate: JSON can escape one, UTF-8 cannot hold it."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _json(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple[int, object]]:
     with _open(path, packed) as file:
         try:
-            value = json.loads(file.read().decode("utf-8-sig"))
+            text = file.read().decode("utf-8-sig")
+            value = json.loads(text) if text.strip() else []
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from error
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: broken JSON: {error}") from error
-    yield from enumerate(value if isinstance(value, list) else [value], start=1)
+            hint = "; a row a line? name it .jsonl" if "Extra data" in str(error) else ""
+            raise UserError(f"{path}: broken JSON: {error}{hint}") from error
+    for number, row in enumerate(value if isinstance(value, list) else [value], start=1):
+        if has_half_character(row, text):
+            complaints.add(f"row {number}", r"half of a \ud800 pair stands alone: it is no character")
+        else:
+            yield number, row
 
 
 def _parquet(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple[int, object]]:
@@ -100,33 +123,53 @@ def _parquet(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple
                 for row in batch.to_pylist():
                     number += 1
                     yield number, {key: value for key, value in row.items() if value is not None}
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{path}: not a parquet file: {error}") from error
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{path}: not a parquet file: {_first_line(error)}") from error
 
 
 def save(path: Path, table: Iterable[Row]) -> int:
     """Write rows; the file appears whole or not at all. Returns how many."""
     kind = kind_of(path)
     listed = list(table)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        if kind == ".parquet":
-            import pyarrow
-            from pyarrow import parquet
-
-            parquet.write_table(pyarrow.Table.from_pylist(_same_keys(listed)), temporary)
-        else:
-            with _text(temporary, kind.endswith(".gz")) as file:
-                if kind.startswith(".jsonl"):
-                    for row in listed:
-                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                else:
-                    json.dump(listed, file, ensure_ascii=False, indent=1)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(temporary, kind, listed)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except BadRow as error:
+        raise UserError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     return len(listed)
+
+
+def _write(path: Path, kind: str, listed: list[Row]) -> None:
+    if kind == ".parquet":
+        _write_parquet(path, listed)
+        return
+    with _text(path, kind.endswith(".gz")) as file:
+        if kind.startswith(".jsonl"):
+            for row in listed:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        else:
+            json.dump(listed, file, ensure_ascii=False, indent=1)
+
+
+def _write_parquet(path: Path, listed: list[Row]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    keys = list(dict.fromkeys(key for row in listed for key in row))
+    try:
+        table = pyarrow.Table.from_pylist([{key: row.get(key) for key in keys} for row in listed])
+        parquet.write_table(table, path)
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise BadRow(
+            f"parquet holds rows of one shape: {_first_line(error)}; write .jsonl, or one kind of record"
+        ) from error
 
 
 def _text(path: Path, packed: bool) -> IO[str]:
@@ -135,6 +178,5 @@ def _text(path: Path, packed: bool) -> IO[str]:
     return path.open("w", encoding="utf-8")
 
 
-def _same_keys(listed: list[Row]) -> list[Row]:
-    keys = list(dict.fromkeys(key for row in listed for key in row))
-    return [{key: row.get(key) for key in keys} for row in listed]
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

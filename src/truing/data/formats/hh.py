@@ -33,7 +33,12 @@ def row_of(record: Record) -> dict[str, Any]:
     if any(m.role == "system" for m in record.prompt.messages):
         raise BadRow("HH's dialogues have no system message")
     before = "".join(TURN[m.role] + m.content for m in record.prompt.messages) + LAST
-    return {"chosen": f"{before} {record.chosen}", "rejected": f"{before} {record.rejected}"}
+    row = {"chosen": f"{before} {record.chosen}", "rejected": f"{before} {record.rejected}"}
+    # A text that itself holds "\n\nHuman:" would come back as other turns.
+    answers = (_split(row["chosen"], "chosen")[1], _split(row["rejected"], "rejected")[1])
+    if _turns(before.removesuffix(LAST)) != record.prompt.messages or answers != (record.chosen, record.rejected):
+        raise BadRow("HH's two texts cannot hold a turn mark (Human:, Assistant:) inside a message")
+    return row
 
 
 def _split(dialogue: str, key: str) -> tuple[str, str]:

@@ -9,7 +9,14 @@ from typing import Any
 
 from truing.errors import UserError
 
-HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(:\w+)?$")
+HUB_ID = re.compile(r"^\w[\w.-]*/[\w.-]+(:\w+)?$")
+# A path that was mistyped must not be looked for on the network.
+FILE = re.compile(r"\.(jsonl|json|gz|parquet|csv|tsv|txt|arrow|toml|zip|zst)$")
+
+
+def is_id(source: str) -> bool:
+    """Whether the source can be a hub id: `owner/name` or `owner/name:split`, and no file's name."""
+    return bool(HUB_ID.match(source)) and not FILE.search(source)
 
 
 def is_saved(folder: Path) -> bool:
@@ -21,16 +28,17 @@ def rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each row with its place."""
     import datasets
 
-    name, _, split = source.partition(":")
-    split = split or "train"
+    is_folder = Path(source).is_dir()
+    name, _, split = (source, "", "") if is_folder else source.partition(":")
     try:
-        if Path(name).is_dir():
-            loaded = datasets.load_from_disk(name)
-            table = loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
-        else:
-            table = datasets.load_dataset(name, split=split)
+        table = datasets.load_from_disk(name) if is_folder else datasets.load_dataset(name, split=split or "train")
     except Exception as error:  # the library raises a dozen kinds for "not there" and "not now"
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"data {source}: {first}") from error
+    if isinstance(table, datasets.DatasetDict):
+        if "train" not in table:
+            splits = ", ".join(f"{source}/{one}" for one in sorted(table))
+            raise UserError(f"data {source}: it has no train split; name one of {splits}")
+        table = table["train"]
     for number, row in enumerate(table, start=1):
         yield f"row {number}", {key: value for key, value in dict(row).items() if value is not None}

@@ -1,68 +1,130 @@
-"""Our own rows: every field of a record, under `"record"` its class. Nothing is lost on the way out and in again."""
+"""Our own rows: every field of a record, under `"record"` its class. Nothing is lost on the way out and in again.
+
+The rows of a run's samples.jsonl (prompt, response, score) are ours too: each is a conversation of one answer.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
-from typing import Any
+import math
+import types
+from dataclasses import asdict, is_dataclass
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from truing.data import records as nouns
-from truing.data.records import Conversation, Prompt, Record, Response
-from truing.data.validate import BadRow, messages, shown
+from truing.data.records import (
+    Comparison,
+    Conversation,
+    Demonstration,
+    Edit,
+    Flag,
+    Message,
+    Prompt,
+    Ranking,
+    Rating,
+    Record,
+    Response,
+)
+from truing.data.validate import BadRow, messages, number, shown, text
 from truing.errors import nearest
 
 CLASSES: dict[str, type] = {
-    name: getattr(nouns, name)
-    for name in ("Prompt", "Demonstration", "Comparison", "Ranking", "Rating", "Flag", "Edit", "Conversation")
+    kind.__name__: kind
+    for kind in (Prompt, Demonstration, Comparison, Ranking, Rating, Flag, Edit, Conversation, Response, Message)
 }
-# Each field's type as annotated tells what JSON may hold for it.
-KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "float": (int, float)}
+WHOLE = ("Prompt", "Demonstration", "Comparison", "Ranking", "Rating", "Flag", "Edit", "Conversation")
+HINTS = {kind: get_type_hints(kind) for kind in CLASSES.values()}
+NAMES = {str: "a text", float: "a number", int: "a whole number", tuple: "a list", type(None): "null"}
 
 
 def matches(row: dict[str, Any]) -> bool:
     """Whether the row is one of ours."""
-    return "record" in row
+    return "record" in row or ({"prompt", "response"} <= row.keys() and not {"chosen", "completion"} & row.keys())
 
 
 def row_of(record: Record) -> dict[str, Any]:
     """The record as a row."""
-    return {"record": type(record).__name__, **_plain(asdict(record))}
+    row = {"record": type(record).__name__, **_plain(asdict(record))}
+    for response in row["responses"] if isinstance(record, Conversation) else ():
+        # Parquet's lists hold one type: a name and its number go side by side only as an object.
+        response["sampling"] = [{"name": name, "value": value} for name, value in response["sampling"]]
+    return row
 
 
 def records_of(row: dict[str, Any]) -> list[Record]:
     """The record that the row is."""
-    kind = CLASSES.get(str(row["record"]))
-    if kind is None:
-        raise BadRow(f'"record": {shown(row["record"])} is unknown; {nearest(str(row["record"]), CLASSES)}')
-    return [_build(kind, {key: value for key, value in row.items() if key != "record"})]
+    if "record" not in row:
+        return [_sample(row)]
+    name = row["record"]
+    if name not in WHOLE:
+        raise BadRow(f'"record": {shown(name)} is unknown; {nearest(str(name), WHOLE)}')
+    record = _build(CLASSES[name], {key: value for key, value in row.items() if key != "record"}, name)
+    _check(record)
+    return [record]
 
 
-def _build(kind: type, values: dict[str, Any]) -> Any:
-    known = {field.name: str(field.type) for field in fields(kind)}
-    for key, value in values.items():
-        if key not in known:
-            raise BadRow(f'"{key}" is no field of {kind.__name__}; {nearest(key, known)}')
-        allowed = KINDS.get(known[key])
-        if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
-            raise BadRow(f'"{key}" must be {"a text" if allowed == (str,) else "a number"}, not {shown(value)}')
-    built = {key: _value(kind, key, value) for key, value in values.items()}
+def _sample(row: dict[str, Any]) -> Conversation:
+    given = row["prompt"]
+    turns = messages(given, "prompt") if isinstance(given, list) else (Message("user", text(row, "prompt")),)
+    if not isinstance(row["response"], str):
+        raise BadRow(f'"response" must be a text, not {shown(row["response"])}')
+    score = None if row.get("score") is None else number(row, "score")
+    return Conversation(Prompt(turns), (Response(row["response"], score=score),))
+
+
+def _build(kind: type, values: object, key: str) -> Any:
+    if not isinstance(values, dict):
+        raise BadRow(f'"{key}" must be an object, not {shown(values)}')
+    hints = HINTS[kind]
+    for name in values:
+        if name not in hints:
+            raise BadRow(f'"{name}" is no field of {kind.__name__}; {nearest(str(name), hints)}')
+    built = {name: _value(hints[name], value, name) for name, value in values.items()}
     try:
         return kind(**built)
-    except TypeError as error:
-        raise BadRow(f"{kind.__name__}: {error}") from error
+    except TypeError as error:  # a field without a default is missing
+        raise BadRow(f"{kind.__name__}: {str(error).partition('() ')[2] or error}") from error
 
 
-def _value(kind: type, key: str, value: Any) -> Any:
-    if key == "prompt":
-        if not isinstance(value, dict):
-            raise BadRow(f'"prompt" must be an object, not {shown(value)}')
-        return _build(Prompt, value)
-    if key == "messages":
-        return messages(value, key)
-    if key == "responses" and kind is Conversation:
-        return tuple(_build(Response, r) for r in value)
-    if isinstance(value, list):
-        return tuple(tuple(v) if isinstance(v, list) else v for v in value)
-    return value
+def _value(hint: Any, value: Any, key: str) -> Any:
+    """The value as the field's type has it; BadRow where it is of another one."""
+    if is_dataclass(hint):
+        return _build(hint, value, key)  # type: ignore[arg-type]
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value not in inner:
+            raise BadRow(f'"{key}": {shown(value)} is none of {", ".join(map(str, inner))}')
+        return value
+    if origin in (Union, types.UnionType):
+        return None if value is None else _value(inner[0], value, key)
+    if origin is tuple and isinstance(value, list | tuple):
+        if inner[-1] is Ellipsis:
+            return tuple(_value(inner[0], one, key) for one in value)
+        if len(value) == len(inner):
+            return tuple(_value(one, part, key) for one, part in zip(inner, value, strict=True))
+    if origin is tuple and isinstance(value, dict) and value.keys() == {"name", "value"}:
+        return _value(hint, (value["name"], value["value"]), key)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise BadRow(f'"{key}" must be {NAMES[origin or hint]}, not {shown(value)}')
+
+
+def _check(record: Any) -> None:
+    """What the types cannot say of a record."""
+    prompt = record if isinstance(record, Prompt) else record.prompt
+    rules: list[tuple[bool, str]] = [(bool(prompt.messages), '"messages" is empty')]
+    if isinstance(record, Comparison):
+        rules += [(0 <= record.target <= 1, '"target" must be between 0 and 1')]
+        rules += [(record.weight >= 0, '"weight" must be 0 or more')]
+    if isinstance(record, Ranking):
+        rules += [(len(record.responses) == len(record.tiers), '"tiers" needs a rank for each of "responses"')]
+        rules += [(len(record.responses) >= 2, '"responses": a ranking needs two answers or more')]
+    if isinstance(record, Rating):
+        rules += [(record.low < record.high, '"low" must be below "high"')]
+        rules += [(record.low <= record.value <= record.high, '"value" must be between "low" and "high"')]
+    for holds, rule in rules:
+        if not holds:
+            raise BadRow(rule)
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from truing.data.records import Demonstration, Message, Prompt, Ranking, Record
-from truing.data.validate import BadRow, text
+from truing.data.validate import BadRow, shown, text
 
 ROLES = {"prompter": "user", "assistant": "assistant"}
 
@@ -17,7 +17,10 @@ def matches(row: dict[str, Any]) -> bool:
 
 
 def records_of(row: dict[str, Any]) -> list[Record]:
-    """A ranking for each group of ranked siblings by the assistant, a demonstration for each of its messages on top."""
+    """A ranking for each group of ranked answers, a demonstration of the best answer to each message.
+
+    A group of which only some are ranked is a ranking of those; where none is, the first answer counts as the best.
+    """
     found = list(_walk(row["prompt"], (), str(row["message_tree_id"])))
     if not found:
         raise BadRow("the tree holds no answer of the assistant")
@@ -25,18 +28,30 @@ def records_of(row: dict[str, Any]) -> list[Record]:
 
 
 def _walk(node: dict[str, Any], above: tuple[Message, ...], tree: str) -> Iterator[Record]:
-    if node.get("role") not in ROLES:
-        raise BadRow(f'"role" must be prompter or assistant, not {node.get("role")!r}')
-    here = (*above, Message(ROLES[node["role"]], text(node, "text")))  # type: ignore[arg-type]
-    replies = [reply for reply in node.get("replies") or [] if not reply.get("deleted")]
-    ranked = [reply for reply in replies if isinstance(reply.get("rank"), int)]
+    here = (*above, Message(_role(node), text(node, "text")))  # type: ignore[arg-type]
+    replies = node.get("replies") or []
+    if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
+        raise BadRow(f'"replies" must be a list of messages, not {shown(replies)}')
+    replies = [reply for reply in replies if not reply.get("deleted")]
+    answers = [reply for reply in replies if _role(reply) == "assistant"]
+    ranked = [(reply["rank"], text(reply, "text")) for reply in answers if _is_rank(reply.get("rank"))]
     prompt = Prompt(here, root=tree)
     if len(ranked) >= 2:
-        tiers = tuple(reply["rank"] for reply in ranked)
-        yield Ranking(prompt, tuple(text(r, "text") for r in ranked), tiers, origin="oasst")
-    answers = [r for r in replies if r.get("role") == "assistant"]
+        tiers, said = zip(*ranked, strict=True)
+        yield Ranking(prompt, said, tiers, origin="oasst")
     if answers:
-        best = min(answers, key=lambda r: r["rank"] if isinstance(r.get("rank"), int) else 0)
-        yield Demonstration(prompt, text(best, "text"))
+        best = min(ranked, key=lambda one: one[0])[1] if ranked else text(answers[0], "text")
+        yield Demonstration(prompt, best)
     for reply in replies:
         yield from _walk(reply, here, tree)
+
+
+def _role(node: dict[str, Any]) -> str:
+    role = node.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise BadRow(f'"role" must be prompter or assistant, not {shown(role)}')
+    return ROLES[role]
+
+
+def _is_rank(rank: object) -> bool:
+    return isinstance(rank, int) and not isinstance(rank, bool)

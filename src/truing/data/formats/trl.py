@@ -7,35 +7,34 @@ from typing import Any
 from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt, Rating, Record
 from truing.data.validate import BadRow, messages, number, shown, text
 
-ANSWERS = ("completion", "chosen", "rejected")
+COLUMNS = ("prompt", "messages", "completion", "chosen", "rejected")
 
 
 def matches(row: dict[str, Any]) -> bool:
-    """Whether the columns are TRL's."""
-    return "prompt" in row or "messages" in row or {"chosen", "rejected"} <= row.keys()
+    """Whether a column is TRL's."""
+    return any(column in row for column in COLUMNS)
 
 
 def records_of(row: dict[str, Any]) -> list[Record]:
-    """What the row says."""
-    if "messages" in row:
-        turns = messages(row["messages"], "messages")
-        if turns[-1].role == "assistant" and len(turns) > 1:
-            return [Demonstration(Prompt(turns[:-1]), turns[-1].content)]
-        return [Prompt(turns)]
-    if "prompt" not in row:
-        return [_implicit(row)]
-    prompt = Prompt(_turns(row, "prompt"), tags=_tags(row))
+    """What the row says. With the whole conversation beside a preference (UltraFeedback's way), both count."""
+    found: list[Record] = []
     if "chosen" in row or "rejected" in row:
-        chosen, rejected = _answer(row, "chosen"), _answer(row, "rejected")
-        return [Comparison(prompt, chosen, rejected, margin=number(row, "margin", 0.0))]
-    if "completion" in row:
-        answer = _answer(row, "completion")
-        if "label" in row:
-            if not isinstance(row["label"], bool):
-                raise BadRow(f'"label" must be true or false, not {shown(row["label"])}')
-            return [Rating(prompt, answer, float(row["label"]), 0.0, 1.0)]
+        found.append(_comparison(row))
+    if "messages" in row:
+        found.append(_conversation(row))
+    if found:
+        return found
+    if "prompt" not in row:
+        raise BadRow('"prompt" is missing')
+    prompt = Prompt(_turns(row, "prompt"), tags=_tags(row))
+    if "completion" not in row:
+        return [prompt]
+    answer = _answer(row, "completion", prompt)
+    if "label" not in row:
         return [Demonstration(prompt, answer)]
-    return [prompt]
+    if not isinstance(row["label"], bool):
+        raise BadRow(f'"label" must be true or false, not {shown(row["label"])}')
+    return [Rating(prompt, answer, float(row["label"]), 0.0, 1.0)]
 
 
 def row_of(record: Record) -> dict[str, Any]:
@@ -58,28 +57,48 @@ def row_of(record: Record) -> dict[str, Any]:
     raise BadRow(f"TRL's columns cannot hold a {type(record).__name__}")
 
 
-def _implicit(row: dict[str, Any]) -> Comparison:
-    """Conversations that share everything but the last answer."""
+def _comparison(row: dict[str, Any]) -> Comparison:
+    for key in ("chosen", "rejected"):
+        if key not in row:
+            raise BadRow(f'"{key}" is missing')
+    margin = number(row, "margin", 0.0)
+    if "prompt" in row:
+        prompt = Prompt(_turns(row, "prompt"), tags=_tags(row))
+        return Comparison(prompt, _answer(row, "chosen", prompt), _answer(row, "rejected", prompt), margin=margin)
+    if isinstance(row["chosen"], str) and isinstance(row["rejected"], str):
+        # TRL would cut the two texts where they begin to differ; that is in the middle of the answers as often as not.
+        raise BadRow('"prompt" is missing: where "chosen" and "rejected" are texts it must be a column of its own')
     chosen, rejected = (messages(row[key], key) for key in ("chosen", "rejected"))
     if chosen[:-1] != rejected[:-1] or len(chosen) < 2:
         raise BadRow('"chosen" and "rejected" must be the same conversation up to their last message')
-    return Comparison(Prompt(chosen[:-1]), chosen[-1].content, rejected[-1].content, margin=number(row, "margin", 0.0))
+    if not chosen[-1].role == rejected[-1].role == "assistant":
+        raise BadRow('the last message of "chosen" and "rejected" must be the assistant\'s')
+    return Comparison(Prompt(chosen[:-1], tags=_tags(row)), chosen[-1].content, rejected[-1].content, margin=margin)
+
+
+def _conversation(row: dict[str, Any]) -> Record:
+    turns = messages(row["messages"], "messages")
+    if turns[-1].role != "assistant":
+        return Prompt(turns, tags=_tags(row))
+    if len(turns) < 2:
+        raise BadRow('"messages" holds an answer to nothing')
+    return Demonstration(Prompt(turns[:-1], tags=_tags(row)), turns[-1].content)
 
 
 def _turns(row: dict[str, Any], key: str) -> tuple[Message, ...]:
-    return (
-        (Message("user", text(row, key)),) if isinstance(row[key], str) or row[key] is None else messages(row[key], key)
-    )
+    if isinstance(row[key], str) or row[key] is None:
+        return (Message("user", text(row, key)),)
+    return messages(row[key], key)
 
 
-def _answer(row: dict[str, Any], key: str) -> str:
+def _answer(row: dict[str, Any], key: str, prompt: Prompt) -> str:
     value = row.get(key)
-    if isinstance(value, list | tuple):
-        turns = messages(value, key)
-        if len(turns) != 1 or turns[0].role != "assistant":
-            raise BadRow(f'"{key}" must be one message of the assistant, not {shown(value)}')
-        return turns[0].content
-    return text(row, key)
+    if not isinstance(value, list | tuple):
+        return text(row, key)
+    turns = messages(value, key)
+    if turns[:-1] not in ((), prompt.messages) or turns[-1].role != "assistant":
+        raise BadRow(f'"{key}" must be one message of the assistant, or the prompt and it, not {shown(value)}')
+    return turns[-1].content
 
 
 def _tags(row: dict[str, Any]) -> tuple[str, ...]:
