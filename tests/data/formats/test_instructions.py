@@ -29,6 +29,7 @@ def test_an_instruction_alone_is_a_prompt():
         ({"instruction": None, "output": "o"}, '"instruction" must be a text'),
         ({"instruction": "i", "chosen": "a"}, '"rejected" is missing'),
         ({"instruction": "i", "instances": "x"}, '"instances" must be a list'),
+        ({"instruction": "i", "instances": []}, '"instances" must be a list'),
         ({"instruction": "i", "input": 3}, '"input" must be a text'),
     ],
 )

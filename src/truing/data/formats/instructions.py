@@ -16,7 +16,7 @@ def matches(row: dict[str, Any]) -> bool:
 def records_of(row: dict[str, Any]) -> list[Record]:
     """What the row says: demonstrations, and a comparison where two answers stand in it."""
     instances = row.get("instances", [row])
-    if not isinstance(instances, list) or not all(isinstance(i, dict) for i in instances):
+    if not isinstance(instances, list) or not instances or not all(isinstance(i, dict) for i in instances):
         raise BadRow(f'"instances" must be a list of objects, not {shown(instances)}')
     found: list[Record] = []
     for instance in instances:
