@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -196,6 +197,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         COMMANDS[argv[0]](argv[1:])
     except UserError as error:
         _refuse(str(error))
+    except BrokenPipeError:
+        # The reader of our output went away (`truing rl --help | head`): nothing is wrong, and nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -208,7 +213,6 @@ def _refuse(message: str) -> None:
 
 def _quiet() -> None:
     """Libraries keep their chatter: what the user needs to know is said by us."""
-    import os
     import warnings
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -50,6 +50,13 @@ def test_every_command_explains_its_options(command):
     assert told.returncode == 0 and "--" in told.stdout and "Traceback" not in told.stderr
 
 
+def test_a_reader_that_goes_away_is_no_error_to_tell():
+    told = subprocess.run(
+        f"{sys.executable} -m truing rl --help | head -1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert told.stdout.startswith("usage: truing rl") and told.stderr == ""
+
+
 def test_explain_prints_a_row_in_full():
     told = truing("rl", "--algorithm", "grpo", "--explain")
     assert told.returncode == 0 and "group_norm" in told.stdout and "kl_in_loss" in told.stdout
