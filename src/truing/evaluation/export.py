@@ -56,5 +56,5 @@ def write(config: Config) -> str:
         save(role, load_tokenizer(config.model), config.out, DTYPES[config.dtype])
         return f"{config.model} written to {config.out} in {config.dtype}"
     records = formats.read(config.data, KINDS[config.kind], config.strict, print)
-    count = formats.write(records, config.out, config.to)
+    count = formats.write(records, config.out, config.to, print)
     return f"{count} rows written to {config.out}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,9 +25,11 @@ def load_function(name: str) -> Callable[..., float]:
         if place.endswith(".py"):
             if not Path(place).is_file():
                 raise UserError(f"reward {name}: there is no file {place}")
-            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            spec = importlib.util.spec_from_file_location(f"truing_reward_{Path(place).stem}", place)
             assert spec is not None and spec.loader is not None
             module = importlib.util.module_from_spec(spec)
+            # Where an import would put it too: a dataclass in the file looks its module up.
+            sys.modules[spec.name] = module
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)
@@ -39,16 +42,14 @@ def load_function(name: str) -> Callable[..., float]:
 
 
 def function_reward(function: Callable[..., float]) -> Reward:
-    """Scores by `function(prompt_text, response_text)`, or `function(prompt, response)` where it asks for records.
-
-    A parameter annotated `Prompt` or `Response` gets the record, any other the text.
-    """
-    wants_records = any("Prompt" in str(p.annotation) or "Response" in str(p.annotation)
-                        for p in inspect.signature(function).parameters.values())  # fmt: skip
+    """Scores by `function(prompt, response)`: parameters annotated `Prompt` or `Response` get records, others texts."""
+    takes = [str(parameter.annotation) for parameter in inspect.signature(function).parameters.values()]
+    prompt_record, response_record = any("Prompt" in kind for kind in takes), any("Response" in kind for kind in takes)
 
     def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
-        if wants_records:
-            return [function(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
-        return [function(prompt.text, response.text) for prompt, response in zip(prompts, responses, strict=True)]
+        return [
+            function(prompt if prompt_record else prompt.text, response if response_record else response.text)
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
 
     return score
