@@ -16,6 +16,7 @@ from types import ModuleType
 
 from truing.demo import pipeline
 from truing.evaluation import chat, drift, export, winrate
+from truing.feedback import commands, label
 from truing.training import algorithms, policy, pretrain, reward_model, sample, supervised
 
 DOCS = Path(__file__).parent
@@ -25,6 +26,7 @@ STAGES: dict[str, ModuleType] = {
     "sample": sample,
     "reward": reward_model,
     "rl": policy,
+    "label": label,
     "evaluate": drift,
     "compare": winrate,
     "chat": chat,
@@ -85,6 +87,10 @@ def reference() -> str:
     ]
     for name, module in STAGES.items():
         parts += ["", f"## truing {name}", "", "| setting | default | |", "|---|---|---|", *settings(module.Config)]
+    parts += ["", "## truing feedback"]
+    for name, (config, _) in commands.ACTIONS.items():
+        about = (config.__doc__ or "").splitlines()[0]
+        parts += ["", f"### {name}", "", about, "", "| setting | default | |", "|---|---|---|", *settings(config)]
     return "\n".join(parts) + "\n"
 
 

@@ -23,6 +23,9 @@ from text to a policy
   sample     several answers to each prompt, scored and selected if wanted
   reward     a reward model from people's comparisons and rankings
   rl         optimise a policy against a reward: PPO and its relatives
+people's judgements
+  label      a page where people judge a model's answers, into a store
+  feedback   import, export, stats, snapshot, backup, round: what is done with a store
 what came of it
   evaluate   reward, drift, entropy, length of a policy, with intervals; best-of-n
   compare    win rate of one policy against another
@@ -48,28 +51,31 @@ def pretrain(argv: Sequence[str]) -> None:
 
 def sft(argv: Sequence[str]) -> None:
     """Fine-tune a language model on demonstrations."""
+    from truing.loop import sources
     from truing.training.supervised import Config, train
 
-    config = _parse(Config, argv, "sft")
-    train(config)
+    config = sources.pinned(_parse(Config, argv, "sft"))
+    train(config, read=sources.read)
     _conclude(config.out)
 
 
 def sample(argv: Sequence[str]) -> None:
     """Several answers to each prompt."""
+    from truing.loop import sources
     from truing.training.sample import Config, train
 
-    config = _parse(Config, argv, "sample")
-    train(config)
+    config = sources.pinned(_parse(Config, argv, "sample"))
+    train(config, read=sources.read)
     _conclude(config.out)
 
 
 def reward(argv: Sequence[str]) -> None:
     """A reward model from judgements."""
+    from truing.loop import sources
     from truing.training.reward_model import Config, train
 
-    config = _parse(Config, argv, "reward")
-    train(config)
+    config = sources.pinned(_parse(Config, argv, "reward"))
+    train(config, read=sources.read)
     _conclude(config.out)
 
 
@@ -77,11 +83,43 @@ def rl(argv: Sequence[str]) -> None:
     """Optimise a policy against a reward."""
     if "--explain" in argv:
         return _explain(argv)
+    from truing.loop import sources
     from truing.training.policy import Config, train
 
-    config = _parse(Config, argv, "rl")
-    train(config)
+    config = sources.pinned(_parse(Config, argv, "rl"))
+    train(config, read=sources.read)
     _conclude(config.out)
+
+
+def label(argv: Sequence[str]) -> None:
+    """A page where people judge a model's answers."""
+    from truing.feedback.label import Config, serve
+    from truing.feedback.replies import Reply
+
+    config = _parse(Config, argv, "label")
+
+    def local(name: str) -> tuple[Reply, str]:
+        from truing.generation.reply import LocalReply, checkpoint_hash
+        from truing.generation.sampling import Sampling
+
+        sampling = Sampling(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
+        return LocalReply(name, sampling), checkpoint_hash(name)
+
+    serve(config, local)
+
+
+def feedback(argv: Sequence[str]) -> None:
+    """What is done with a store of judgements: import, export, stats, snapshot, backup, round."""
+    from truing.config import parse
+    from truing.feedback.commands import ACTIONS, action_named
+
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: truing feedback ACTION [options]      (truing feedback ACTION --help tells all options)\n")
+        for name, (config, _) in ACTIONS.items():
+            print(f"  {name:<10} {(config.__doc__ or '').splitlines()[0]}")
+        raise SystemExit(0 if argv else 2)
+    config, act = action_named(argv[0])
+    act(parse(config, argv[1:], prog=f"truing feedback {argv[0]}", description=config.__doc__ or ""))
 
 
 def evaluate(argv: Sequence[str]) -> None:
@@ -135,7 +173,7 @@ def demo(argv: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     command.__name__: command
-    for command in (pretrain, sft, sample, reward, rl, evaluate, compare, chat, report, export, demo)
+    for command in (pretrain, sft, sample, reward, rl, label, feedback, evaluate, compare, chat, report, export, demo)
 }
 
 

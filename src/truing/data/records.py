@@ -66,7 +66,10 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One judgement of two answers. `target` is the probability that `chosen` is the better one (0.5: a tie)."""
+    """One judgement of two answers. `target` is the probability that `chosen` is the better one (0.5: a tie).
+
+    `error` is the share of this person's judgements that are made at random, `round` the turn of the loop; 0: unknown.
+    """
 
     prompt: Prompt
     chosen: str
@@ -77,6 +80,8 @@ class Comparison:
     criterion: str = ""
     annotator: str = ""
     origin: str = "pair"
+    error: float = 0.0
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class Ranking:
     criterion: str = ""
     annotator: str = ""
     origin: str = "ranking"
+    error: float = 0.0
+    round: int = 0
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ class Config:
     """Records to write in another layout: files, folders, runs or hub ids."""
     kind: Literal["demonstrations", "comparisons", "judgements", "prompts", "conversations"] = "comparisons"
     """Which records to take from the data."""
-    to: Literal["native", "trl", "hh", "openrlhf"] = "trl"
-    """The layout: our own rows, TRL's columns, HH's two texts, or OpenRLHF's columns."""
+    to: Literal["native", "trl", "hh", "openrlhf", "oasst"] = "trl"
+    """The layout: our own rows, TRL's columns, HH's two texts, OpenRLHF's columns, or Open-Assistant's trees."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
 

@@ -52,7 +52,7 @@ def speak(
     settings = tuple(sorted((k, float(v)) for k, v in asdict(sampling).items() if isinstance(v, int | float)))
     responses = [
         Response(
-            text=_cut(chat.text(f.token_ids), sampling.stop),
+            text=cut_at_stops(chat.text(f.token_ids), sampling.stop),
             token_ids=tuple(f.token_ids),
             logprobs=tuple(f.logprobs),
             finish_reason="stop" if f.finish_reason == "stop" else "length",
@@ -65,7 +65,8 @@ def speak(
     return _rollouts(flights, answers), asked, responses
 
 
-def _cut(text: str, stops: Sequence[str]) -> str:
+def cut_at_stops(text: str, stops: Sequence[str]) -> str:
+    """The text before the first stop string in it."""
     places = [place for place in map(text.find, stops) if place >= 0]
     return text[: min(places)] if places else text
 

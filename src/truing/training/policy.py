@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from truing.data import formats
 from truing.data.batches import minibatches
 from truing.data.chat import Chat, Layout
+from truing.data.formats import Read
 from truing.data.records import Demonstration, Prompt, Response, split_of
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
@@ -244,9 +245,9 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> Callable[
     return add_gradient
 
 
-def read_prompts(config: Config, run: Run) -> tuple[list[Prompt], list[Prompt]]:
+def read_prompts(config: Config, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts to learn on, and held-out ones for the figures before and after."""
-    prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
+    prompts = read(config.data, (Prompt,), config.strict, run.say)
     prompts = list({p.id: p for p in prompts}.values())
     split = {
         "train": [p for p in prompts if p.split in ("", "train")],
@@ -260,10 +261,10 @@ def read_prompts(config: Config, run: Run) -> tuple[list[Prompt], list[Prompt]]:
     return split["train"], (split["test"] or split["train"])[: config.evaluation_prompts]
 
 
-def train(config: Config, reward: Reward | None = None) -> Nets:
+def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:
     """The whole stage, from files to a run's folder. `reward` given in Python takes the place of those named."""
     with Run.open(config.out, config, "rl", overwrite=config.overwrite) as run:
-        prompts, evaluation = read_prompts(config, run)
+        prompts, evaluation = read_prompts(config, run, read)
         chat = Chat(load_tokenizer(config.model), config.layout)
         judge = Judge(reward or load_reward(config.reward, chat, config.layout), config)
         nets = assemble(config, chat)

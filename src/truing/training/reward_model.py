@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from truing.data import formats
 from truing.data.batches import Sequences, minibatches, within_budget
 from truing.data.chat import Chat, Layout
-from truing.data.records import Comparison, Ranking, split_of
+from truing.data.formats import Read
+from truing.data.records import Comparison, Ranking, split_of, text_hash
 from truing.errors import UserError
 from truing.maths import preferences, ragged
 from truing.maths.surrogates import negative_log_likelihood
@@ -22,6 +23,8 @@ from truing.rewards.quality import ScoredPair, quality
 from truing.training.optimize import Learning, Optimizer
 from truing.training.progress import Progress
 from truing.training.run import Run
+
+FEWEST_PEOPLE = 5  # of whom one can be kept out
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class Config:
     layout: Layout = "auto"
     """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
     held_out: float = 0.1
-    """Share of root prompts kept for the accuracy: none is on both sides."""
+    """Share of root prompts kept for the accuracy, none on both sides; a prompt whose split is known keeps it."""
+    new_annotators: float = 0.1
+    """Share of people kept out of training to see how it does on new ones, where five people or more are known."""
     freeze: tuple[str, ...] = ()
     """Patterns of parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
@@ -84,6 +89,7 @@ class Config:
             ("centring", self.centring >= 0, "0 or more"),
             ("max_tokens", self.max_tokens >= 2, "2 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
+            ("new_annotators", 0 <= self.new_annotators < 1, "a share, at least 0 and below 1"),
         ):
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
@@ -100,6 +106,10 @@ class Item:
     target: float = 1.0
     margin: float = 0.0
     weight: float = 1.0
+    error: float = 0.0
+    annotator: str = ""
+    round: int = 0
+    split: str = ""
     ranked: bool = False
 
     @property
@@ -118,6 +128,8 @@ def encode(records: Sequence[Comparison | Ranking], chat: Chat, max_tokens: int)
         else:
             texts = (record.chosen, record.rejected)
             extra = {"tiers": (0, 1), "target": record.target, "margin": record.margin, "weight": record.weight}
+        extra |= {"error": record.error, "annotator": record.annotator, "round": record.round,
+                  "split": record.prompt.split}  # fmt: skip
         responses = tuple(tuple(chat.response_ids(text)) for text in texts)
         if len(prompt) + max(map(len, responses)) <= max_tokens:
             items.append(Item(prompt, responses, root=root, **extra))  # type: ignore[arg-type]
@@ -136,13 +148,14 @@ def preference_loss(score_B: Tensor, items: Sequence[Item], config: Config) -> T
     for item in items:
         score_K = score_B[start : start + len(item.responses)]
         start += len(item.responses)
+        error = item.error or config.error_rate
         if item.ranked and config.rankings == "plackett_luce":
             losses.append(preferences.plackett_luce(score_K, item.tiers))
             continue
         better, worse, targets = preferences.pairs(item.tiers)
         target_P = torch.tensor(targets, dtype=score_K.dtype) if item.ranked else item.target
         margin = config.margin * item.margin if item.target == 1 else 0.0
-        loss_P = preferences.bradley_terry(score_K[better], score_K[worse], margin, target_P, config.error_rate)
+        loss_P = preferences.bradley_terry(score_K[better], score_K[worse], margin, target_P, error)
         if config.centring:
             loss_P = loss_P + config.centring * preferences.centring(score_K[better], score_K[worse])
         losses.append(loss_P.mean())
@@ -196,18 +209,18 @@ def scored_pairs(scorer: Scorer, items: Sequence[Item], budget_tokens: int) -> l
     return pairs
 
 
-def train(config: Config) -> Scorer:
-    """The whole stage, from files to a run's folder. Returns the reward model."""
+def train(config: Config, read: Read = formats.read) -> Scorer:
+    """The whole stage, from files (or what else `read` can read) to a run's folder. Returns the reward model."""
     with Run.open(config.out, config, "reward", overwrite=config.overwrite) as run:
         kinds = (Comparison, Ranking)
-        records = formats.read(config.data, kinds, config.strict, run.say)
+        records = read(config.data, kinds, config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
         scorer = load_scorer(config.model, config.lora, config.freeze, config.seed)
         if config.learning.checkpoint_activations:
             scorer.lm_inside.gradient_checkpointing_enable()
         items, left_out = encode(records, chat, config.max_tokens)
-        learn = [item for item in items if split_of(item.root, config.held_out) == "train"]
-        held_out = [item for item in items if split_of(item.root, config.held_out) == "test"]
+        strangers = kept_out({item.annotator for item in items}, config.new_annotators)
+        learn, held_out, by_strangers = divide(items, config.held_out, strangers)
         if not learn:
             raise UserError(f"nothing to train on: {len(records)} judgements, {left_out} longer than max_tokens, "
                             f"{len(held_out)} held out")  # fmt: skip
@@ -218,12 +231,45 @@ def train(config: Config) -> Scorer:
             scorer.std *= max(flat.std().item(), 1e-6)
         save(scorer, chat.tokenizer, run.folder / "model")
         summary: dict[str, Any] = {"judgements": len(learn), "left_out_too_long": left_out}
-        if held_out:
-            # Calibration asks for the scale that was learned, not the normalised one.
-            pairs = scored_pairs(scorer, held_out, config.learning.budget_tokens)
-            summary |= quality([_unscaled(pair, scorer.std) for pair in pairs])
+        newest = max(item.round for item in items)
+        for name, items in (
+            ("", held_out),
+            ("new_annotators_", by_strangers),
+            ("newest_round_", [item for item in held_out if newest > 1 and item.round == newest]),
+        ):
+            if items:
+                # Calibration asks for the scale that was learned, not the normalised one.
+                pairs = scored_pairs(scorer, items, config.learning.budget_tokens)
+                told = quality([_unscaled(pair, scorer.std) for pair in pairs])
+                summary |= _short(name, told) if name else told
         run.finish(summary)
     return scorer
+
+
+def kept_out(people: Collection[str], share: float) -> set[str]:
+    """Whose judgements are kept out of training: this share of the people, one at least, by the hash of their names.
+    Nobody, where fewer than five are known."""
+    known = sorted(set(people) - {""}, key=text_hash)
+    return set(known[: max(1, round(share * len(known)))]) if share and len(known) >= FEWEST_PEOPLE else set()
+
+
+def divide(
+    items: Sequence[Item], held_out: float, strangers: Collection[str]
+) -> tuple[list[Item], list[Item], list[Item]]:
+    """Judgements to learn from; on new prompts by people known; and by people who are not learned from at all."""
+    known = [item for item in items if item.annotator not in strangers]
+    split = [item.split or split_of(item.root, held_out) for item in known]
+    return (
+        [item for item, side in zip(known, split, strict=True) if side != "test"],
+        [item for item, side in zip(known, split, strict=True) if side == "test"],
+        [item for item in items if item.annotator in strangers],
+    )
+
+
+def _short(name: str, told: dict[str, Any]) -> dict[str, Any]:
+    """The accuracy of one more held-out set, under its own name."""
+    kept = ("reward_model_accuracy", "reward_model_accuracy_interval", "held_out_pairs")
+    return {f"{name}{key.removeprefix('reward_model_')}": told[key] for key in kept if key in told}
 
 
 def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from truing.data import formats
 from truing.data.chat import Chat, Layout
+from truing.data.formats import Read
 from truing.data.records import Conversation, Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
@@ -78,10 +79,10 @@ def kept(responses: Sequence[Response], config: Config) -> list[Response]:
     return [responses[i] for i in select(ids, scores, config.keep, config.keep_by)]  # type: ignore[arg-type]
 
 
-def train(config: Config) -> list[Conversation]:
+def train(config: Config, read: Read = formats.read) -> list[Conversation]:
     """The whole stage, from prompts to a run's folder. Returns each prompt with its answers."""
     with Run.open(config.out, config, "sample", overwrite=config.overwrite) as run:
-        prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
+        prompts = read(config.data, (Prompt,), config.strict, run.say)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model)

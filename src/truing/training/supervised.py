@@ -11,6 +11,7 @@ import torch
 from truing.data import formats
 from truing.data.batches import Sequences, minibatches
 from truing.data.chat import Chat, Layout
+from truing.data.formats import Read
 from truing.data.records import Demonstration, split_of
 from truing.errors import UserError
 from truing.maths import ragged
@@ -110,10 +111,10 @@ def encode(records: Sequence[Demonstration], chat: Chat, config: Config) -> tupl
     return Sequences.of(prompts, responses), len(records) - len(prompts)
 
 
-def train(config: Config) -> Policy:
+def train(config: Config, read: Read = formats.read) -> Policy:
     """The whole stage, from files to a run's folder. Returns the fine-tuned policy."""
     with Run.open(config.out, config, "sft", overwrite=config.overwrite) as run:
-        records = formats.read(config.data, (Demonstration,), config.strict, run.say)
+        records = read(config.data, (Demonstration,), config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model, config.lora, config.freeze)
         if config.learning.checkpoint_activations:

@@ -10,17 +10,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from truing.data.formats import files, hh, hub, instructions, native, oasst, openrlhf, trl
+from truing.data.formats import argilla, files, hh, hub, instructions, label_studio, native, oasst, openrlhf, trl
 from truing.data.formats.convert import convert
 from truing.data.records import Comparison, Record
 from truing.data.validate import BadRow, Complaints, cut
 from truing.errors import UserError, nearest
 
-Layout = Literal["native", "trl", "hh", "openrlhf"]
+Layout = Literal["native", "trl", "hh", "openrlhf", "oasst"]
+
+# How a stage reads its records: `read` below, or something that reads more than files.
+Read = Callable[[Sequence[str], tuple[type, ...], bool, Callable[[str], None] | None], list[Any]]
 
 # The first whose columns match reads the row: from the most to the least particular.
-READERS: tuple[ModuleType, ...] = (native, oasst, instructions, hh, openrlhf, trl)
-WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf}
+READERS: tuple[ModuleType, ...] = (native, oasst, argilla, label_studio, instructions, hh, openrlhf, trl)
+WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf, "oasst": oasst}
 COLUMNS = (
     *("record", "prompt", "completion", "chosen", "rejected", "label", "messages", "response"),
     *("instruction", "input", "output", "message_tree_id", "text"),

@@ -27,6 +27,20 @@ def records_of(row: dict[str, Any]) -> list[Record]:
     return found
 
 
+def row_of(record: Record) -> dict[str, Any]:
+    """A ranking as a tree of its own: the conversation as a chain, the ranked answers below its end."""
+    if not isinstance(record, Ranking):
+        raise BadRow(f"Open-Assistant's trees hold rankings, not a {type(record).__name__}")
+    names = {role: name for name, role in ROLES.items()}
+    answers = zip(record.tiers, record.responses, strict=True)
+    replies = [{"role": "assistant", "text": said, "rank": tier, "replies": []} for tier, said in answers]
+    for message in reversed(record.prompt.messages):
+        if message.role not in names:
+            raise BadRow("Open-Assistant's trees have no system messages")
+        replies = [{"role": names[message.role], "text": message.content, "rank": None, "replies": replies}]
+    return {"message_tree_id": record.prompt.root, "prompt": replies[0]}
+
+
 def _walk(node: dict[str, Any], above: tuple[Message, ...], tree: str) -> Iterator[Record]:
     here = (*above, Message(_role(node), text(node, "text")))  # type: ignore[arg-type]
     replies = node.get("replies") or []

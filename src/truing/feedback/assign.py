@@ -1,0 +1,331 @@
+"""Who is asked what: leases, answers, skips, undo. The one place where two people could get in each other's way.
+
+A task asks `overlap` different people. A lease holds a place for one of them until it expires; a late answer to a lease
+that has run out is kept as an extra label. What a person said is an event that stays; taking it back is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
+
+from truing.data.records import Response
+from truing.errors import UserError
+from truing.feedback import payloads, store
+from truing.feedback import schema as t
+from truing.feedback.database import new_id, now
+
+LEASE_S = 600.0
+HELD = 2  # leases one person may hold: the task before them and the next one, fetched ahead
+Sort = Literal["quiz", "gold", "plain"]
+SORTS: tuple[Sort, ...] = ("quiz", "gold", "plain")
+RETRACTION, SKIP, TURN = "retraction", "skip", "turn"
+
+
+class Conflict(UserError):
+    """The same key with another body, or a second answer where one stands."""
+
+
+class Unknown(UserError):
+    """No such assignment, or one of somebody else."""
+
+
+def lease(
+    connection: Connection, project: str, annotator: str, held: Sequence[str] = (), lease_s: float = LEASE_S,
+    gold_share: float = 0.0,
+) -> str | None:  # fmt: skip
+    """The next thing to ask this person: an assignment's id, or None if nothing is open to them.
+
+    One they hold already and do not name in `held` (a page loaded again) comes first, with the order it was shown in.
+    Then what is left of the quiz; then, `gold_share` of the times, a hidden gold task before a plain one.
+    """
+    moment = now()
+    a = t.assignment.c
+    mine = select(a.id).where(a.annotator_id == annotator, a.state == "leased", a.lease_expires > moment)
+    current = list(connection.scalars(mine.order_by(a.leased_at)))
+    if rest := [identity for identity in current if identity not in held]:
+        return rest[0]
+    if len(current) >= HELD:
+        return None
+    for sort in SORTS:
+        if sort == "gold" and random.random() >= gold_share:
+            continue
+        if taken := _take(connection, project, annotator, moment, lease_s, sort):
+            _show(connection, taken, project)
+            return taken
+    return None
+
+
+def _take(
+    connection: Connection, project: str, annotator: str, moment: float, lease_s: float, sort: Sort
+) -> str | None:
+    """Take a free place of an open task, in one statement."""
+    columns = ["id", "task_id", "annotator_id", "state", "leased_at", "lease_expires", "shown_order"]
+    free = free_tasks(project, annotator, moment, sort)
+    chosen = free.with_only_columns(
+        literal(new_id()), t.task.c.id, literal(annotator), literal("leased"), literal(moment),
+        literal(moment + lease_s), literal([], t.assignment.c.shown_order.type),
+    )  # fmt: skip
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(t.assignment).from_select(columns, chosen.limit(1))
+    again = statement.on_conflict_do_update(
+        index_elements=["task_id", "annotator_id"],
+        set_={"state": "leased", "leased_at": moment, "lease_expires": moment + lease_s,
+              "attempt": t.assignment.c.attempt + 1},
+    )  # fmt: skip
+    return connection.scalar(again.returning(t.assignment.c.id))
+
+
+def free_tasks(project: str, annotator: str, moment: float, sort: Sort = "plain") -> Select[Any]:
+    """Ids of the tasks of this sort with a place for this person, the most wanted first."""
+    a, b = aliased(t.assignment), aliased(t.assignment)
+    # An answer, or a skip, of one's own closes a task; so does a lease that still runs.
+    mine = exists().where(
+        a.c.task_id == t.task.c.id, a.c.annotator_id == annotator,
+        or_(a.c.state != "leased", a.c.lease_expires > moment),
+    )  # fmt: skip
+    said_it = exists().where(t.annotation.c.id == t.task.c.reviews_id, t.annotation.c.annotator_id == annotator)
+    places = (
+        select(func.count())
+        .where(b.c.task_id == t.task.c.id)
+        .where(or_(b.c.state == "submitted", and_(b.c.state == "leased", b.c.lease_expires > moment)))
+        .scalar_subquery()
+    )
+    free = (
+        select(t.task.c.id)
+        .where(t.task.c.project_id == project, t.task.c.state == "open", t.task.c.gold == (sort != "plain"))
+        .where(~mine, ~said_it, places < t.task.c.overlap)
+    )
+    if sort != "plain":
+        free = free.join(t.gold, t.gold.c.task_id == t.task.c.id).where(t.gold.c.onboarding == (sort == "quiz"))
+    return free.order_by(t.task.c.priority.desc(), t.task.c.created_at, t.task.c.id)
+
+
+def _show(connection: Connection, identity: str, project: str) -> None:
+    """Fix the order in which the answers are shown; a second lease of the same task keeps the first one's."""
+    row = assignment(connection, identity)
+    if row.shown_order:
+        return
+    order = store.answers(connection, row.candidate_set_id) if row.candidate_set_id else []
+    seed = random.SystemRandom().randrange(2**31)
+    random.Random(seed).shuffle(order)
+    guideline = store.guideline(connection, project)
+    connection.execute(
+        update(t.assignment)
+        .where(t.assignment.c.id == identity)
+        .values(shown_order=order, seed=seed, guideline_id=guideline.id if guideline else None)
+    )
+
+
+def assignment(connection: Connection, identity: str, annotator: str | None = None) -> Any:
+    """An assignment with its task. Raises Unknown where there is none, or it is another person's."""
+    columns = (t.task.c.kind, t.task.c.prompt_id, t.task.c.candidate_set_id, t.task.c.config, t.task.c.project_id,
+               t.task.c.reviews_id,
+               t.task.c.overlap, t.task.c.gold)  # fmt: skip
+    asked = select(t.assignment, *columns).join(t.task).where(t.assignment.c.id == identity)
+    row = connection.execute(asked).first()
+    if row is None or (annotator is not None and row.annotator_id != annotator):
+        raise Unknown(f"there is no assignment {identity[:40]} of yours")
+    return row
+
+
+def heartbeat(connection: Connection, identity: str, annotator: str, lease_s: float = LEASE_S) -> bool:
+    """Extend a lease that still runs, or take the place again while it is free. False: somebody else may have it."""
+    row, moment = assignment(connection, identity, annotator), now()
+    if row.state != "leased":
+        return False
+    if row.lease_expires <= moment and _places_left(connection, row, moment) < 1:
+        return False
+    connection.execute(update(t.assignment).where(t.assignment.c.id == identity).values(lease_expires=moment + lease_s))
+    return True
+
+
+def submit(
+    connection: Connection, identity: str, annotator: str, payload: Mapping[str, Any], key: str,
+    duration_ms: int | None = None, active_ms: int | None = None,
+) -> tuple[str, bool]:  # fmt: skip
+    """Store what a person said. Returns the annotation's id and whether it is an extra label.
+
+    The same key with the same body gives the same answer again; with another body it raises Conflict, as does a second
+    answer where one stands (undo comes first). Nothing valid is turned away for being late.
+    """
+    row = assignment(connection, identity, annotator)
+    body = _body_hash(identity, row.kind, payload)
+    if earlier := _earlier(connection, annotator, key, body):
+        return earlier
+    if row.state == "submitted":
+        raise Conflict("this task has your answer already; undo it first")
+    scale = scale_of(connection, row)
+    parsed = payloads.parse(row.kind, payload, row.shown_order, scale)
+    if isinstance(parsed, payloads.Edit):
+        _changed(connection, parsed)
+    extra = row.state != "leased" or (row.lease_expires <= now() and _places_left(connection, row, now()) < 1)
+    annotation = _record(connection, row, row.kind, payload, key, body, duration_ms, active_ms, extra)
+    derive(connection, annotation, row, parsed, scale)
+    connection.execute(update(t.assignment).where(t.assignment.c.id == identity).values(state="submitted"))
+    return annotation, extra
+
+
+def skip(connection: Connection, identity: str, annotator: str, reason: str, key: str) -> str:
+    """Give the place to somebody else, and say why. Returns the event's id."""
+    row = assignment(connection, identity, annotator)
+    body = _body_hash(identity, SKIP, {"reason": reason})
+    if earlier := _earlier(connection, annotator, key, body):
+        return earlier[0]
+    if row.state == "submitted":
+        raise Conflict("this task has your answer already; undo it first")
+    event = _record(connection, row, SKIP, {"reason": reason[:1000]}, key, body)
+    connection.execute(update(t.assignment).where(t.assignment.c.id == identity).values(state="skipped"))
+    return event
+
+
+def undo(connection: Connection, annotator: str, key: str, lease_s: float = LEASE_S) -> Any:
+    """Take back this person's newest event that stands. Returns its row (kind, payload, assignment_id).
+
+    The task is theirs again. Raises Conflict where there is nothing to undo, or a skipped place has been given away.
+    """
+    c = t.annotation.c
+    if earlier := _retracted_by(connection, annotator, key):
+        return earlier
+    asked = select(t.annotation).where(c.annotator_id == annotator, *standing())
+    event = connection.execute(asked.order_by(c.number.desc()).limit(1)).first()
+    if event is None:
+        raise Conflict("there is nothing to undo")
+    row, moment = assignment(connection, event.assignment_id), now()
+    if event.kind == SKIP and _places_left(connection, row, moment) < 1:
+        raise Conflict("somebody else has the task that you skipped")
+    _record(connection, row, RETRACTION, {"of": event.id}, key, _body_hash(row.id, RETRACTION, {}), supersedes=event.id)
+    connection.execute(
+        update(t.assignment)
+        .where(t.assignment.c.id == row.id)
+        .values(state="leased", leased_at=moment, lease_expires=moment + lease_s)
+    )
+    return event
+
+
+def standing() -> list[Any]:
+    """Conditions of an event that stands: nothing supersedes it, and it is no retraction itself."""
+    later = aliased(t.annotation)
+    return [~exists().where(later.c.supersedes_id == t.annotation.c.id), t.annotation.c.kind != RETRACTION]
+
+
+def turn(
+    connection: Connection, identity: str, annotator: str, candidates: str, payload: Mapping[str, Any], key: str,
+    duration_ms: int | None = None, active_ms: int | None = None,
+) -> str:  # fmt: skip
+    """Store the choice between a chat turn's two answers; `goes_on` in the payload is the answer that is followed."""
+    row = assignment(connection, identity, annotator)
+    shown = store.answers(connection, candidates)
+    body = _body_hash(identity, TURN, payload)
+    if earlier := _earlier(connection, annotator, key, body):
+        return earlier[0]
+    parsed = payloads.parse(TURN, {k: v for k, v in payload.items() if k != "goes_on"}, shown)
+    said = {**payload, "candidates": candidates}
+    if _standing_turn(connection, identity, candidates):
+        raise Conflict("this turn has your answer already; undo it first")
+    annotation = _record(connection, row, TURN, said, key, body, duration_ms, active_ms)
+    derive(connection, annotation, row, parsed, (0, 1), shown)
+    return annotation
+
+
+def _standing_turn(connection: Connection, identity: str, candidates: str) -> bool:
+    c = t.annotation.c
+    turns = connection.scalars(select(c.payload).where(c.assignment_id == identity, c.kind == TURN, *standing()))
+    return any(said["candidates"] == candidates for said in turns)
+
+
+def derive(
+    connection: Connection, annotation: str, row: Any, parsed: payloads.Payload, scale: tuple[int, int],
+    shown: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """The rows that follow from a judgement: comparisons, ratings, rankings, flags, demonstrations."""
+    shown = row.shown_order if shown is None else shown
+    said = {"annotation_id": annotation}
+    for fact in payloads.comparisons(parsed, shown):
+        store.add(connection, t.comparison, **said, prompt_id=row.prompt_id, **fact)
+    for value in (*payloads.ratings(parsed, scale), *payloads.both(parsed, shown)):
+        store.add(connection, t.rating, **said, **value)
+    for message, names in parsed.flags.items():
+        for name in dict.fromkeys(names):
+            store.add(connection, t.flag, **said, message_id=message, name=name[:100])
+    if isinstance(parsed, payloads.Rank):
+        tiers = {**parsed.tiers, **dict.fromkeys(parsed.unranked)}
+        store.add(connection, t.ranking, **said, prompt_id=row.prompt_id, tiers=tiers, origin="ranking")
+    if isinstance(parsed, payloads.Demo | payloads.Edit):
+        before = parsed.message if isinstance(parsed, payloads.Edit) else None
+        message = store.add_message(connection, row.prompt_id, Response(parsed.text), annotator=row.annotator_id)
+        origin = "edit" if before else "demonstration"
+        store.add(connection, t.demonstration, **said, message_id=message, before_id=before, origin=origin)
+        if before:
+            fact = {"winner_id": message, "loser_id": before, "tie": False, "origin": "edit"}
+            store.add(connection, t.comparison, **said, prompt_id=row.prompt_id, **fact)
+
+
+def scale_of(connection: Connection, row: Any) -> tuple[int, int]:
+    """The lowest and highest rating of an assignment's task."""
+    project = connection.execute(select(t.project.c.config).where(t.project.c.id == row.project_id)).scalar_one()
+    scale: dict[str, Any] = row.config.get("scale") or project.get("scale") or store.SCALE
+    return int(scale["low"]), int(scale["high"])
+
+
+def _changed(connection: Connection, edit: payloads.Edit) -> None:
+    before = connection.scalar(select(t.message.c.content).where(t.message.c.id == edit.message))
+    if before == edit.text:
+        raise UserError("edit: the text is unchanged; skip the task if nothing is to be corrected")
+
+
+def _places_left(connection: Connection, row: Any, moment: float) -> int:
+    """Places of the task that nobody else has."""
+    a = t.assignment.c
+    others = (
+        select(func.count())
+        .where(a.task_id == row.task_id, a.id != row.id)
+        .where(or_(a.state == "submitted", and_(a.state == "leased", a.lease_expires > moment)))
+    )
+    return row.overlap - (connection.scalar(others) or 0)
+
+
+def _record(
+    connection: Connection, row: Any, kind: str, payload: Mapping[str, Any], key: str, body: str,
+    duration_ms: int | None = None, active_ms: int | None = None, extra: bool = False, supersedes: str | None = None,
+) -> str:  # fmt: skip
+    identity = new_id()
+    number = (connection.scalar(select(func.max(t.annotation.c.number))) or 0) + 1
+    connection.execute(
+        insert(t.annotation).values(
+            id=identity, number=number, assignment_id=row.id, task_id=row.task_id, annotator_id=row.annotator_id,
+            kind=kind, version=payloads.VERSION, payload=dict(payload), duration_ms=duration_ms, active_ms=active_ms,
+            idempotency_key=key, body_hash=body, extra=extra, supersedes_id=supersedes, created_at=now(),
+        )
+    )  # fmt: skip
+    return identity
+
+
+def _earlier(connection: Connection, annotator: str, key: str, body: str) -> tuple[str, bool] | None:
+    """What the same request led to before. Raises Conflict if the key came with another body."""
+    c = t.annotation.c
+    asked = select(c.id, c.extra, c.body_hash).where(c.annotator_id == annotator, c.idempotency_key == key)
+    found = connection.execute(asked).first()
+    if found and found.body_hash != body:
+        raise Conflict("this key came before with another body")
+    return (found.id, found.extra) if found else None
+
+
+def _retracted_by(connection: Connection, annotator: str, key: str) -> Any:
+    """The event that the retraction with this key took back, if the same request came before."""
+    c = t.annotation.c
+    asked = select(c.supersedes_id).where(c.annotator_id == annotator, c.idempotency_key == key)
+    found = connection.scalar(asked)
+    return connection.execute(select(t.annotation).where(c.id == found)).first() if found else None
+
+
+def _body_hash(assignment_id: str, kind: str, payload: Mapping[str, Any]) -> str:
+    body = json.dumps([assignment_id, kind, payload], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(body.encode()).hexdigest()

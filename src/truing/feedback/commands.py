@@ -1,0 +1,205 @@
+"""`truing feedback`: what can be done with a store from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from truing.errors import UserError
+from truing.feedback import exchange, quality, rounds, snapshot, store
+from truing.feedback.database import Database
+
+
+@dataclass(frozen=True)
+class Import:
+    """Judgements, sampled answers and prompts from files into a store; what is there already is not taken twice."""
+
+    data: tuple[str, ...]
+    """Files, folders, runs or hub ids, in any layout that Truing reads, Argilla's and Label Studio's too."""
+    store: str = "feedback.db"
+    """A SQLite file, or postgresql://user@host/name."""
+    project: str = "default"
+    """The project they belong to; made if there is none."""
+    kind: Literal["pair", "rank", "rate", "binary", "demo", "edit", "chat"] = "pair"
+    """What people are to do with prompts and sampled answers."""
+    overlap: int = 1
+    """How many different people judge each of them."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A snapshot's judgements as a file, with a manifest beside it."""
+
+    out: str
+    """The file: .jsonl, .json, .parquet, or .gz of the first two."""
+    to: Literal["native", "trl", "hh", "openrlhf", "oasst", "events"] = "native"
+    """Our own rows, TRL's columns, HH's two texts, OpenRLHF's columns, Open-Assistant's trees, or raw events."""
+    store: str = "feedback.db"
+    """A SQLite file, or postgresql://user@host/name."""
+    project: str = "default"
+    """The project."""
+    snapshot: str = ""
+    """A snapshot's id; empty: one of all that stands now."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Progress, agreement, biases and people of a store."""
+
+    store: str = "feedback.db"
+    """A SQLite file, or postgresql://user@host/name."""
+    project: str = "default"
+    """The project."""
+    json: bool = False
+    """Print all figures as JSON."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Freeze what stands now; training names it by its id."""
+
+    store: str = "feedback.db"
+    """A SQLite file, or postgresql://user@host/name."""
+    project: str = "default"
+    """The project."""
+    round: int = 0
+    """Only judgements of this round; 0: all."""
+    annotators: tuple[str, ...] = ()
+    """Only judgements of these people; none named: all."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A whole copy of a SQLite store, while it is in use."""
+
+    out: str
+    """The file to write."""
+    store: str = "feedback.db"
+    """A SQLite file."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Open the next round, close the open one with a snapshot, or list them."""
+
+    action: Literal["list", "open", "close"] = "list"
+    """What to do."""
+    store: str = "feedback.db"
+    """A SQLite file, or postgresql://user@host/name."""
+    project: str = "default"
+    """The project."""
+    models: tuple[str, ...] = ()
+    """With open: the models that answer in this round."""
+
+
+def import_(config: Import) -> None:
+    """Files into the store."""
+    counted = exchange.bring_in(
+        Database.open(config.store), config.data, config.project, config.kind, config.overlap, _complain
+    )
+    print(f"{config.store}: " + ", ".join(f"{n} {name}" for name, n in sorted(counted.items())))
+
+
+def export(config: Export) -> None:
+    """The store into a file."""
+    db = Database.open(config.store, create=False)
+    manifest = exchange.take_out(db, config.project, Path(config.out), config.to, config.snapshot)
+    for line in manifest["left_out"]:
+        _complain(line)
+    print(f"{manifest['rows']} rows of snapshot {manifest['snapshot']} written to {config.out}")
+
+
+def stats(config: Stats) -> None:
+    """Figures of a store."""
+    db = Database.open(config.store, create=False)
+    with db.reading() as connection:
+        project = store.project_named(connection, config.project)
+        told: dict[str, Any] = quality.figures(connection, project)
+        told["leaderboard"] = quality.leaderboard(connection, project)
+    if config.json:
+        print(json.dumps(told, default=float))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    progress, agreement = told["progress"], told["agreement"]
+    table = Table(show_header=False, box=None)
+    table.add_row("judgements", f"{progress['filled']} of {progress['places']} wanted, {progress['skips']} skipped")
+    for name in ("percent", "krippendorff_alpha", "fleiss_kappa", "cohen_kappa"):
+        if name in agreement:
+            table.add_row("agreement" if name == "percent" else name, *_with_interval(agreement[name]))
+    for name in ("first_wins", "longer_wins", "ties"):
+        value = told[name]
+        table.add_row(name, *_with_interval({"value": value["share"], "interval": value["interval"]}))
+    for row in told["people"]:
+        said = "too little known" if row["reliability"] is None else f"right {row['reliability']:.2f} of the time"
+        table.add_row(row["name"], f"{row['judged']} judged", said)
+    for row in told["leaderboard"]:
+        table.add_row(row["model"], f"{row['points']:.0f} points", f"[{row['low']:.0f}, {row['high']:.0f}]")
+    Console(soft_wrap=True, markup=False).print(table)
+
+
+def take_snapshot(config: Snapshot) -> None:
+    """Freeze what stands."""
+    db = Database.open(config.store, create=False)
+    filters: dict[str, Any] = {"round": config.round} if config.round else {}
+    filters |= {"annotators": list(config.annotators)} if config.annotators else {}
+    with db.writing() as connection:
+        project = store.project_named(connection, config.project)
+        told = snapshot.described(connection, snapshot.take(connection, project, filters))
+    print(f"snapshot {told['snapshot']}: {told['judgements']} judgements, hash {told['hash']}")
+
+
+def backup(config: Backup) -> None:
+    """Copy the store."""
+    Database.open(config.store, create=False).backup(Path(config.out))
+    print(f"{config.store} copied to {config.out}")
+
+
+def turn_round(config: Round) -> None:
+    """Rounds of the loop."""
+    db = Database.open(config.store, create=False)
+    with db.writing() as connection:
+        project = store.project_named(connection, config.project)
+        if config.action == "open":
+            print(f"round {rounds.open_round(connection, project, config.models)} is open")
+        elif config.action == "close":
+            told = rounds.close_round(connection, project)
+            print(f"round {told['round']} is closed: snapshot {told['snapshot']}, {told['judgements']} judgements")
+        else:
+            for row in rounds.listed(connection, project):
+                state = "open" if row["open"] else f"closed, snapshot {row['snapshot']}"
+                print(f"round {row['round']}: {state}")
+
+
+# What the command line offers, by name.
+ACTIONS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "import": (Import, import_),
+    "export": (Export, export),
+    "stats": (Stats, stats),
+    "snapshot": (Snapshot, take_snapshot),
+    "backup": (Backup, backup),
+    "round": (Round, turn_round),
+}
+
+
+def _with_interval(figure: dict[str, Any]) -> tuple[str, str]:
+    value, interval = figure["value"], figure["interval"]
+    if value is None:
+        return "–", ""
+    return f"{value:.3f}", f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def action_named(name: str) -> tuple[type, Callable[[Any], None]]:
+    """The action of this name. Raises UserError for another."""
+    if name not in ACTIONS:
+        raise UserError(f"truing feedback {name}: there is no such action; valid: {', '.join(ACTIONS)}")
+    return ACTIONS[name]

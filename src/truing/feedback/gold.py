@@ -1,0 +1,87 @@
+"""Tasks whose right answer is known: the quiz before the work, and hidden ones in it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from truing.data.records import Comparison, Rating, Response
+from truing.errors import UserError
+from truing.feedback import schema as t
+from truing.feedback import store
+from truing.feedback.assign import SKIP, standing
+
+EVERYBODY = 1_000_000  # a gold task's overlap: each person gets it once
+
+
+def add(
+    connection: Connection, project: str, kind: str, prompt: str, messages: Sequence[str], accepted: Mapping[str, Any],
+    explanation: str, onboarding: bool = False, origin: str = "",
+) -> str:  # fmt: skip
+    """A gold task about these answers. `accepted` is as `is_right` reads it."""
+    candidates = store.add_candidates(connection, prompt, messages, selection="gold")
+    task = store.add_task(connection, project, kind, prompt, candidates, overlap=EVERYBODY, gold=True)
+    connection.execute(
+        insert(t.gold).values(task_id=task, accepted=dict(accepted), explanation=explanation, onboarding=onboarding,
+                              origin=origin)
+    )  # fmt: skip
+    return task
+
+
+def add_record(
+    connection: Connection, project: str, record: Comparison | Rating, explanation: str, onboarding: bool = False
+) -> str:
+    """A gold task from a judgement known to be right: its chosen answer (or the tie), or its side of good or bad."""
+    prompt = store.add_prompt(connection, project, record.prompt, source="gold")
+    accepted: dict[str, Any]
+    if isinstance(record, Rating):
+        message = store.add_message(connection, prompt, Response(record.response))
+        accepted = {"good": {message: record.value > (record.low + record.high) / 2}}
+        return add(connection, project, "binary", prompt, [message], accepted, explanation, onboarding)
+    pair = [store.add_message(connection, prompt, Response(text)) for text in (record.chosen, record.rejected)]
+    accepted = {"verdicts": ["tie", "both_good", "both_bad"]} if record.target == 0.5 else {"winners": pair[:1]}
+    return add(connection, project, "pair", prompt, pair, accepted, explanation, onboarding)
+
+
+def is_right(kind: str, payload: Mapping[str, Any], accepted: Mapping[str, Any]) -> bool:
+    """Whether a judgement is one of those accepted: `winners` and `verdicts` of a pair or ranking, `good` of answers,
+    `ratings` as lowest and highest right value of each answer."""
+    if kind == "pair":
+        return payload.get("winner") in accepted.get("winners", ()) or payload["verdict"] in accepted.get(
+            "verdicts", ()
+        )
+    if kind == "rank":
+        best = {answer for answer, tier in payload["tiers"].items() if tier == 0}
+        return best <= set(accepted.get("winners", ()))
+    if kind == "binary":
+        return all(payload["good"][answer] == good for answer, good in accepted["good"].items())
+    if kind == "rate":
+        return all(low <= payload["ratings"][a] <= high for a, (low, high) in accepted["ratings"].items())
+    raise UserError(f"gold: a task of the kind {kind} has no right answer")
+
+
+def explained(connection: Connection, row: Any, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the quiz says at once of an answer to this assignment; None where it is no quiz."""
+    found = connection.execute(select(t.gold).where(t.gold.c.task_id == row.task_id, t.gold.c.onboarding)).first()
+    if found is None:
+        return None
+    return {"right": is_right(row.kind, payload, found.accepted), "explanation": found.explanation}
+
+
+def results(connection: Connection, project: str) -> dict[str, tuple[int, int]]:
+    """Right answers and answers on gold, hidden and of the quiz, by person."""
+    c = t.annotation.c
+    asked = (
+        select(c.annotator_id, c.kind, c.payload, t.gold.c.accepted)
+        .join(t.gold, t.gold.c.task_id == c.task_id)
+        .join(t.task, t.task.c.id == c.task_id)
+        .where(t.task.c.project_id == project, c.kind != SKIP, *standing())
+    )
+    counted: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in connection.execute(asked):
+        counted[row.annotator_id][0] += is_right(row.kind, row.payload, row.accepted)
+        counted[row.annotator_id][1] += 1
+    return {person: (right, n) for person, (right, n) in counted.items()}

@@ -1,0 +1,338 @@
+"""`truing label`: a store, prompts, live models, and the page where people judge."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import uvicorn
+from sqlalchemy import exists, func, select
+
+from truing.data import formats
+from truing.data.records import Comparison, Conversation, Prompt, Rating, Response
+from truing.errors import UserError
+from truing.feedback import auth, gold, people, store
+from truing.feedback import schema as t
+from truing.feedback.database import Database
+from truing.feedback.replies import Remote, Reply
+from truing.feedback.web.app import create_app
+from truing.feedback.web.guard import LOOPBACK
+from truing.feedback.web.site import Site
+from truing.rewards.function import load_function
+
+AHEAD = 20  # tasks ready before they are asked for
+RETRIES = 3  # for answers that differ
+GAP_S = 1.0  # between two looks at how many are ready
+
+
+@dataclass(frozen=True)
+class Config:
+    """A page where people judge a model's answers; what they say goes into a store."""
+
+    store: str = "feedback.db"
+    """Where judgements are kept: a SQLite file, or postgresql://user@host/name."""
+    prompts: tuple[str, ...] = ()
+    """What to ask: prompts, or prompts with answers already sampled; files, folders, runs or hub ids."""
+    model: tuple[str, ...] = ()
+    """Who answers, live: hub ids, folders, runs, or http://…/v1 of a server. Two models meet each other."""
+    remote_model: str = "default"
+    """The name of the model behind an http:// address."""
+    project: str = "default"
+    """Work in one store that belongs together."""
+    kind: Literal["pair", "rank", "rate", "binary", "demo", "edit", "chat"] = "pair"
+    """What people are asked to do."""
+    answers: int = 2
+    """Answers to each prompt, for rank and rate; a pair has two, an edit one."""
+    overlap: int = 1
+    """How many different people judge each task."""
+    criteria: tuple[str, ...] = ()
+    """Further questions, such as helpful, harmless, honest."""
+    guideline: str = ""
+    """A Markdown file shown beside the tasks."""
+    quiz: str = ""
+    """Comparisons or good/bad judgements known to be right, asked of everybody first, with the reason shown."""
+    gold: str = ""
+    """The same, mixed in later without a word: one task of twenty."""
+    temperature: float = 1.0
+    """Of the live answers."""
+    max_new_tokens: int = 128
+    """Longest live answer, in tokens."""
+    markdown: bool = False
+    """Show answers as Markdown, without images; else as plain text."""
+    host: str = "127.0.0.1"
+    """Address to listen on; another than loopback needs --hosts and an owner with a password."""
+    port: int = 8742
+    """Port to listen on; 0 takes a free one."""
+    hosts: tuple[str, ...] = ()
+    """Names that this server answers to, besides loopback."""
+    https: bool = False
+    """A proxy in front speaks HTTPS: cookies only go there."""
+    allow_private: bool = False
+    """Let http:// models be on this machine or its network."""
+    lease_s: float = 600.0
+    """How long a task is kept for the person who has it open."""
+    simulate: int = 0
+    """So many simulated annotators work through the page's own door."""
+    simulate_reward: str = ""
+    """What they like: file.py:function or module:function; empty: varied answers of some length."""
+    stop_when_done: bool = False
+    """With --simulate: stop when nothing is left to judge."""
+    seed: int = 0
+    """Of live answers and simulated people."""
+
+    def __post_init__(self) -> None:
+        for name, holds, rule in (
+            ("answers", 1 <= self.answers <= 9, "1 to 9"),
+            ("overlap", self.overlap >= 1, "1 or more"),
+            ("temperature", self.temperature >= 0, "0 or more"),
+            ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
+            ("port", 0 <= self.port < 65536, "0 to 65535"),
+            ("lease_s", self.lease_s >= 1, "1 or more"),
+            ("simulate", 0 <= self.simulate <= 64, "0 to 64"),
+        ):
+            if not holds:
+                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        if self.kind in ("rank", "rate") and self.answers < (2 if self.kind == "rank" else 1):
+            raise UserError(f"answers = {self.answers}: a task of the kind {self.kind} needs more")
+
+    @property
+    def shown(self) -> int:
+        """Answers of one task of this kind."""
+        return {"pair": 2, "edit": 1, "demo": 0, "chat": 0}.get(self.kind, self.answers)
+
+
+def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
+    """Open the store and the page, and stay until interrupted. `local` makes a live model of a folder or hub id: the
+    function that answers, and the hash of its checkpoint."""
+    site = prepare(config, local)
+    _refuse_open_door(config, site)
+    app = create_app(site, config.hosts, requests_a_second=0.0 if config.simulate else 50.0)
+    server = uvicorn.Server(uvicorn.Config(app, config.host, config.port, log_level="warning", access_log=False))
+    stop = threading.Event()
+    helpers = [threading.Thread(target=_after_start, args=(server, config, site, stop), daemon=True)]
+    for helper in helpers:
+        helper.start()
+    try:
+        server.run()
+    finally:
+        stop.set()
+        site.db.close()
+
+
+def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
+    """The site of a configuration, its store filled with what it brings."""
+    db = Database.open(config.store)
+    asked = _read_prompts(config)
+    known = {place: _known(place) for place in (config.quiz, config.gold) if place}
+    guideline = _read_guideline(config.guideline)
+    replies: dict[str, Reply] = {}
+    with db.writing() as connection:
+        project = store.open_project(connection, config.project, _questions(config))
+        if guideline:
+            store.add_guideline(connection, project, guideline)
+        for name in config.model:
+            reply, checkpoint = _live(name, config, local)
+            replies[store.add_model(connection, name, checkpoint_hash=checkpoint)] = reply
+        for place, onboarding in ((config.quiz, True), (config.gold, False)):
+            _add_gold(connection, project, known.get(place, ()), onboarding)
+        waiting = _add_prompts(connection, project, asked, config)
+    if waiting and not replies:
+        raise UserError(f"{len(waiting)} prompts have no answers to judge: name a --model that gives them")
+    filler = Filler(db, project, waiting, replies, config)
+    return Site(db, project, config.project, config.lease_s, config.markdown, config.https, replies, filler.wait_s)
+
+
+class Filler:
+    """Answers prompts ahead of the people, in a thread of its own; never inside a transaction."""
+
+    def __init__(
+        self, db: Database, project: str, prompts: Sequence[tuple[str, Prompt]], replies: Mapping[str, Reply],
+        config: Config,
+    ) -> None:  # fmt: skip
+        self.db, self.project, self.replies, self.config = db, project, replies, config
+        self.left = list(prompts)
+        self.failure = ""
+        if self.left:
+            threading.Thread(target=self._fill, daemon=True).start()
+
+    def wait_s(self) -> float | None:
+        """Seconds until there may be another task; None when no more are made."""
+        return GAP_S if self.left else None
+
+    def _fill(self) -> None:
+        while self.left:
+            if self._ready() >= AHEAD:
+                time.sleep(GAP_S)
+                continue
+            prompt, record = self.left[0]
+            try:
+                said = self._answers(record)
+            except UserError as error:
+                if str(error) != self.failure:
+                    self.failure = str(error)
+                    print(f"truing label: no live answers: {error}", file=sys.stderr, flush=True)
+                time.sleep(5 * GAP_S)
+                continue
+            with self.db.writing() as connection:
+                messages = [store.add_message(connection, prompt, r, model=model) for r, model in said]
+                candidates = store.add_candidates(connection, prompt, messages)
+                kind, overlap = self.config.kind, self.config.overlap
+                store.add_task(connection, self.project, kind, prompt, candidates, overlap)
+            del self.left[0]
+
+    def _answers(self, prompt: Prompt) -> list[tuple[Response, str]]:
+        """Live answers, no two of them the same as far as that can be had: there is nothing to judge between equals."""
+        said: list[tuple[Response, str]] = []
+        for attempt in range(RETRIES * self.config.shown):
+            answer, model = self._answer(prompt, len(said), attempt)
+            last = attempt >= (RETRIES - 1) * self.config.shown
+            if last or answer.text.strip() not in {"", *(earlier.text.strip() for earlier, _ in said)}:
+                said.append((answer, model))
+            if len(said) == self.config.shown:
+                break
+        return said
+
+    def _answer(self, prompt: Prompt, place: int, attempt: int) -> tuple[Response, str]:
+        """One live answer: two models take turns."""
+        models = list(self.replies)
+        model = models[place % len(models)]
+        seed = int(store.digest(f"{self.config.seed} {prompt.id} {attempt}")[:8], 16)
+        messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
+        settings = (("max_new_tokens", float(self.config.max_new_tokens)), ("temperature", self.config.temperature))
+        return Response("".join(self.replies[model](messages, seed)), seed=seed, sampling=settings), model
+
+    def _ready(self) -> int:
+        """Tasks that nobody has been given yet."""
+        given = exists().where(t.assignment.c.task_id == t.task.c.id)
+        fresh = select(func.count()).where(t.task.c.project_id == self.project, ~t.task.c.gold, ~given)
+        with self.db.reading() as connection:
+            return connection.scalar(fresh.select_from(t.task)) or 0
+
+
+def _read_prompts(config: Config) -> list[Conversation]:
+    if not config.prompts:
+        return []
+    found = formats.read(config.prompts, (Conversation, Prompt), report=lambda line: print(line, file=sys.stderr))
+    return [one if isinstance(one, Conversation) else Conversation(one) for one in found]
+
+
+def _add_prompts(
+    connection: Any, project: str, asked: Sequence[Conversation], config: Config
+) -> list[tuple[str, Prompt]]:
+    """Store what is new as tasks; returns the prompts that live models are to answer first."""
+    waiting = []
+    for one in asked:
+        prompt = store.add_prompt(connection, project, one.prompt, source="file")
+        if connection.scalar(select(t.task.c.id).where(t.task.c.prompt_id == prompt, t.task.c.kind == config.kind)):
+            continue  # asked already, when the page was open before
+        if config.shown == 0:
+            store.add_task(connection, project, config.kind, prompt, overlap=config.overlap)
+        elif len(one.responses) >= config.shown:
+            kept = replace(one, responses=one.responses[: config.shown] if config.kind == "edit" else one.responses)
+            for part in _split(kept, config):
+                store.add_conversation(connection, project, part, config.kind, config.overlap, "file")
+        else:
+            waiting.append((prompt, one.prompt))
+    return waiting
+
+
+def _split(conversation: Conversation, config: Config) -> list[Conversation]:
+    """Pairs show two answers: of four, the first and second, and the third and fourth."""
+    if config.kind != "pair":
+        return [replace(conversation, responses=conversation.responses[:9])]
+    said = conversation.responses
+    return [replace(conversation, responses=said[i : i + 2]) for i in range(0, len(said) - 1, 2)]
+
+
+def _known(place: str) -> list[Any]:
+    return formats.read(place, (Comparison, Rating), strict=True)
+
+
+def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: bool) -> None:
+    """Gold tasks of records; a tag `why: …` of the prompt is the reason shown."""
+    c = t.gold.c
+    asked = select(t.task.c.prompt_id).join(t.gold, c.task_id == t.task.c.id).where(c.onboarding == onboarding)
+    there = set(connection.scalars(asked))
+    for record in known:
+        if store.add_prompt(connection, project, record.prompt, "gold") in there:
+            continue
+        why = next((tag.removeprefix("why:").strip() for tag in record.prompt.tags if tag.startswith("why:")), "")
+        gold.add_record(connection, project, record, why, onboarding)
+
+
+def _questions(config: Config) -> dict[str, Any]:
+    words = {
+        name: f"Which is more {name}?" if config.kind != "rate" else f"How {name} is it?" for name in config.criteria
+    }
+    return {"criteria": [{"name": name, "words": said} for name, said in words.items()]}
+
+
+def _read_guideline(place: str) -> str:
+    if not place:
+        return ""
+    try:
+        return Path(place).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"guideline {place}: it cannot be read: {error}") from None
+
+
+def _live(name: str, config: Config, local: Callable[[str], tuple[Reply, str]]) -> tuple[Reply, str]:
+    if not name.startswith(("http://", "https://")):
+        return local(name)
+    remote = Remote(name, config.remote_model, temperature=config.temperature, max_new_tokens=config.max_new_tokens,
+                    allow_private=config.allow_private)  # fmt: skip
+    return remote, ""
+
+
+def _refuse_open_door(config: Config, site: Site) -> None:
+    if f"[{config.host}]" in LOOPBACK or config.host in LOOPBACK:
+        return
+    with site.db.reading() as connection:
+        c = t.annotator.c
+        guarded = connection.scalar(select(c.id).where(c.role == "owner", c.password_hash.is_not(None)))
+    if not guarded or not config.hosts:
+        raise UserError(
+            f"host = {config.host!r}: others could come in: first start on 127.0.0.1 and give the owner a password, "
+            "then name this server with --hosts"
+        )
+
+
+def _after_start(server: uvicorn.Server, config: Config, site: Site, stop: threading.Event) -> None:
+    """Once the server listens: print the way in, and let the simulated people work."""
+    while not server.started:
+        if stop.wait(0.05):
+            return
+    port = server.servers[0].sockets[0].getsockname()[1]
+    address = f"http://{config.host if config.host != '0.0.0.0' else '127.0.0.1'}:{port}"
+    with site.db.writing() as connection:
+        secret = auth.issue(connection, "setup", role="owner")
+    print(f"Judge at {address}/setup/{secret}", flush=True)
+    print(f"(once, as the owner; later at {address}. Judgements go into {config.store}; Ctrl+C stops.)", flush=True)
+    if config.simulate:
+        given = simulate(address, config, site, stop)
+        print(f"{config.simulate} simulated annotators gave {given} judgements", flush=True)
+        server.should_exit = server.should_exit or config.stop_when_done
+
+
+def simulate(address: str, config: Config, site: Site, stop: threading.Event) -> int:
+    """Simulated annotators work through HTTP until nothing is left. Returns how many judgements they gave."""
+    liked = load_function(config.simulate_reward) if config.simulate_reward else people.plain_worth
+    given: list[int] = []
+    workers = []
+    for number, person in enumerate(people.cast(config.simulate, config.seed)):
+        with site.db.writing() as connection:
+            known = auth.person_named(connection, person.name, "annotator")
+            who = known or auth.add_person(connection, person.name, simulated=True)
+            token = auth.issue(connection, "api", who)
+        arguments = (address, token, person, liked, config.seed + number, None, stop)
+        workers.append(threading.Thread(target=lambda a=arguments: given.append(people.work(*a)), daemon=True))
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(given)

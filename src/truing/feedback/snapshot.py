@@ -1,0 +1,187 @@
+"""From judgements to training: a frozen list of what stood at one moment, and the records it means."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy.orm import aliased
+
+from truing.data.formats.convert import RATING_WEIGHT
+from truing.data.records import Comparison, Demonstration, Edit, Flag, Message, Prompt, Ranking, Rating, Record
+from truing.errors import UserError
+from truing.feedback import schema as t
+from truing.feedback import store
+from truing.feedback.assign import SKIP, standing
+
+Strength = Literal["margin", "soft", "none"]
+MARGIN = {1: 1 / 3, 2: 2 / 3, 3: 1.0}  # Touvron et al. 2023, arXiv:2307.09288, table 27, as shares of the greatest
+SOFT = {1: 0.7, 2: 0.85, 3: 0.95}  # the probability that the preferred answer is the better one
+
+
+def current(project: str) -> Select[Any]:
+    """Annotations that stand and are about answers: no skips, no gold, no reviews."""
+    c = t.annotation.c
+    return (
+        select(c.id, c.body_hash)
+        .join(t.task, t.task.c.id == c.task_id)
+        .where(t.task.c.project_id == project, ~t.task.c.gold, c.kind.not_in((SKIP, "review")), *standing())
+        .order_by(c.number)
+    )
+
+
+def take(connection: Connection, project: str, filters: Mapping[str, Any] | None = None) -> str:
+    """Freeze what stands now; returns the snapshot's id. The same judgements give the same snapshot again.
+
+    `filters`: `round` (a number), `annotators` (names): only those.
+    """
+    filters = dict(filters or {})
+    rows = connection.execute(_filtered(current(project), filters)).all()
+    if not rows:
+        raise UserError("there is no judgement to take a snapshot of")
+    frozen = store.digest("\n".join(sorted(f"{row.id} {row.body_hash}" for row in rows)))
+    c = t.snapshot.c
+    found = connection.scalar(select(c.id).where(c.project_id == project, c.hash == frozen))
+    if found:
+        return found
+    identity = store.add(connection, t.snapshot, project_id=project, filters=filters, hash=frozen, count=len(rows))
+    listed = [{"snapshot_id": identity, "annotation_id": row.id} for row in rows]
+    connection.execute(insert(t.snapshot_annotation), listed)
+    store.audit(connection, "truing", "snapshot", identity, after=frozen)
+    return identity
+
+
+def described(connection: Connection, snapshot: str) -> dict[str, Any]:
+    """The snapshot's id, hash, count and filters, as manifests and runs name it."""
+    c = t.snapshot.c
+    row = connection.execute(select(c.id, c.hash, c.count, c.filters).where(c.id == snapshot)).first()
+    if row is None:
+        raise UserError(f"there is no snapshot {snapshot}")
+    return {"snapshot": row.id, "hash": row.hash, "judgements": row.count, "filters": row.filters}
+
+
+def records(
+    connection: Connection, snapshot: str, strength: Strength = "margin", errors: Mapping[str, float] | None = None
+) -> list[Record]:
+    """What the snapshot's judgements mean, with pseudonyms in place of names.
+
+    Pairs, ties, edits and ratings at one sitting become comparisons (a rating's weighs a half), whole rankings stay
+    rankings, "the best three" become the comparisons they order. `strength`: a clear preference has a margin, or a soft
+    label, or neither. `errors`: share of judgements made at random, by the annotator's id.
+    """
+    return list(_Reader(connection, snapshot, strength, errors or {}).records())
+
+
+class _Reader:
+    """Reads the rows derived from a snapshot's annotations; prompts and texts once."""
+
+    def __init__(self, connection: Connection, snapshot: str, strength: Strength, errors: Mapping[str, float]) -> None:
+        self.connection, self.strength, self.errors = connection, strength, errors
+        member = t.snapshot_annotation.c
+        self.members = select(member.annotation_id).where(member.snapshot_id == snapshot)
+        described(connection, snapshot)
+        self.prompts: dict[tuple[str, str | None], Prompt] = {}
+        self.texts: dict[str, tuple[str, str | None]] = {}
+        self._load_texts(snapshot)
+
+    def records(self) -> Iterator[Record]:
+        partial = yield from self._rankings()
+        yield from self._comparisons(partial)
+        for row in self._derived(t.rating):
+            text, prompt = self._answer(row.message_id, row.prompt_id)
+            yield Rating(prompt, text, row.value, row.low, row.high, row.criterion, row.annotator_id)
+        for row in self._derived(t.flag):
+            text, prompt = self._answer(row.message_id, row.prompt_id)
+            yield Flag(prompt, text, row.name, row.annotator_id)
+        for row in self._derived(t.demonstration):
+            text, prompt = self._answer(row.message_id, row.prompt_id)
+            if row.before_id is None:
+                yield Demonstration(prompt, text, row.annotator_id)
+            else:
+                yield Edit(prompt, self.texts[row.before_id][0], text, row.annotator_id)
+
+    def _rankings(self) -> Any:
+        """Whole rankings; returns the annotations whose ranking is partial: their comparisons tell it."""
+        partial = set()
+        for row in self._derived(t.ranking):
+            if None in row.tiers.values():
+                partial.add(row.annotation_id)
+                continue
+            answers = [self._answer(message, row.prompt_id) for message in row.tiers]
+            yield Ranking(
+                answers[0][1], tuple(text for text, _ in answers), tuple(row.tiers.values()), row.criterion,
+                row.annotator_id, "ranking", self.errors.get(row.annotator_id, 0.0), row.number or 0,
+            )  # fmt: skip
+        return partial
+
+    def _comparisons(self, partial: set[str]) -> Iterator[Comparison]:
+        rows = self._derived(t.comparison)
+        sizes: dict[str, int] = defaultdict(int)
+        for row in rows:
+            sizes[row.annotation_id] += row.origin == "ranking"
+        for row in rows:
+            if (row.origin == "ranking" and row.annotation_id not in partial) or row.origin == "edit":
+                continue  # said by the ranking, or the edit, itself
+            winner, prompt = self._answer(row.winner_id, row.prompt_id)
+            weight = RATING_WEIGHT if row.origin == "rating" else 1.0
+            weight = 1 / sizes[row.annotation_id] if row.origin == "ranking" else weight
+            target, margin = self._target(row)
+            yield Comparison(
+                prompt, winner, self.texts[row.loser_id][0], target, margin, weight, row.criterion, row.annotator_id,
+                row.origin, self.errors.get(row.annotator_id, 0.0), row.number or 0,
+            )  # fmt: skip
+
+    def _target(self, row: Any) -> tuple[float, float]:
+        if row.tie:
+            return 0.5, 0.0
+        if self.strength == "soft" and row.strength:
+            return SOFT[row.strength], 0.0
+        return 1.0, MARGIN[row.strength] if self.strength == "margin" and row.strength else 0.0
+
+    def _derived(self, table: Any) -> list[Any]:
+        """The rows of a table that follow from the snapshot's annotations, with who said it and in which round."""
+        c = t.annotation.c
+        asked = (
+            select(table, c.annotator_id, t.round_.c.number, t.task.c.prompt_id.label("task_prompt_id"))
+            .join(t.annotation, c.id == table.c.annotation_id)
+            .join(t.task, t.task.c.id == c.task_id)
+            .outerjoin(t.round_, t.round_.c.id == t.task.c.round_id)
+            .where(c.id.in_(self.members))
+            .order_by(c.number, table.c.id)
+        )
+        if "prompt_id" not in table.c:
+            asked = asked.add_columns(t.task.c.prompt_id.label("prompt_id"))
+        return list(self.connection.execute(asked))
+
+    def _answer(self, message: str, prompt: str) -> tuple[str, Prompt]:
+        """An answer's text, and what it answers: the prompt, and the turns of a chat before it."""
+        text, parent = self.texts[message]
+        if (prompt, parent) not in self.prompts:
+            c = t.prompt.c
+            row = self.connection.execute(select(c.id, c.root, c.split, c.tags).where(c.id == prompt)).one()
+            turns = store.conversation_to(self.connection, prompt, parent)
+            told = tuple(Message(turn["role"], turn["content"]) for turn in turns)  # type: ignore[arg-type]
+            identity = row.id if parent is None else ""
+            self.prompts[prompt, parent] = Prompt(told, identity, row.root, row.split, tuple(row.tags))
+        return text, self.prompts[prompt, parent]
+
+    def _load_texts(self, snapshot: str) -> None:
+        """The texts of all messages below the prompts that the snapshot is about, in one statement."""
+        asked = select(t.task.c.prompt_id).join(t.annotation).where(t.annotation.c.id.in_(self.members))
+        m = t.message.c
+        for row in self.connection.execute(select(m.id, m.content, m.parent_id).where(m.prompt_id.in_(asked))):
+            self.texts[row.id] = (row.content, row.parent_id)
+
+
+def _filtered(asked: Select[Any], filters: Mapping[str, Any]) -> Select[Any]:
+    if unknown := set(filters) - {"round", "annotators"}:
+        raise UserError(f'filter "{min(unknown)}": there is none of this name; valid: round, annotators')
+    if "round" in filters:
+        asked = asked.join(t.round_, t.round_.c.id == t.task.c.round_id).where(t.round_.c.number == filters["round"])
+    if "annotators" in filters:
+        person = aliased(t.annotator)
+        asked = asked.join(person, person.c.id == t.annotation.c.annotator_id)
+        asked = asked.where(person.c.name.in_(list(filters["annotators"])))
+    return asked

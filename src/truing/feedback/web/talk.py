@@ -1,0 +1,105 @@
+"""A chat's turn: the person speaks, two live answers come, the better one is gone on from.
+
+Generation is never inside a transaction: the person's words are stored, then the models speak, then their answers are.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from truing.data.records import Response
+from truing.errors import UserError
+from truing.feedback import assign, store
+from truing.feedback import schema as t
+from truing.feedback.web import views
+from truing.feedback.web.site import Site
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the models are to answer."""
+
+    prompt: str
+    spoken: str
+    messages: tuple[Mapping[str, str], ...]
+
+
+def begin(site: Site, identity: str, person: str, text: str) -> Turn:
+    """Store the person's words below the answer chosen last."""
+    with site.db.writing() as connection:
+        row = assign.assignment(connection, identity, person)
+        if row.kind != "chat":
+            raise UserError(f"a task of the kind {row.kind} is no chat")
+        parent = views.last_turn(connection, identity)
+        spoken = store.add_message(connection, row.prompt_id, Response(text), parent, "user", annotator=person)
+        return Turn(row.prompt_id, spoken, tuple(store.conversation_to(connection, row.prompt_id, spoken)))
+
+
+def answers(site: Site, turn: Turn) -> Iterator[dict[str, Any]]:
+    """Pieces of both answers as they come, then both whole, stored. Two models speak if there are two."""
+    models = list(site.replies)
+    pair = random.SystemRandom().sample(models, 2) if len(models) > 1 else models * 2
+    seeds = [random.SystemRandom().randrange(2**31) for _ in pair]
+    pieces: queue.Queue[tuple[int, str | Exception | None]] = queue.Queue()
+
+    def speak(place: int) -> None:
+        try:
+            for piece in site.replies[pair[place]](turn.messages, seeds[place]):
+                pieces.put((place, piece))
+            pieces.put((place, None))
+        except Exception as error:  # told by the reader, in its thread
+            pieces.put((place, error))
+
+    for place in range(2):
+        threading.Thread(target=speak, args=(place,), daemon=True).start()
+    texts, speaking = ["", ""], 2
+    while speaking:
+        place, piece = pieces.get()
+        if isinstance(piece, Exception):
+            raise piece if isinstance(piece, UserError) else UserError(f"the model failed: {piece}")
+        if piece is None:
+            speaking -= 1
+            continue
+        texts[place] += piece
+        yield {"answer": place, "delta": piece}
+    with site.db.writing() as connection:
+        said = [
+            store.add_message(connection, turn.prompt, Response(text, seed=seed), turn.spoken, model=model)
+            for text, seed, model in zip(texts, seeds, pair, strict=True)
+        ]
+        store.add_candidates(connection, turn.prompt, said, turn.spoken, selection="arena")
+        yield {"done": True, "answers": views.answers(connection, site, said)}
+
+
+def choose(
+    connection: Connection, identity: str, person: str, payload: Mapping[str, Any], key: str,
+    duration_ms: int | None, active_ms: int | None,
+) -> str:  # fmt: skip
+    """Store the choice; where none is better, the conversation goes on from the first."""
+    row = assign.assignment(connection, identity, person)
+    candidates = _open_turn(connection, row, person)
+    shown = store.answers(connection, candidates)
+    said = {**payload, "goes_on": payload.get("winner") or shown[0]}
+    return assign.turn(connection, identity, person, candidates, said, key, duration_ms, active_ms)
+
+
+def _open_turn(connection: Connection, row: Any, person: str) -> str:
+    """The answers that this person is to choose between: those to what they said last in this conversation."""
+    c, m = t.candidate_set.c, t.message.c
+    asked = (
+        select(c.id)
+        .join(t.message, m.id == c.parent_id)
+        .where(c.prompt_id == row.prompt_id, m.annotator_id == person)
+        .order_by(c.created_at.desc())
+    )
+    found = connection.scalar(asked.limit(1))
+    if found is None:
+        raise assign.Conflict("there are no answers to choose from: say something first")
+    return found

@@ -1,0 +1,128 @@
+"""A task as the browser gets it: everything needed to judge, nothing of who wrote it or what others said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select
+
+from truing.feedback import assign, store
+from truing.feedback import schema as t
+from truing.feedback.database import now
+from truing.feedback.texts import markdown
+from truing.feedback.web.site import Site
+
+
+def task(connection: Connection, site: Site, identity: str) -> dict[str, Any]:
+    """The assignment as JSON: the conversation, the answers in the order fixed for it, the questions."""
+    row = assign.assignment(connection, identity)
+    project = connection.execute(select(t.project.c.config).where(t.project.c.id == row.project_id)).scalar_one()
+    config = {**project, **row.config}
+    parent = _parent(connection, row)
+    rank_all = row.kind != "rank" or len(row.shown_order) <= 3
+    quiz = connection.scalar(select(t.gold.c.onboarding).where(t.gold.c.task_id == row.task_id))
+    return {
+        "assignment": row.id,
+        "kind": row.kind,
+        "messages": [
+            turn(m["role"], m["content"], site) for m in store.conversation_to(connection, row.prompt_id, parent)
+        ],
+        "answers": answers(connection, site, row.shown_order),
+        "question": config.get("question") or store.QUESTIONS[row.kind],
+        "criteria": config.get("criteria", []) if row.kind in ("pair", "rate", "chat") else [],
+        "scale": (config.get("scale") or store.SCALE) if row.kind == "rate" else None,
+        "flags": config.get("flags", store.FLAGS),
+        "keep_best": None if rank_all else 3,
+        "onboarding": bool(quiz),
+        "reviewed": _reviewed(connection, row) if row.kind == "review" else None,
+        "lease_s": site.lease_s,
+    }
+
+
+def turn(role: str, text: str, site: Site) -> dict[str, Any]:
+    """One message of a conversation."""
+    return {"role": role, "text": text, "html": markdown(text) if site.show_markdown else None}
+
+
+def answers(connection: Connection, site: Site, order: list[str]) -> list[dict[str, Any]]:
+    """Answers by id, in this order: their text and nothing else."""
+    c = t.message.c
+    texts = {row.id: row.content for row in connection.execute(select(c.id, c.content).where(c.id.in_(order)))}
+    html = markdown if site.show_markdown else lambda text: None
+    return [{"id": identity, "text": texts[identity], "html": html(texts[identity])} for identity in order]
+
+
+def progress(connection: Connection, site: Site, person: str) -> dict[str, int]:
+    """Labels of this person, in all and of the last day; tasks open to them, with those they have; tasks there are."""
+    c = t.annotation.c
+    standing = (
+        select(func.count(), func.coalesce(func.sum(case((c.created_at >= now() - 86_400, 1), else_=0)), 0))
+        .select_from(t.annotation.join(t.task, c.task_id == t.task.c.id))
+        .where(c.annotator_id == person, t.task.c.project_id == site.project, c.kind != assign.SKIP)
+        .where(*assign.standing())
+    )
+    mine, today = connection.execute(standing).one()
+    free = assign.free_tasks(site.project, person, now()).order_by(None).subquery()
+    left = connection.scalar(select(func.count()).select_from(free)) or 0
+    a = t.assignment.c
+    mine_now = select(func.count()).select_from(t.assignment.join(t.task, a.task_id == t.task.c.id))
+    mine_now = mine_now.where(a.annotator_id == person, a.state == "leased", a.lease_expires > now(), ~t.task.c.gold)
+    left += connection.scalar(mine_now.where(t.task.c.project_id == site.project)) or 0
+    tasks = select(func.count()).select_from(t.task).where(t.task.c.project_id == site.project, ~t.task.c.gold)
+    total = connection.scalar(tasks) or 0
+    return {"mine": mine, "today": today, "left": left, "total": total}
+
+
+def _parent(connection: Connection, row: Any) -> str | None:
+    """The turn that the answers, or the next words of a chat, follow."""
+    if row.kind == "chat":
+        return last_turn(connection, row.id)
+    if row.candidate_set_id is None:
+        return None
+    c = t.candidate_set.c
+    return connection.scalar(select(c.parent_id).where(c.id == row.candidate_set_id))
+
+
+def last_turn(connection: Connection, identity: str) -> str | None:
+    """The answer chosen last in a chat that stands; the conversation goes on from it."""
+    c = t.annotation.c
+    turns = select(c.payload).where(c.assignment_id == identity, c.kind == assign.TURN, *assign.standing())
+    said = connection.scalar(turns.order_by(c.number.desc()).limit(1))
+    return said["goes_on"] if said else None
+
+
+def _reviewed(connection: Connection, row: Any) -> dict[str, str]:
+    """What the other person said, in words that name answers by their letters here."""
+    c = t.annotation.c
+    said = connection.execute(select(c.kind, c.payload).where(c.id == row.reviews_id)).one()
+    letter = {identity: chr(65 + place) for place, identity in enumerate(row.shown_order)}
+    return {"words": _in_words(said.kind, said.payload, letter)}
+
+
+def _in_words(kind: str, payload: dict[str, Any], letter: dict[str, str]) -> str:
+    if kind == "pair" and payload["verdict"] == "better":
+        strength = ("slightly", "clearly", "much")[payload["strength"] - 1]
+        words = f"{letter[payload['winner']]} is {strength} better"
+    elif kind == "pair":
+        words = {"tie": "neither is better", "both_good": "both are good", "both_bad": "both are bad",
+                 "cant_tell": "can't tell"}[payload["verdict"]]  # fmt: skip
+    elif kind == "rank":
+        tiers: dict[int, list[str]] = {}
+        for identity, tier in payload["tiers"].items():
+            tiers.setdefault(tier, []).append(letter[identity])
+        words = " > ".join(" = ".join(sorted(tiers[tier])) for tier in sorted(tiers))
+        words += f" > {', '.join(letter[i] for i in payload['unranked'])}" if payload.get("unranked") else ""
+    elif kind == "rate":
+        words = ", ".join(f"{letter[i]}: {value}" for i, value in payload["ratings"].items())
+    elif kind == "binary":
+        words = ", ".join(f"{letter[i]} is {'good' if good else 'bad'}" for i, good in payload["good"].items())
+    else:
+        words = payload.get("text", "")
+    return f"{words} ({payload['reason']})" if payload.get("reason") else words
+
+
+def quiz(connection: Connection, site: Site, person: str) -> dict[str, Any]:
+    """Whether the quiz is still before this person, and how much of it."""
+    rest = assign.free_tasks(site.project, person, 0.0, "quiz").order_by(None).subquery()
+    left = connection.scalar(select(func.count()).select_from(rest)) or 0
+    return {"needed": left > 0, "left": left}

@@ -1,0 +1,1 @@
+"""What joins the stages: a store's judgements into training."""

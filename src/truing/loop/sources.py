@@ -1,0 +1,57 @@
+"""Data sources of a stage that may be feedback stores: `feedback.db`, or `feedback.db#SNAPSHOT`, beside files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from truing.data import formats
+from truing.data.formats.convert import convert
+from truing.data.records import Rating
+from truing.feedback import quality, snapshot, store
+from truing.feedback.database import Database, is_store
+
+C = TypeVar("C")
+
+
+def pinned(config: C) -> C:
+    """The configuration with every store in `data` named with a snapshot, taken now where there is none: what a run
+    writes down about itself can then be repeated."""
+    sources = tuple(_pin(source) for source in config.data)  # type: ignore[attr-defined]
+    return replace(config, data=sources)  # type: ignore[type-var]
+
+
+def read(
+    sources: Sequence[str], kinds: tuple[type, ...], strict: bool = False, report: Callable[[str], None] | None = None
+) -> list[Any]:
+    """As `formats.read`, from stores too: a snapshot's records, with each person's own error rate."""
+    files = [source for source in sources if not is_store(source.partition("#")[0])]
+    found = formats.read(files, kinds, strict, report) if files else []
+    for source in sources:
+        if source not in files:
+            found += _records(source, kinds)
+    return found
+
+
+def _pin(source: str) -> str:
+    place, _, frozen = source.partition("#")
+    if not is_store(place) or frozen:
+        return source
+    db = Database.open(place, create=False)
+    with db.writing() as connection:
+        frozen = snapshot.take(connection, store.project_named(connection))
+    db.close()
+    return f"{place}#{frozen}"
+
+
+def _records(source: str, kinds: tuple[type, ...]) -> list[Any]:
+    place, _, frozen = source.partition("#")
+    db = Database.open(place, create=False)
+    with db.reading() as connection:
+        project = store.project_named(connection)
+        errors = quality.error_rates(connection, project)
+        # Ratings at one sitting are comparisons in the store already: they are not turned into them once more.
+        records = [r for r in snapshot.records(connection, frozen, errors=errors) if not isinstance(r, Rating)]
+    db.close()
+    return convert(records, kinds)

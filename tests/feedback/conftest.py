@@ -1,0 +1,102 @@
+"""A store on SQLite and on PostgreSQL, and a few people and tasks in it."""
+
+import glob
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from truing.data.records import Conversation, Message, Prompt, Response
+from truing.feedback import auth, store
+from truing.feedback.database import Database
+
+
+def prompt(words):
+    return Prompt((Message("user", words),))
+
+
+def conversation(words, *answers, author="model-one"):
+    return Conversation(prompt(words), tuple(Response(answer, author=author) for answer in answers))
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """The address of a PostgreSQL server started for these tests; skips where there is none to start."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin")) or [str(Path(shutil.which("pg_ctl") or "/").parent)]
+    bin_folder = Path(found[-1])
+    if not (bin_folder / "initdb").is_file():
+        pytest.skip("PostgreSQL is not installed here (Debian's package postgresql has it)")
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    folder = Path(tempfile.mkdtemp(prefix="truing-pg-"))
+    if as_user:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def run(*command):
+        return subprocess.run([*as_user, *command], cwd="/", check=False, capture_output=True, text=True, timeout=120)
+
+    made = run(str(bin_folder / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "truing", "-E", "UTF8")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    log = str(folder / "log")
+    if made.returncode == 0:
+        made = run(str(bin_folder / "pg_ctl"), "-D", str(folder / "data"), "-o", options, "-l", log, "-w", "start")
+    if made.returncode != 0:
+        pytest.skip(f"PostgreSQL could not be started: {made.stderr.strip()[-200:]}")
+    yield f"postgresql://truing@127.0.0.1:{port}"
+    run(str(bin_folder / "pg_ctl"), "-D", str(folder / "data"), "-m", "immediate", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def db(request, tmp_path):
+    """An empty store, on both databases."""
+    if request.param == "sqlite":
+        opened = Database.open(str(tmp_path / "feedback.db"))
+        yield opened
+        opened.close()
+        return
+    server, name = request.getfixturevalue("postgres"), f"t{uuid.uuid4().hex}"
+    admin = create_engine(
+        f"{server}/postgres".replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    opened = Database.open(f"{server}/{name}")
+    yield opened
+    opened.close()
+    admin.dispose()
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    opened = Database.open(str(tmp_path / "feedback.db"))
+    yield opened
+    opened.close()
+
+
+def people(db, *names, role="annotator"):
+    with db.writing() as connection:
+        return [auth.add_person(connection, name, role) for name in names]
+
+
+def project_with(db, kind, *conversations, overlap=1):
+    """A project with these tasks; returns its id and theirs."""
+    with db.writing() as connection:
+        project = store.open_project(connection)
+        tasks = [store.add_conversation(connection, project, one, kind, overlap) for one in conversations]
+    return project, tasks
+
+
+@pytest.fixture
+def make():
+    """The helpers above, for test files."""
+    return SimpleNamespace(prompt=prompt, conversation=conversation, people=people, project_with=project_with)

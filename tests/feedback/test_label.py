@@ -1,0 +1,142 @@
+"""Opening a store with prompts and models, and the people who come by the door."""
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import func, select
+
+from truing.data import formats
+from truing.data.records import Comparison
+from truing.errors import UserError
+from truing.feedback import auth, label, people
+from truing.feedback import schema as t
+from truing.feedback.label import Config, prepare, serve
+
+
+def counting(messages, seed):
+    yield f"{messages[-1]['content']} answered with {seed}"
+
+
+def local(name):
+    return counting, "c" * 64
+
+
+def wait(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def rows(db, table):
+    with db.reading() as connection:
+        return connection.execute(select(table)).all()
+
+
+@pytest.fixture
+def files(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(label, "GAP_S", 0.02)
+    formats.write([make.prompt(f"prompt {i}") for i in range(30)], tmp_path / "prompts.jsonl")
+    formats.write([make.conversation(f"c{i}", *"ABCD") for i in range(3)], tmp_path / "answers.jsonl")
+    (tmp_path / "guide.md").write_text("# Be kind")
+    return tmp_path
+
+
+def config(files, **settings):
+    return Config(store=str(files / "feedback.db"), **settings)
+
+
+def test_stored_answers_become_pairs_once(files):
+    wanted = config(files, prompts=(str(files / "answers.jsonl"),), guideline=str(files / "guide.md"), overlap=2)
+    for _ in range(2):  # a second start adds nothing
+        site = prepare(wanted, local)
+        assert len(rows(site.db, t.task)) == 6 and len(rows(site.db, t.message)) == 12
+        assert [g.text for g in rows(site.db, t.guideline)] == ["# Be kind"]
+        assert site.filling() is None
+        site.db.close()
+
+
+def test_live_models_answer_ahead_of_the_people_and_not_further(files, monkeypatch):
+    monkeypatch.setattr(label, "AHEAD", 5)
+    site = prepare(config(files, prompts=(str(files / "prompts.jsonl"),), model=("one", "two")), local)
+    wait(lambda: len(rows(site.db, t.task)) == 5)
+    time.sleep(0.2)
+    assert len(rows(site.db, t.task)) == 5 and site.filling() is not None
+    made = rows(site.db, t.message)
+    assert len({m.model_version_id for m in made}) == 2 and all(m.seed is not None for m in made)
+    assert rows(site.db, t.model_version)[0].checkpoint_hash == "c" * 64
+
+
+def test_equal_answers_are_asked_for_again(files):
+    calls = []
+
+    def same(messages, seed):
+        calls.append(seed)
+        yield "the same" if len(calls) < 3 else "another"
+
+    site = prepare(config(files, prompts=(str(files / "prompts.jsonl"),), model=("m",)), lambda name: (same, ""))
+    wait(lambda: rows(site.db, t.task))
+    with site.db.reading() as connection:
+        prompt = connection.scalar(select(t.task.c.prompt_id).order_by(t.task.c.created_at))
+        texts = connection.scalars(select(t.message.c.content).where(t.message.c.prompt_id == prompt)).all()
+    assert sorted(texts) == ["another", "the same"]
+
+
+def test_a_quiz_and_hidden_gold_come_from_files(files, make):
+    known = [Comparison(make.prompt("2 + 2?"), "4", "5")]
+    formats.write(known, files / "quiz.jsonl")
+    wanted = config(files, prompts=(str(files / "answers.jsonl"),), quiz=str(files / "quiz.jsonl"))
+    for _ in range(2):
+        site = prepare(wanted, local)
+        assert [(g.onboarding, g.explanation) for g in rows(site.db, t.gold)] == [(True, "")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"prompts": ("prompts.jsonl",)}, "30 prompts have no answers"), ({"guideline": "no.md"}, "cannot be read"),
+        ({"prompts": ("no.jsonl",)}, "there is no such file"),
+        ({"model": ("http://127.0.0.1:1/v1",)}, "--allow-private"),
+        ({"answers": 12}, "1 to 9"), ({"port": 70000}, "0 to 65535"), ({"kind": "rank", "answers": 1}, "needs more"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_said_before_anything_is_served(files, settings, said):
+    if "prompts" in settings:
+        settings = settings | {"prompts": tuple(str(files / p) for p in settings["prompts"])}
+    with pytest.raises(UserError, match=said):
+        prepare(config(files, **settings), local)
+
+
+def test_other_machines_are_let_in_only_to_an_owner_with_a_password_under_a_name(files):
+    wanted = config(files, prompts=(str(files / "answers.jsonl"),), host="0.0.0.0", port=0, hosts=("label.example",))
+    with pytest.raises(UserError, match="others could come in"):
+        serve(wanted, local)
+    site = prepare(wanted, local)
+    with site.db.writing() as connection:
+        auth.add_person(connection, "Olga", "owner", "correct horse")
+    label._refuse_open_door(wanted, site)
+    with pytest.raises(UserError, match="others could come in"):
+        label._refuse_open_door(config(files, host="0.0.0.0"), site)
+
+
+def test_simulated_people_come_by_the_door_and_judge_all(files, capsys):
+    wanted = config(files, prompts=(str(files / "answers.jsonl"),), overlap=3, simulate=4, stop_when_done=True, port=0)
+    serve(wanted, local)
+    shown = capsys.readouterr().out
+    assert "Judge at http://127.0.0.1:" in shown and "4 simulated annotators gave 18 judgements" in shown
+    from truing.feedback.database import Database
+
+    db = Database.open(wanted.store)
+    with db.reading() as connection:
+        c = t.annotation.c
+        counted = connection.execute(select(func.count(), func.count(c.annotator_id.distinct())).group_by(c.task_id))
+        assert [tuple(row) for row in counted] == [(3, 3)] * 6
+    assert all(person.simulated for person in rows(db, t.annotator) if person.name.startswith("simulated"))
+
+
+def test_people_stop_when_told():
+    stop = threading.Event()
+    stop.set()
+    person = people.cast(1)[0]
+    assert people.work("http://127.0.0.1:9", "x", person, people.plain_worth, stop=stop) == 0

@@ -1,0 +1,119 @@
+"""Figures from judgements whose truth is known: simulated people, whose faults are found again."""
+
+import numpy as np
+import pytest
+
+from truing.feedback import assign, people, quality, rounds, store
+from truing.feedback.simulate import Annotator
+from truing.feedback.web import views
+from truing.feedback.web.site import Site
+
+
+def judge(db, project, names, cast, worth, per_person=None):
+    """Simulated people judge through the store's own door."""
+    rng = np.random.default_rng(0)
+    site = Site(db, project)
+    with db.writing() as connection:
+        for identity, person in zip(names, cast, strict=True):
+            for i in range(per_person or 10**6):
+                one = assign.lease(connection, project, identity)
+                if one is None:
+                    break
+                payload = people.judged(views.task(connection, site, one), person, worth, rng)
+                assign.submit(connection, one, identity, payload, f"key-{identity}-{i}")
+
+
+def worth(prompt, text):
+    return float(len(text))
+
+
+@pytest.fixture
+def judged(sqlite, make):
+    """Five people of known accuracy judge the same 300 pairs; the longer answer is the better one."""
+    project, _ = make.project_with(
+        sqlite, "pair", *[make.conversation(f"{i}?", "good answer", "bad") for i in range(300)], overlap=5
+    )
+    accuracy = (0.95, 0.9, 0.8, 0.7, 0.6)
+    cast = [Annotator(f"P{a}", error_rate=1 - a) for a in accuracy]
+    names = make.people(sqlite, *[person.name for person in cast])
+    judge(sqlite, project, names, cast, worth)
+    return sqlite, project, dict(zip(names, accuracy, strict=True))
+
+
+def test_accuracies_are_recovered_to_five_points(judged):
+    db, project, accuracy = judged
+    with db.reading() as connection:
+        told = quality.figures(connection, project)
+        errors = quality.error_rates(connection, project)
+        cast = quality.votes(connection, project)
+    # What they got right in fact: of 300 judgements it strays up to nine points from what they were made to be.
+    right = {person: np.mean([v.outcome == v.longer for v in cast if v.person == person]) for person in accuracy}
+    by_name = {f"P{accuracy[person]}": share for person, share in right.items()}
+    for row in told["people"]:
+        assert row["reliability"] == pytest.approx(by_name[row["name"]], abs=0.05)
+        assert row["judged"] == 300
+    for person, share in right.items():
+        assert errors[person] == pytest.approx(min(0.9, 2 * (1 - share)), abs=0.1)
+    assert told["agreement"]["items"] == 300
+    # Two people of accuracy a and b agree in a b + (1 - a)(1 - b) of the cases; the mean over all pairs of the five.
+    rates = list(right.values())
+    expected = np.mean([a * b + (1 - a) * (1 - b) for i, a in enumerate(rates) for b in rates[i + 1 :]])
+    low, high = told["agreement"]["percent"]["interval"]
+    assert low < expected < high
+    assert told["longer_wins"]["share"] == pytest.approx(np.mean(rates), abs=0.03)
+
+
+def test_without_bias_none_is_found_and_with_it_it_is(sqlite, make):
+    project, _ = make.project_with(
+        sqlite, "pair", *[make.conversation(f"{i}?", "same words", "same wordz") for i in range(400)], overlap=2
+    )
+    cast = [Annotator("fair", temperature=1.0), Annotator("first", temperature=1.0, position_bias=1.0)]
+    names = make.people(sqlite, "fair", "first")
+    judge(sqlite, project, names, cast, worth)
+    with sqlite.reading() as connection:
+        rows = {row["name"]: row["first_wins"] for row in quality.figures(connection, project)["people"]}
+    assert rows["fair"]["interval"][0] <= 0.5 <= rows["fair"]["interval"][1]
+    assert rows["first"]["interval"][0] > 0.5
+    assert rows["first"]["share"] == pytest.approx(1 / (1 + np.exp(-1)), abs=0.07)
+
+
+def test_the_leaderboard_ranks_models_and_knows_no_game_against_itself(sqlite, make):
+    conversations = [make.conversation(f"{i}?", "a good answer", "bad") for i in range(60)]
+    mixed = [
+        type(c)(c.prompt, (c.responses[0].__class__(c.responses[0].text, author="strong"),
+                           c.responses[1].__class__(c.responses[1].text, author="weak")))
+        for c in conversations
+    ]  # fmt: skip
+    project, _ = make.project_with(sqlite, "pair", *mixed, make.conversation("self?", "x", "yy", author="weak"))
+    names = make.people(sqlite, "Ann")
+    judge(sqlite, project, names, [Annotator("Ann", error_rate=0.2)], worth)
+    with sqlite.reading() as connection:
+        first, second = quality.leaderboard(connection, project)
+    assert (first["model"], second["model"]) == ("strong", "weak")
+    assert first["games"] == 60 and first["low"] > second["high"]
+    assert first["points"] - second["points"] == pytest.approx(400 * np.log10(first["score"] / second["score"]), abs=25)
+
+
+def test_disagreements_and_progress(sqlite, make):
+    project, _ = make.project_with(sqlite, "pair", make.conversation("?", "A", "B"), overlap=2)
+    ann, ben = make.people(sqlite, "Ann", "Ben")
+    with sqlite.writing() as connection:
+        rounds.open_round(connection, project)
+        first = assign.lease(connection, project, ann)
+        a, b = store.answers(connection, assign.assignment(connection, first).candidate_set_id)
+        for person, winner in ((ann, a), (ben, b)):
+            one = assign.lease(connection, project, person)
+            said = {"verdict": "better", "winner": winner, "strength": 1}
+            assign.submit(connection, one, person, said, f"key-{person}")
+        told = quality.figures(connection, project)
+    assert told["disagreements"][0]["sides"] == {a: ["Ann"], b: ["Ben"]}
+    assert (told["progress"]["filled"], told["progress"]["places"], told["progress"]["last_hour"]) == (2, 2, 2)
+
+
+def test_an_empty_project_has_figures_too(sqlite):
+    with sqlite.writing() as connection:
+        project = store.open_project(connection)
+        told = quality.figures(connection, project)
+        assert told["people"] == [] and told["agreement"]["percent"]["value"] is None
+        assert quality.leaderboard(connection, project) == [] and quality.error_rates(connection, project) == {}
+    assert quality.share(0, 0) == {"share": None, "interval": None, "n": 0}

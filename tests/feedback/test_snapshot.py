@@ -1,0 +1,134 @@
+import pytest
+from sqlalchemy import select
+
+from truing.data.records import Comparison, Demonstration, Edit, Flag, Ranking, Rating
+from truing.errors import UserError
+from truing.feedback import assign, rounds, snapshot, store
+from truing.feedback import schema as t
+
+
+def say(db, project, person, *payloads):
+    """One judgement after the other; a payload is made of the answers' ids by their texts."""
+    with db.writing() as connection:
+        for make_payload in payloads:
+            one = assign.lease(connection, project, person)
+            row = assign.assignment(connection, one)
+            m = t.message.c
+            ids = {
+                r.content: r.id for r in connection.execute(select(m.id, m.content).where(m.id.in_(row.shown_order)))
+            }
+            assign.submit(connection, one, person, make_payload(ids), f"key-{one}")
+
+
+def frozen(db, project, **options):
+    with db.writing() as connection:
+        return snapshot.records(connection, snapshot.take(connection, project), **options)
+
+
+def better(winner, strength):
+    return lambda ids: {"verdict": "better", "winner": ids[winner], "strength": strength}
+
+
+def test_pairs_become_comparisons_with_strength_as_margin_or_label(sqlite, make):
+    project, _ = make.project_with(sqlite, "pair", make.conversation("?", "A", "B"), make.conversation("!", "C", "D"))
+    (ann,) = make.people(sqlite, "Ann")
+    say(sqlite, project, ann, better("B", 2), lambda ids: {"verdict": "both_bad"})
+    first, tie, *rest = frozen(sqlite, project, errors={ann: 0.2})
+    assert isinstance(first, Comparison)
+    assert (first.chosen, first.rejected, first.target, first.error) == ("B", "A", 1.0, 0.2)
+    assert first.margin == pytest.approx(2 / 3) and first.annotator == ann and first.prompt.messages[0].content == "?"
+    assert (tie.target, tie.margin) == (0.5, 0.0)
+    assert [(type(r), r.value) for r in rest] == [(Rating, 0), (Rating, 0)]
+    soft = frozen(sqlite, project, strength="soft")[0]
+    assert (soft.target, soft.margin) == (0.85, 0.0)
+    assert frozen(sqlite, project, strength="none")[0].margin == 0
+
+
+def test_rankings_stay_whole_and_the_best_three_become_what_they_order(sqlite, make):
+    project, _ = make.project_with(sqlite, "rank", make.conversation("?", *"ABC"), make.conversation("!", *"DEFGH"))
+    (ann,) = make.people(sqlite, "Ann")
+    say(
+        sqlite, project, ann,
+        lambda ids: {"tiers": {ids["A"]: 1, ids["B"]: 0, ids["C"]: 1}},
+        lambda ids: {"tiers": {ids["D"]: 0, ids["E"]: 1, ids["F"]: 2}, "unranked": [ids["G"], ids["H"]]},
+    )  # fmt: skip
+    ranking, *pairs = frozen(sqlite, project)
+    assert isinstance(ranking, Ranking)
+    assert dict(zip(ranking.responses, ranking.tiers, strict=True)) == {"A": 1, "B": 0, "C": 1}
+    assert all(isinstance(pair, Comparison) for pair in pairs) and len(pairs) == 9
+    assert sum(pair.weight for pair in pairs) == pytest.approx(1)
+    assert {("D", "G"), ("F", "H")} <= {(p.chosen, p.rejected) for p in pairs}
+
+
+def test_ratings_edits_demonstrations_flags(sqlite, make):
+    project, _ = make.project_with(sqlite, "rate", make.conversation("?", "A", "B"))
+    (ann,) = make.people(sqlite, "Ann")
+    say(sqlite, project, ann, lambda ids: {"ratings": {ids["A"]: 5, ids["B"]: 1}, "flags": {ids["B"]: ["false"]}})
+    comparison, *more = frozen(sqlite, project)
+    assert (comparison.chosen, comparison.origin, comparison.weight, comparison.margin) == ("A", "rating", 0.5, 1.0)
+    assert sorted(r.value for r in more if isinstance(r, Rating)) == [1, 5]
+    assert [(r.response, r.name) for r in more if isinstance(r, Flag)] == [("B", "false")]
+    with sqlite.writing() as connection:
+        store.add_conversation(connection, project, make.conversation("write", "Bad."), "edit")
+        store.add_conversation(connection, project, make.conversation("say"), "demo")
+    say_ = [lambda ids: {"message": ids["Bad."], "text": "Good."}, lambda ids: {"text": "Mine."}]
+    (ben,) = make.people(sqlite, "Ben")
+    say(sqlite, project, ben, *say_)
+    found = frozen(sqlite, project)
+    assert [(r.before, r.after) for r in found if isinstance(r, Edit)] == [("Bad.", "Good.")]
+    assert [r.response for r in found if isinstance(r, Demonstration)] == ["Mine."]
+    assert not [r for r in found if isinstance(r, Comparison) and r.origin == "edit"]  # the edit says it
+
+
+def test_a_snapshot_stays_as_it_was_whatever_is_said_or_taken_back_later(sqlite, make):
+    project, _ = make.project_with(sqlite, "pair", make.conversation("?", "A", "B"), make.conversation("!", "C", "D"))
+    (ann,) = make.people(sqlite, "Ann")
+    say(sqlite, project, ann, better("A", 1))
+    with sqlite.writing() as connection:
+        first = snapshot.take(connection, project)
+        before = snapshot.records(connection, first)
+        assert snapshot.take(connection, project) == first  # the same judgements are the same snapshot
+        assign.undo(connection, ann, "key-undo1")
+        with pytest.raises(UserError, match="no judgement"):
+            snapshot.take(connection, project)
+        assert snapshot.records(connection, first) == before and len(before) == 1
+        assert snapshot.described(connection, first)["judgements"] == 1
+        with pytest.raises(UserError, match="no snapshot"):
+            snapshot.described(connection, "nothing")
+
+
+def test_filters_by_round_and_person(sqlite, make):
+    ann, ben = make.people(sqlite, "Ann", "Ben")
+    project, _ = make.project_with(sqlite, "pair", make.conversation("?", "A", "B"), overlap=2)
+    say(sqlite, project, ann, better("A", 1))
+    say(sqlite, project, ben, better("B", 1))
+    with sqlite.writing() as connection:
+        assert rounds.open_round(connection, project) == 1
+        store.add_conversation(connection, project, make.conversation("2?", "E", "F"), "pair")
+    say(sqlite, project, ann, better("E", 3))
+    with sqlite.writing() as connection:
+        for filters, chosen in (({"round": 1}, ["E"]), ({"annotators": ["Ben"]}, ["B"])):
+            told = snapshot.records(connection, snapshot.take(connection, project, filters))
+            assert [c.chosen for c in told] == chosen
+        assert snapshot.records(connection, snapshot.take(connection, project, {"round": 1}))[0].round == 1
+        with pytest.raises(UserError, match='filter "colour"'):
+            snapshot.take(connection, project, {"colour": 1})
+
+
+def test_a_turn_of_a_chat_has_its_conversation_as_prompt(sqlite, make):
+    from truing.data.records import Response
+
+    project, _ = make.project_with(sqlite, "chat", make.conversation("Hello?"))
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        one = assign.lease(connection, project, ann)
+        place = assign.assignment(connection, one).prompt_id
+        hi = store.add_message(connection, place, Response("Hi."))
+        asked = store.add_message(connection, place, Response("A joke?"), hi, "user", annotator=ann)
+        pair = [store.add_message(connection, place, Response(text), asked) for text in ("Knock.", "No.")]
+        candidates = store.add_candidates(connection, place, pair, asked)
+        said = {"verdict": "better", "winner": pair[0], "strength": 3, "goes_on": pair[0]}
+        assign.turn(connection, one, ann, candidates, said, "key-00001")
+    (comparison,) = frozen(sqlite, project)
+    assert [m.content for m in comparison.prompt.messages] == ["Hello?", "Hi.", "A joke?"]
+    assert comparison.chosen == "Knock."

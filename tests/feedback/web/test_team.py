@@ -1,0 +1,48 @@
+"""Pages for those who run the work."""
+
+import pytest
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202e"
+
+
+@pytest.fixture
+def judged(here):
+    here.ask("pair", f"Which? {HOSTILE}", f"A {HOSTILE}", "B", overlap=2)
+    for name, place in (("Ann", 0), (f"Ben {HOSTILE}", 1)):
+        client = here.signed_in(name)
+        task = client.post("/api/next", json={}).json()["task"]
+        answers = sorted(task["answers"], key=lambda a: a["text"])
+        payload = {"verdict": "better", "winner": answers[place]["id"], "strength": 1, "reason": HOSTILE}
+        url = f"/api/assignments/{task['assignment']}/submit"
+        assert client.post(url, json={"key": "key-00001", "payload": payload}).status_code == 200
+    return here
+
+
+def test_the_team_page_shows_people_and_disagreement(judged):
+    page = judged.signed_in("Rita", "reviewer").get("/team").text
+    assert "on 1 pairs judged twice or more" in page
+    assert "Where people disagree" in page and "Ann" in page and "<img src=x" not in page and "⟨U+202E⟩" in page
+    assert "Invite" not in page
+    assert "Invite" in judged.signed_in("Olga", "owner").get("/team").text
+
+
+def test_team_figures_as_json(judged):
+    told = judged.signed_in("Rita", "reviewer").get("/api/team").json()
+    assert told["progress"]["filled"] == 2 and told["agreement"]["percent"]["value"] == 0
+
+
+def test_samples_are_found_and_opened(judged):
+    client = judged.signed_in("Rita", "reviewer")
+    listed = client.get("/samples").text
+    assert "Which?" in listed and "<img src=x" not in listed
+    assert "Which?" in client.get("/samples", params={"search": "which"}).text
+    assert "Nothing here" in client.get("/samples", params={"search": "100%_nothing"}).text
+    path = listed.split('href="/samples/')[1].split('"')[0]
+    page = client.get(f"/samples/{path}").text
+    assert "secret-model-7b" in page and "<img src=x" not in page and "better" in page
+    assert client.get("/samples/nothing").status_code == 404
+
+
+def test_the_leaderboard_waits_for_two_models(judged):
+    page = judged.signed_in("Rita", "reviewer").get("/leaderboard").text
+    assert "No two different models have met yet" in page

@@ -1,0 +1,60 @@
+from sqlalchemy import select
+
+from truing.feedback import assign, store
+from truing.feedback import schema as t
+from truing.feedback.web import views
+
+
+def leased(here, person):
+    with here.db.writing() as connection:
+        return assign.lease(connection, here.project, person)
+
+
+def test_each_kind_has_what_its_page_needs(here):
+    client = here.signed_in("Ann")
+    for kind, answers in (("rank", "ABCD"), ("rate", "A"), ("demo", ""), ("edit", "A"), ("binary", "AB"), ("chat", "")):
+        here.ask(kind, f"{kind}?", *answers)
+        one = leased(here, client.person)
+        with here.db.writing() as connection:
+            task = views.task(connection, here.site, one)
+            assert task["kind"] == kind and sorted(a["text"] for a in task["answers"]) == sorted(answers)
+            assert task["question"] == store.QUESTIONS[kind]
+            assert (task["scale"] is not None) == (kind == "rate")
+            assert task["keep_best"] == (3 if kind == "rank" else None)
+            assign.skip(connection, one, client.person, "other", f"key-{kind}")
+
+
+def test_markdown_only_where_it_is_asked_for(here, site_with):
+    assert views.turn("user", "*a*", here.site)["html"] is None
+    assert "<em>a</em>" in views.turn("user", "*a*", site_with(show_markdown=True).site)["html"]
+
+
+def test_a_review_shows_the_judgement_in_words_and_not_who_made_it(here):
+    task = here.ask("rank", "Which?", *"ABC")
+    ann, ben = here.signed_in("Annabel"), here.signed_in("Ben")
+    one = leased(here, ann.person)
+    with here.db.writing() as connection:
+        row = connection.execute(select(t.task).where(t.task.c.id == task)).one()
+        c = t.message.c
+        ids = {r.content: r.id for r in connection.execute(select(c.id, c.content))}
+        payload = {"tiers": {ids["B"]: 0, ids["A"]: 1}, "unranked": [ids["C"]], "reason": "B is short"}
+        said, _ = assign.submit(connection, one, ann.person, payload, "key-00001")
+        store.add_task(connection, here.project, "review", row.prompt_id, row.candidate_set_id, reviews=said)
+    review = leased(here, ben.person)
+    with here.db.reading() as connection:
+        told = views.task(connection, here.site, review)
+    letter = {a["text"]: "ABC"[i] for i, a in enumerate(told["answers"])}
+    assert told["reviewed"]["words"] == f"{letter['B']} > {letter['A']} > {letter['C']} (B is short)"
+    assert "Annabel" not in str(told)
+
+
+def test_progress_counts_what_stands(here):
+    here.ask("pair", "1?", "A", "B")
+    here.ask("pair", "2?", "A", "B")
+    client = here.signed_in("Ann")
+    one = leased(here, client.person)
+    with here.db.writing() as connection:
+        assign.submit(connection, one, client.person, {"verdict": "tie"}, "key-00001")
+        assert views.progress(connection, here.site, client.person) == {"mine": 1, "today": 1, "left": 1, "total": 2}
+        assign.undo(connection, client.person, "key-00002")
+        assert views.progress(connection, here.site, client.person)["mine"] == 0

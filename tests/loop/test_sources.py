@@ -1,0 +1,51 @@
+"""Stages read stores as they read files, and say which snapshot it was."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from truing.data import formats
+from truing.data.records import Comparison, Demonstration, Message, Prompt, Rating
+from truing.errors import UserError
+from truing.feedback import exchange
+from truing.feedback.database import Database
+from truing.loop import sources
+
+
+@dataclass(frozen=True)
+class Config:
+    data: tuple[str, ...]
+
+
+def prompt(words):
+    return Prompt((Message("user", words),))
+
+
+@pytest.fixture
+def filled(tmp_path):
+    judged = [Comparison(prompt(f"q{i}"), "A", "B", annotator="Ann") for i in range(4)]
+    judged += [Demonstration(prompt("d"), "C"), Rating(prompt("r"), "D", 3), Rating(prompt("r"), "E", 5)]
+    formats.write(judged, tmp_path / "in.jsonl")
+    db = Database.open(str(tmp_path / "feedback.db"))
+    exchange.bring_in(db, [str(tmp_path / "in.jsonl")], "default")
+    return str(tmp_path / "feedback.db")
+
+
+def test_a_store_is_pinned_to_a_snapshot_once_and_files_are_left_alone(filled):
+    pinned = sources.pinned(Config((filled, "rows.jsonl")))
+    place, _, frozen = pinned.data[0].partition("#")
+    assert place == filled and len(frozen) == 16 and pinned.data[1] == "rows.jsonl"
+    assert sources.pinned(pinned) == pinned == sources.pinned(Config((filled, "rows.jsonl")))
+
+
+def test_records_of_store_and_file_come_together(filled, tmp_path):
+    formats.write([Comparison(prompt("file"), "F", "G")], tmp_path / "more.jsonl")
+    data = sources.pinned(Config((filled, str(tmp_path / "more.jsonl")))).data
+    found = sources.read(data, (Comparison,))
+    assert sorted(c.prompt.text for c in found) == ["file", "q0", "q1", "q2", "q3"]
+    assert [d.response for d in sources.read(data[:1], (Demonstration,))] == ["C"]
+
+
+def test_a_store_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UserError, match="there is no such store"):
+        sources.pinned(Config((str(tmp_path / "no.db"),)))
