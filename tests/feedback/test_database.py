@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from truing.errors import UserError
 from truing.feedback import assign, store
-from truing.feedback.database import Database, is_store
+from truing.feedback.database import Database, InTurn, is_store
 from truing.feedback.schema import metadata
 
 
@@ -67,9 +68,10 @@ def test_a_failed_transaction_leaves_nothing(db):
 
 
 def test_sqlite_settings_are_those_that_lose_nothing(sqlite):
-    with sqlite.reading() as connection:
-        for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
-            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+    for durable, synchronous in ((False, 1), (True, 2)):
+        with sqlite.writing(durable) as connection:
+            for pragma, value in (("journal_mode", "wal"), ("synchronous", synchronous), ("foreign_keys", 1)):
+                assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
 
 
 def test_eight_writers_at_once_are_never_locked_out(db):
@@ -154,3 +156,23 @@ def test_backup_is_whole_while_others_write(sqlite, make, tmp_path):
 
 def test_is_store():
     assert is_store("feedback.db") and is_store("postgresql://a@b/c") and not is_store("rows.jsonl")
+
+
+def test_in_turn_is_given_in_the_order_of_asking():
+    lock, order = InTurn(), []
+
+    def take(number):
+        with lock:
+            order.append(number)
+
+    with lock:
+        threads = [threading.Thread(target=take, args=(n,)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+            while len(lock._waiting) <= threads.index(thread):
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == list(range(20))
+    with lock:
+        pass

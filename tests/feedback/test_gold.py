@@ -30,10 +30,10 @@ def test_the_quiz_comes_first_to_everybody_and_its_reason_is_told(sqlite, make):
             assert row.task_id == task
             wrong = next(a for a in row.shown_order if a != _winner(connection, row))
             payload = {"verdict": "better", "winner": wrong, "strength": 3}
-            assert gold.explained(connection, row, payload) == {"right": False, "explanation": "Because it is four."}
+            assert gold.explained(connection, row.id, payload) == {"right": False, "explanation": "Because it is four."}
             assign.submit(connection, one, person, payload, f"key-{person}")
             plain = assign.assignment(connection, assign.lease(connection, project, person))
-            assert plain.task_id != task and gold.explained(connection, plain, payload) is None
+            assert plain.task_id != task and gold.explained(connection, plain.id, payload) is None
         assert gold.results(connection, project) == {person: (0, 1) for person in names}
 
 
@@ -54,7 +54,7 @@ def test_hidden_gold_is_mixed_in_and_not_explained(sqlite, make):
             row = assign.assignment(connection, one)
             seen.append(row.gold)
             payload = {"good": {row.shown_order[0]: True}} if row.kind == "binary" else {"verdict": "tie"}
-            assert gold.explained(connection, row, payload) is None
+            assert gold.explained(connection, row.id, payload) is None
             assign.submit(connection, one, ann, payload, f"key-{i:05}")
         assert 2 <= sum(seen) <= 10
         assert gold.results(connection, project)[ann] == (sum(seen), sum(seen))

@@ -10,11 +10,25 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Float,
+    Select,
+    String,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import aliased
 
 from truing.data.records import Response
 from truing.errors import UserError
@@ -23,6 +37,7 @@ from truing.feedback import schema as t
 from truing.feedback.database import new_id, now
 
 LEASE_S = 600.0
+own, place, later = t.assignment.alias("own"), t.assignment.alias("place"), t.annotation.alias("later")
 HELD = 2  # leases one person may hold: the task before them and the next one, fetched ahead
 Sort = Literal["quiz", "gold", "plain"]
 SORTS: tuple[Sort, ...] = ("quiz", "gold", "plain")
@@ -47,9 +62,8 @@ def lease(
     Then what is left of the quiz; then, `gold_share` of the times, a hidden gold task before a plain one.
     """
     moment = now()
-    a = t.assignment.c
-    mine = select(a.id).where(a.annotator_id == annotator, a.state == "leased", a.lease_expires > moment)
-    current = list(connection.scalars(mine.order_by(a.leased_at)))
+    asked = {"project": project, "annotator": annotator, "moment": moment, "until": moment + lease_s}
+    current = list(connection.scalars(_LEASED, asked))
     if rest := [identity for identity in current if identity not in held]:
         return rest[0]
     if len(current) >= HELD:
@@ -57,55 +71,70 @@ def lease(
     for sort in SORTS:
         if sort == "gold" and random.random() >= gold_share:
             continue
-        if taken := _take(connection, project, annotator, moment, lease_s, sort):
+        taking = _taking(sort, connection.dialect.name)
+        if taken := connection.scalar(taking, {**asked, "new_id": new_id()}):
             _show(connection, taken, project)
             return taken
     return None
 
 
-def _take(
-    connection: Connection, project: str, annotator: str, moment: float, lease_s: float, sort: Sort
-) -> str | None:
-    """Take a free place of an open task, in one statement."""
-    columns = ["id", "task_id", "annotator_id", "state", "leased_at", "lease_expires", "shown_order"]
-    free = free_tasks(project, annotator, moment, sort)
-    chosen = free.with_only_columns(
-        literal(new_id()), t.task.c.id, literal(annotator), literal("leased"), literal(moment),
-        literal(moment + lease_s), literal([], t.assignment.c.shown_order.type),
-    )  # fmt: skip
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(t.assignment).from_select(columns, chosen.limit(1))
-    again = statement.on_conflict_do_update(
-        index_elements=["task_id", "annotator_id"],
-        set_={"state": "leased", "leased_at": moment, "lease_expires": moment + lease_s,
-              "attempt": t.assignment.c.attempt + 1},
-    )  # fmt: skip
-    return connection.scalar(again.returning(t.assignment.c.id))
+# Statements of every request are built once: SQLAlchemy takes longer to build one than SQLite to run it.
+_LEASED = (
+    select(t.assignment.c.id)
+    .join(t.task, t.task.c.id == t.assignment.c.task_id)
+    .where(t.task.c.project_id == bindparam("project"), t.assignment.c.annotator_id == bindparam("annotator"))
+    .where(t.assignment.c.state == "leased", t.assignment.c.lease_expires > bindparam("moment"))
+    .order_by(t.assignment.c.leased_at)
+)
 
 
-def free_tasks(project: str, annotator: str, moment: float, sort: Sort = "plain") -> Select[Any]:
-    """Ids of the tasks of this sort with a place for this person, the most wanted first."""
-    a, b = aliased(t.assignment), aliased(t.assignment)
+@cache
+def free_tasks(sort: Sort) -> Select[Any]:
+    """Ids of the tasks of this sort with a place for a person, the most wanted first. Parameters: project, annotator,
+    moment."""
+    person: Any = bindparam("annotator")
+    moment: Any = bindparam("moment")
     # An answer, or a skip, of one's own closes a task; so does a lease that still runs.
     mine = exists().where(
-        a.c.task_id == t.task.c.id, a.c.annotator_id == annotator,
-        or_(a.c.state != "leased", a.c.lease_expires > moment),
+        own.c.task_id == t.task.c.id, own.c.annotator_id == person,
+        or_(own.c.state != "leased", own.c.lease_expires > moment),
     )  # fmt: skip
-    said_it = exists().where(t.annotation.c.id == t.task.c.reviews_id, t.annotation.c.annotator_id == annotator)
+    said_it = exists().where(t.annotation.c.id == t.task.c.reviews_id, t.annotation.c.annotator_id == person)
     places = (
         select(func.count())
-        .where(b.c.task_id == t.task.c.id)
-        .where(or_(b.c.state == "submitted", and_(b.c.state == "leased", b.c.lease_expires > moment)))
+        .where(place.c.task_id == t.task.c.id)
+        .where(or_(place.c.state == "submitted", and_(place.c.state == "leased", place.c.lease_expires > moment)))
         .scalar_subquery()
     )
     free = (
         select(t.task.c.id)
-        .where(t.task.c.project_id == project, t.task.c.state == "open", t.task.c.gold == (sort != "plain"))
+        .where(
+            t.task.c.project_id == bindparam("project"), t.task.c.state == "open", t.task.c.gold == (sort != "plain")
+        )
         .where(~mine, ~said_it, places < t.task.c.overlap)
     )
     if sort != "plain":
         free = free.join(t.gold, t.gold.c.task_id == t.task.c.id).where(t.gold.c.onboarding == (sort == "quiz"))
     return free.order_by(t.task.c.priority.desc(), t.task.c.created_at, t.task.c.id)
+
+
+@cache
+def _taking(sort: Sort, dialect: str) -> Any:
+    """Take a free place of an open task, in one statement."""
+    columns = ["id", "task_id", "annotator_id", "state", "leased_at", "lease_expires", "shown_order"]
+    moment, until = bindparam("moment", type_=Float), bindparam("until", type_=Float)
+    chosen = free_tasks(sort).with_only_columns(
+        bindparam("new_id", type_=String), t.task.c.id, bindparam("annotator", type_=String), literal("leased"), moment,
+        until, literal([], t.assignment.c.shown_order.type),
+    )  # fmt: skip
+    statement = (
+        (sqlite if dialect == "sqlite" else postgresql).insert(t.assignment).from_select(columns, chosen.limit(1))
+    )
+    again = statement.on_conflict_do_update(
+        index_elements=["task_id", "annotator_id"],
+        set_={"state": "leased", "leased_at": moment, "lease_expires": until, "attempt": t.assignment.c.attempt + 1},
+    )
+    return again.returning(t.assignment.c.id)
 
 
 def _show(connection: Connection, identity: str, project: str) -> None:
@@ -124,13 +153,22 @@ def _show(connection: Connection, identity: str, project: str) -> None:
     )
 
 
+_ASSIGNMENT = (
+    select(
+        t.assignment, t.candidate_set.c.parent_id, t.task.c.kind, t.task.c.prompt_id, t.task.c.candidate_set_id,
+        t.task.c.config, t.task.c.project_id, t.task.c.reviews_id, t.task.c.overlap, t.task.c.gold,
+    )
+    .select_from(
+        t.assignment.join(t.task, t.task.c.id == t.assignment.c.task_id)
+        .outerjoin(t.candidate_set, t.candidate_set.c.id == t.task.c.candidate_set_id)
+    )
+    .where(t.assignment.c.id == bindparam("identity"))
+)  # fmt: skip
+
+
 def assignment(connection: Connection, identity: str, annotator: str | None = None) -> Any:
     """An assignment with its task. Raises Unknown where there is none, or it is another person's."""
-    columns = (t.task.c.kind, t.task.c.prompt_id, t.task.c.candidate_set_id, t.task.c.config, t.task.c.project_id,
-               t.task.c.reviews_id,
-               t.task.c.overlap, t.task.c.gold)  # fmt: skip
-    asked = select(t.assignment, *columns).join(t.task).where(t.assignment.c.id == identity)
-    row = connection.execute(asked).first()
+    row = connection.execute(_ASSIGNMENT, {"identity": identity}).first()
     if row is None or (annotator is not None and row.annotator_id != annotator):
         raise Unknown(f"there is no assignment {identity[:40]} of yours")
     return row
@@ -162,7 +200,7 @@ def submit(
         return earlier
     if row.state == "submitted":
         raise Conflict("this task has your answer already; undo it first")
-    scale = scale_of(connection, row)
+    scale = scale_of(connection, row) if row.kind == "rate" else (0, 1)
     parsed = payloads.parse(row.kind, payload, row.shown_order, scale)
     if isinstance(parsed, payloads.Edit):
         _changed(connection, parsed)
@@ -170,6 +208,9 @@ def submit(
     annotation = _record(connection, row, row.kind, payload, key, body, duration_ms, active_ms, extra)
     derive(connection, annotation, row, parsed, scale)
     connection.execute(update(t.assignment).where(t.assignment.c.id == identity).values(state="submitted"))
+    submitted = select(func.count()).where(place.c.task_id == row.task_id, place.c.state == "submitted")
+    full = update(t.task).where(t.task.c.id == row.task_id, t.task.c.state == "open")
+    connection.execute(full.where(submitted.scalar_subquery() >= t.task.c.overlap).values(state="full"))
     return annotation, extra
 
 
@@ -207,12 +248,12 @@ def undo(connection: Connection, annotator: str, key: str, lease_s: float = LEAS
         .where(t.assignment.c.id == row.id)
         .values(state="leased", leased_at=moment, lease_expires=moment + lease_s)
     )
+    connection.execute(update(t.task).where(t.task.c.id == row.task_id, t.task.c.state == "full").values(state="open"))
     return event
 
 
 def standing() -> list[Any]:
     """Conditions of an event that stands: nothing supersedes it, and it is no retraction itself."""
-    later = aliased(t.annotation)
     return [~exists().where(later.c.supersedes_id == t.annotation.c.id), t.annotation.c.kind != RETRACTION]
 
 
@@ -292,27 +333,30 @@ def _places_left(connection: Connection, row: Any, moment: float) -> int:
     return row.overlap - (connection.scalar(others) or 0)
 
 
+_LAST, _NEW = select(func.max(t.annotation.c.number)), insert(t.annotation)
+_SAME = select(t.annotation.c.id, t.annotation.c.extra, t.annotation.c.body_hash).where(
+    t.annotation.c.annotator_id == bindparam("annotator"), t.annotation.c.idempotency_key == bindparam("key")
+)
+
+
 def _record(
     connection: Connection, row: Any, kind: str, payload: Mapping[str, Any], key: str, body: str,
     duration_ms: int | None = None, active_ms: int | None = None, extra: bool = False, supersedes: str | None = None,
 ) -> str:  # fmt: skip
     identity = new_id()
-    number = (connection.scalar(select(func.max(t.annotation.c.number))) or 0) + 1
-    connection.execute(
-        insert(t.annotation).values(
-            id=identity, number=number, assignment_id=row.id, task_id=row.task_id, annotator_id=row.annotator_id,
-            kind=kind, version=payloads.VERSION, payload=dict(payload), duration_ms=duration_ms, active_ms=active_ms,
-            idempotency_key=key, body_hash=body, extra=extra, supersedes_id=supersedes, created_at=now(),
-        )
-    )  # fmt: skip
+    number = (connection.scalar(_LAST) or 0) + 1
+    connection.execute(_NEW, {
+        "id": identity, "number": number, "assignment_id": row.id, "task_id": row.task_id,
+        "annotator_id": row.annotator_id, "kind": kind, "version": payloads.VERSION, "payload": dict(payload),
+        "duration_ms": duration_ms, "active_ms": active_ms, "idempotency_key": key, "body_hash": body, "extra": extra,
+        "supersedes_id": supersedes, "created_at": now(),
+    })  # fmt: skip
     return identity
 
 
 def _earlier(connection: Connection, annotator: str, key: str, body: str) -> tuple[str, bool] | None:
     """What the same request led to before. Raises Conflict if the key came with another body."""
-    c = t.annotation.c
-    asked = select(c.id, c.extra, c.body_hash).where(c.annotator_id == annotator, c.idempotency_key == key)
-    found = connection.execute(asked).first()
+    found = connection.execute(_SAME, {"annotator": annotator, "key": key}).first()
     if found and found.body_hash != body:
         raise Conflict("this key came before with another body")
     return (found.id, found.extra) if found else None

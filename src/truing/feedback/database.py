@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,11 +44,38 @@ def now() -> float:
     return time.time()
 
 
+class InTurn:
+    """A lock that is given to whoever has waited longest. `threading.Lock` goes to whoever is quickest, and with many
+    who want it the unlucky wait for seconds."""
+
+    def __init__(self) -> None:
+        self._guard, self._taken = threading.Lock(), False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        mine.acquire()  # until the one before hands it over
+
+    def __exit__(self, *error: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
+
+
 class Database:
     """An open store. `reading()` and `writing()` give connections; every writing one is serialised with the others."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine, self.name = engine, name
+        self._writer = InTurn()
 
     @classmethod
     def open(cls, source: str, create: bool = True) -> Database:
@@ -81,9 +109,19 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A connection whose changes all happen, or none. Keep it short: one writes at a time."""
-        with self.engine.connect().execution_options(truing_writes=True) as connection, connection.begin():
+    def writing(self, durable: bool = True) -> Iterator[Connection]:
+        """A connection whose changes all happen, or none. Keep it short: one writes at a time.
+
+        What is not `durable` (a lease) may be forgotten in a power cut, never before what came earlier; it does not
+        wait for the disk.
+        """
+        # Threads of this process wait for each other here, in turn: SQLite's own waiting is sleep and try again, which
+        # lets the unlucky wait for seconds.
+        with (
+            self._writer,
+            self.engine.connect().execution_options(truing_writes=True, truing_durable=durable) as connection,
+            connection.begin(),
+        ):
             if not self.is_sqlite:
                 # One row that all writers lock first: what BEGIN IMMEDIATE is to SQLite.
                 connection.execute(text("SELECT version_num FROM alembic_version FOR UPDATE"))
@@ -184,7 +222,6 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     for statement in (
         f"PRAGMA application_id = {APPLICATION_ID}",
-        "PRAGMA synchronous = FULL",  # an acknowledged label survives a power cut
         "PRAGMA foreign_keys = ON",
     ):
         connection.execute(statement)
@@ -205,5 +242,11 @@ def _use_wal(connection: Any) -> None:
 
 def _begin(connection: Connection) -> None:
     # A deferred transaction that turns into a writing one fails at once with "database is locked"; this kind waits.
-    writes = connection.get_execution_options().get("truing_writes", False)
+    options = connection.get_execution_options()
+    writes = options.get("truing_writes", False)
+    if writes:
+        # FULL: an acknowledged label survives a power cut.
+        connection.exec_driver_sql(
+            f"PRAGMA synchronous = {'FULL' if options.get('truing_durable', True) else 'NORMAL'}"
+        )
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

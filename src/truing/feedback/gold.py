@@ -63,12 +63,17 @@ def is_right(kind: str, payload: Mapping[str, Any], accepted: Mapping[str, Any])
     raise UserError(f"gold: a task of the kind {kind} has no right answer")
 
 
-def explained(connection: Connection, row: Any, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+def explained(connection: Connection, assignment: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the quiz says at once of an answer to this assignment; None where it is no quiz."""
-    found = connection.execute(select(t.gold).where(t.gold.c.task_id == row.task_id, t.gold.c.onboarding)).first()
+    found = connection.execute(
+        select(t.gold.c.accepted, t.gold.c.explanation, t.task.c.kind)
+        .join(t.task, t.task.c.id == t.gold.c.task_id)
+        .join(t.assignment, t.assignment.c.task_id == t.gold.c.task_id)
+        .where(t.assignment.c.id == assignment, t.gold.c.onboarding)
+    ).first()
     if found is None:
         return None
-    return {"right": is_right(row.kind, payload, found.accepted), "explanation": found.explanation}
+    return {"right": is_right(found.kind, payload, found.accepted), "explanation": found.explanation}
 
 
 def results(connection: Connection, project: str) -> dict[str, tuple[int, int]]:

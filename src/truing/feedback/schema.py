@@ -137,9 +137,14 @@ task = Table(
     Column("gold", Boolean, nullable=False, server_default="0"), _json("config"),
     Column("reviews_id", String(32)),  # the annotation that a review judges: no key, for annotations point at tasks
     _at(),
-    CheckConstraint("overlap >= 1", name="overlap"), CheckConstraint("state in ('open', 'closed')", name="state"),
-    Index(None, "project_id", "state", "priority"),
+    CheckConstraint("overlap >= 1", name="overlap"),
+    CheckConstraint("state in ('open', 'full', 'closed')", name="state"),
 )  # fmt: skip
+
+# In the order in which tasks are given out: the next one is found without looking at the others.
+Index(
+    "ix_task_queue", task.c.project_id, task.c.state, task.c.gold, task.c.priority.desc(), task.c.created_at, task.c.id
+)
 
 assignment = Table(
     "assignment", metadata,

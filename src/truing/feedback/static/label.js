@@ -64,7 +64,6 @@ async function submit(payload) {
   try {
     const answer = await deliver(`/api/assignments/${task.assignment}/submit`, body);
     drafts.clear(task.assignment);
-    progress(answer.progress);
     status(answer.extra ? "Saved as an extra label: somebody else had the task too." : "Saved. u takes it back.");
     if (answer.gold) await explain(answer.gold);
   } catch (error) {
@@ -154,9 +153,8 @@ function skip() {
   if (!current) return;
   menu("Why skip it?", REASONS.map((reason, at) => [String(at + 1), reason, async () => {
     try {
-      const answer = await deliver(`/api/assignments/${current.assignment}/skip`, { key, reason });
+      await deliver(`/api/assignments/${current.assignment}/skip`, { key, reason });
       drafts.clear(current.assignment);
-      progress(answer.progress);
       status("Skipped. u brings it back.");
     } catch (error) {
       if (!(error instanceof Offline)) return status(error.message, true);

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from truing.errors import UserError
 from truing.feedback import auth
 from truing.feedback.web.guard import Bucket
-from truing.feedback.web.site import COOKIE, Refused, body, check_csrf, form, needs, page, person, site, to
+from truing.feedback.web.site import COOKIE, Refused, body, check_csrf, forget, form, needs, page, person, site, to
 
 routes = APIRouter()
 OWNER = "owner"
@@ -83,6 +83,7 @@ async def logout(request: Request) -> Response:
     check_csrf(request, who, (await form(request)).get("csrf", ""))
     with site(request).db.writing() as connection:
         auth.sign_out(connection, who.secret)
+    forget(site(request), who.secret)
     answer = to("/login")
     answer.delete_cookie(COOKIE)
     return answer

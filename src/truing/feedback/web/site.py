@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,13 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from truing.feedback import auth
 from truing.feedback.auth import Person, Role
-from truing.feedback.database import Database
+from truing.feedback.database import Database, InTurn
 from truing.feedback.replies import Reply
 from truing.feedback.texts import markdown, visible
 
 HERE = Path(__file__).parents[1]
 COOKIE = "truing_session"
+REMEMBERED_S = 5.0  # how long a session is taken for good: so long after it is ended elsewhere it may still work
 DEEPEST = 20  # levels of a JSON body
 
 
@@ -47,6 +49,13 @@ class Site:
     """Live models by the id of their version."""
     filling: Callable[[], float | None] = lambda: None
     """Seconds until more tasks are ready; None if none are being made."""
+    leasing: InTurn = field(default_factory=InTurn)
+    """One request for the next task at a time, …"""
+    saying: InTurn = field(default_factory=InTurn)
+    """… and one submission: a store has one writer, and threads that wait for it awake get into each other's way. So a
+    judgement waits for one lease at most, however many people ask for their next task."""
+    seen: dict[tuple[str, auth.Purpose], tuple[float, Person]] = field(default_factory=dict)
+    """Who showed which secret in the last seconds."""
 
 
 def site(request: Request) -> Site:
@@ -57,11 +66,30 @@ def site(request: Request) -> Site:
 def person(request: Request) -> Person | None:
     """Who is asking, by session cookie, or by `Authorization: Bearer` (then cookies do not count)."""
     bearer = request.headers.get("authorization", "")
-    with site(request).db.reading() as connection:
-        if bearer.startswith("Bearer "):
-            return auth.whose(connection, bearer.removeprefix("Bearer "), "api")
-        secret = request.cookies.get(COOKIE, "")
-        return auth.whose(connection, secret) if secret else None
+    if bearer.startswith("Bearer "):
+        return _whose(site(request), bearer.removeprefix("Bearer "), "api")
+    secret = request.cookies.get(COOKIE, "")
+    return _whose(site(request), secret, "session") if secret else None
+
+
+def forget(here: Site, secret: str) -> None:
+    """A session that has ended is nobody's at once."""
+    here.seen.pop((secret, "session"), None)
+
+
+def _whose(here: Site, secret: str, purpose: auth.Purpose) -> Person | None:
+    """By the store, or by what it said a moment ago: a page asks several times a second."""
+    moment = time.monotonic()
+    since, who = here.seen.get((secret, purpose), (float("-inf"), None))
+    if moment - since < REMEMBERED_S:
+        return who
+    with here.db.reading() as connection:
+        who = auth.whose(connection, secret, purpose)
+    if len(here.seen) > 1000:
+        here.seen.clear()
+    if who is not None:
+        here.seen[secret, purpose] = moment, who
+    return who
 
 
 def needs(request: Request, role: Role = "annotator") -> Person:

@@ -5,14 +5,15 @@ Generation is never inside a transaction: the person's words are stored, then th
 
 from __future__ import annotations
 
-import queue
+import asyncio
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
+from starlette.concurrency import run_in_threadpool
 
 from truing.data.records import Response
 from truing.errors import UserError
@@ -42,26 +43,30 @@ def begin(site: Site, identity: str, person: str, text: str) -> Turn:
         return Turn(row.prompt_id, spoken, tuple(store.conversation_to(connection, row.prompt_id, spoken)))
 
 
-def answers(site: Site, turn: Turn) -> Iterator[dict[str, Any]]:
-    """Pieces of both answers as they come, then both whole, stored. Two models speak if there are two."""
+async def answers(site: Site, turn: Turn) -> AsyncIterator[dict[str, Any]]:
+    """Pieces of both answers as they come, then both whole, stored. Two models speak if there are two.
+
+    The models speak in threads of their own: the few that serve requests are not theirs to hold.
+    """
     models = list(site.replies)
     pair = random.SystemRandom().sample(models, 2) if len(models) > 1 else models * 2
     seeds = [random.SystemRandom().randrange(2**31) for _ in pair]
-    pieces: queue.Queue[tuple[int, str | Exception | None]] = queue.Queue()
+    pieces: asyncio.Queue[tuple[int, str | Exception | None]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
 
     def speak(place: int) -> None:
         try:
             for piece in site.replies[pair[place]](turn.messages, seeds[place]):
-                pieces.put((place, piece))
-            pieces.put((place, None))
-        except Exception as error:  # told by the reader, in its thread
-            pieces.put((place, error))
+                loop.call_soon_threadsafe(pieces.put_nowait, (place, piece))
+            loop.call_soon_threadsafe(pieces.put_nowait, (place, None))
+        except Exception as error:  # told by the reader
+            loop.call_soon_threadsafe(pieces.put_nowait, (place, error))
 
     for place in range(2):
         threading.Thread(target=speak, args=(place,), daemon=True).start()
     texts, speaking = ["", ""], 2
     while speaking:
-        place, piece = pieces.get()
+        place, piece = await pieces.get()
         if isinstance(piece, Exception):
             raise piece if isinstance(piece, UserError) else UserError(f"the model failed: {piece}")
         if piece is None:
@@ -69,13 +74,18 @@ def answers(site: Site, turn: Turn) -> Iterator[dict[str, Any]]:
             continue
         texts[place] += piece
         yield {"answer": place, "delta": piece}
+    yield {"done": True, "answers": await run_in_threadpool(_keep, site, turn, texts, seeds, pair)}
+
+
+def _keep(site: Site, turn: Turn, texts: list[str], seeds: list[int], models: list[str]) -> list[dict[str, Any]]:
+    """Store both answers as candidates; returns them as the page shows them."""
     with site.db.writing() as connection:
         said = [
             store.add_message(connection, turn.prompt, Response(text, seed=seed), turn.spoken, model=model)
-            for text, seed, model in zip(texts, seeds, pair, strict=True)
+            for text, seed, model in zip(texts, seeds, models, strict=True)
         ]
         store.add_candidates(connection, turn.prompt, said, turn.spoken, selection="arena")
-        yield {"done": True, "answers": views.answers(connection, site, said)}
+        return views.answers(connection, site, said)
 
 
 def choose(

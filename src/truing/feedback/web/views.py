@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, bindparam, case, func, select
 
 from truing.feedback import assign, store
 from truing.feedback import schema as t
@@ -20,7 +20,7 @@ def task(connection: Connection, site: Site, identity: str) -> dict[str, Any]:
     config = {**project, **row.config}
     parent = _parent(connection, row)
     rank_all = row.kind != "rank" or len(row.shown_order) <= 3
-    quiz = connection.scalar(select(t.gold.c.onboarding).where(t.gold.c.task_id == row.task_id))
+    quiz = row.gold and connection.scalar(select(t.gold.c.onboarding).where(t.gold.c.task_id == row.task_id))
     return {
         "assignment": row.id,
         "kind": row.kind,
@@ -52,24 +52,32 @@ def answers(connection: Connection, site: Site, order: list[str]) -> list[dict[s
     return [{"id": identity, "text": texts[identity], "html": html(texts[identity])} for identity in order]
 
 
+_SAID = (
+    select(
+        func.count(),
+        func.coalesce(func.sum(case((t.annotation.c.created_at >= bindparam("day"), 1), else_=0)), 0),
+    )
+    .select_from(t.annotation.join(t.task, t.annotation.c.task_id == t.task.c.id))
+    .where(t.annotation.c.annotator_id == bindparam("annotator"), t.task.c.project_id == bindparam("project"))
+    .where(t.annotation.c.kind != assign.SKIP, *assign.standing())
+)
+_PLAIN = (t.task.c.project_id == bindparam("project"), t.task.c.gold.is_(False))
+_TASKS = select(func.count(), func.coalesce(func.sum(case((t.task.c.state == "open", 1), else_=0)), 0)).where(*_PLAIN)
+_OVER = (
+    select(func.count())
+    .select_from(t.assignment.join(t.task, t.assignment.c.task_id == t.task.c.id))
+    .where(*_PLAIN, t.task.c.state == "open", t.assignment.c.state != "leased")
+    .where(t.assignment.c.annotator_id == bindparam("annotator"))
+)
+
+
 def progress(connection: Connection, site: Site, person: str) -> dict[str, int]:
     """Labels of this person, in all and of the last day; tasks open to them, with those they have; tasks there are."""
-    c = t.annotation.c
-    standing = (
-        select(func.count(), func.coalesce(func.sum(case((c.created_at >= now() - 86_400, 1), else_=0)), 0))
-        .select_from(t.annotation.join(t.task, c.task_id == t.task.c.id))
-        .where(c.annotator_id == person, t.task.c.project_id == site.project, c.kind != assign.SKIP)
-        .where(*assign.standing())
-    )
-    mine, today = connection.execute(standing).one()
-    free = assign.free_tasks(site.project, person, now()).order_by(None).subquery()
-    left = connection.scalar(select(func.count()).select_from(free)) or 0
-    a = t.assignment.c
-    mine_now = select(func.count()).select_from(t.assignment.join(t.task, a.task_id == t.task.c.id))
-    mine_now = mine_now.where(a.annotator_id == person, a.state == "leased", a.lease_expires > now(), ~t.task.c.gold)
-    left += connection.scalar(mine_now.where(t.task.c.project_id == site.project)) or 0
-    tasks = select(func.count()).select_from(t.task).where(t.task.c.project_id == site.project, ~t.task.c.gold)
-    total = connection.scalar(tasks) or 0
+    asked = {"project": site.project, "annotator": person, "day": now() - 86_400}
+    mine, today = connection.execute(_SAID, asked).one()
+    total, still_open = connection.execute(_TASKS, asked).one()
+    # Open ones that this person is done with wait for others; those that others have open just now count as open.
+    left = still_open - (connection.scalar(_OVER, asked) or 0)
     return {"mine": mine, "today": today, "left": left, "total": total}
 
 
@@ -77,10 +85,7 @@ def _parent(connection: Connection, row: Any) -> str | None:
     """The turn that the answers, or the next words of a chat, follow."""
     if row.kind == "chat":
         return last_turn(connection, row.id)
-    if row.candidate_set_id is None:
-        return None
-    c = t.candidate_set.c
-    return connection.scalar(select(c.parent_id).where(c.id == row.candidate_set_id))
+    return row.parent_id
 
 
 def last_turn(connection: Connection, identity: str) -> str | None:
@@ -123,6 +128,6 @@ def _in_words(kind: str, payload: dict[str, Any], letter: dict[str, str]) -> str
 
 def quiz(connection: Connection, site: Site, person: str) -> dict[str, Any]:
     """Whether the quiz is still before this person, and how much of it."""
-    rest = assign.free_tasks(site.project, person, 0.0, "quiz").order_by(None).subquery()
-    left = connection.scalar(select(func.count()).select_from(rest)) or 0
+    rest = select(func.count()).select_from(assign.free_tasks("quiz").order_by(None).subquery())
+    left = connection.scalar(rest, {"project": site.project, "annotator": person, "moment": now()}) or 0
     return {"needed": left > 0, "left": left}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -45,8 +45,9 @@ def guidelines(request: Request) -> HTMLResponse:
 
 
 @routes.get("/api/me")
-def me(request: Request, who: Person = Depends(worker)) -> dict[str, Any]:
+def me(request: Request) -> dict[str, Any]:
     """Who is signed in, the guideline, and how much there is to do."""
+    who = worker(request)
     here = site(request)
     with here.db.reading() as connection:
         newest = store.guideline(connection, here.project)
@@ -60,59 +61,59 @@ def me(request: Request, who: Person = Depends(worker)) -> dict[str, Any]:
 
 
 @routes.post("/api/next")
-def next_task(request: Request, who: Person = Depends(worker), asked: dict[str, Any] = Depends(body)) -> dict[str, Any]:
+def next_task(request: Request, asked: dict[str, Any] = Depends(body)) -> dict[str, Any]:
     """A lease of the next task, or how long until there may be one."""
+    who = worker(request)
     here = site(request)
     held = asked.get("held", [])
     if not isinstance(held, list) or not all(isinstance(one, str) for one in held):
         raise Refused(400, "held", "held must be a list of assignments")
-    with here.db.writing() as connection:
-        identity = assign.lease(connection, here.project, who.id, held, here.lease_s, GOLD_SHARE)
-        task = views.task(connection, here, identity) if identity else None
-        progress = views.progress(connection, here, who.id)
+    with here.leasing:
+        with here.db.writing(durable=False) as connection:
+            identity = assign.lease(connection, here.project, who.id, held, here.lease_s, GOLD_SHARE)
+        with here.db.reading() as connection:
+            task = views.task(connection, here, identity) if identity else None
+            progress = views.progress(connection, here, who.id)
     return {"task": task, "progress": progress, "wait_s": None if task else here.filling()}
 
 
 @routes.post("/api/assignments/{identity}/submit")
-def submit(
-    request: Request, identity: str, who: Person = Depends(worker), said: dict[str, Any] = Depends(body)
-) -> dict[str, Any]:
+def submit(request: Request, identity: str, said: dict[str, Any] = Depends(body)) -> dict[str, Any]:
     """What a person said; stored when this answers."""
+    who = worker(request)
     here, payload = site(request), _payload(said)
-    with here.db.writing() as connection:
+    with here.saying, here.db.writing() as connection:
         annotation, extra = assign.submit(
             connection, identity, who.id, payload, _key(said), _ms(said, "duration_ms"), _ms(said, "active_ms")
         )
-        row = assign.assignment(connection, identity)
-        told = gold.explained(connection, row, payload)
-        progress = views.progress(connection, here, who.id)
-    return {"annotation": annotation, "extra": extra, "gold": told, "progress": progress}
+        told = gold.explained(connection, identity, payload)
+    return {"annotation": annotation, "extra": extra, "gold": told}
 
 
 @routes.post("/api/assignments/{identity}/skip")
-def skip(
-    request: Request, identity: str, who: Person = Depends(worker), said: dict[str, Any] = Depends(body)
-) -> dict[str, Any]:
+def skip(request: Request, identity: str, said: dict[str, Any] = Depends(body)) -> dict[str, Any]:
     """Somebody else shall have the task."""
+    who = worker(request)
     here = site(request)
     with here.db.writing() as connection:
         event = assign.skip(connection, identity, who.id, str(said.get("reason", "")), _key(said))
-        progress = views.progress(connection, here, who.id)
-    return {"annotation": event, "progress": progress}
+    return {"annotation": event}
 
 
 @routes.post("/api/assignments/{identity}/heartbeat")
-def heartbeat(request: Request, identity: str, who: Person = Depends(worker)) -> dict[str, Any]:
+def heartbeat(request: Request, identity: str) -> dict[str, Any]:
     """The page is still open."""
+    who = worker(request)
     here = site(request)
-    with here.db.writing() as connection:
+    with here.db.writing(durable=False) as connection:
         held = assign.heartbeat(connection, identity, who.id, here.lease_s)
     return {"held": held, "lease_s": here.lease_s}
 
 
 @routes.post("/api/undo")
-def undo(request: Request, who: Person = Depends(worker), said: dict[str, Any] = Depends(body)) -> dict[str, Any]:
+def undo(request: Request, said: dict[str, Any] = Depends(body)) -> dict[str, Any]:
     """Take back the last thing this person did."""
+    who = worker(request)
     here = site(request)
     with here.db.writing() as connection:
         event = assign.undo(connection, who.id, _key(said), here.lease_s)
@@ -123,10 +124,9 @@ def undo(request: Request, who: Person = Depends(worker), said: dict[str, Any] =
 
 
 @routes.post("/api/assignments/{identity}/say")
-def say(
-    request: Request, identity: str, who: Person = Depends(worker), said: dict[str, Any] = Depends(body)
-) -> StreamingResponse:
+def say(request: Request, identity: str, said: dict[str, Any] = Depends(body)) -> StreamingResponse:
     """A person's turn in a chat; two answers are streamed, a line of JSON a piece."""
+    who = worker(request)
     here, text = site(request), said.get("text")
     if not isinstance(text, str) or not text.strip():
         raise Refused(400, "text", "say something")
@@ -134,9 +134,9 @@ def say(
         raise Refused(409, "model", "there is no live model to talk with")
     ready = talk.begin(here, identity, who.id, text)
 
-    def lines() -> Iterator[str]:
+    async def lines() -> AsyncIterator[str]:
         try:
-            for piece in talk.answers(here, ready):
+            async for piece in talk.answers(here, ready):
                 yield json.dumps(piece, ensure_ascii=False) + "\n"
         except UserError as error:
             yield json.dumps({"error": str(error)}, ensure_ascii=False) + "\n"
@@ -145,10 +145,9 @@ def say(
 
 
 @routes.post("/api/assignments/{identity}/choose")
-def choose(
-    request: Request, identity: str, who: Person = Depends(worker), said: dict[str, Any] = Depends(body)
-) -> dict[str, Any]:
+def choose(request: Request, identity: str, said: dict[str, Any] = Depends(body)) -> dict[str, Any]:
     """The better of a turn's two answers; the conversation goes on from it."""
+    who = worker(request)
     here, payload = site(request), _payload(said)
     with here.db.writing() as connection:
         annotation = talk.choose(

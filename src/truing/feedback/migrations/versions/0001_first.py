@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -21,7 +23,7 @@ INDEXES = (
     ("model_version", ["round_id"]), ("prompt", ["project_id"]), ("prompt", ["root"]), ("message", ["annotator_id"]),
     ("message", ["model_version_id"]), ("message", ["parent_id"]), ("message", ["prompt_id"]),
     ("candidate_set", ["parent_id"]), ("candidate_set", ["prompt_id"]), ("candidate", ["message_id"]),
-    ("task", ["candidate_set_id"]), ("task", ["project_id"]), ("task", ["project_id", "state", "priority"]),
+    ("task", ["candidate_set_id"]), ("task", ["project_id"]), 
     ("task", ["prompt_id"]), ("task", ["round_id"]), ("assignment", ["annotator_id"]),
     ("assignment", ["guideline_id"]), ("assignment", ["task_id"]), ("annotation", ["annotator_id"]),
     ("annotation", ["assignment_id"]), ("annotation", ["supersedes_id"]), ("annotation", ["task_id"]),
@@ -44,6 +46,8 @@ def upgrade() -> None:
     _derived_of_answers()
     for table, columns in INDEXES:
         op.create_index(op.f(f"ix_{table}_{'_'.join(columns)}"), table, columns)
+    queue: list[Any] = ["project_id", "state", "gold", sa.text("priority DESC"), "created_at", "id"]
+    op.create_index("ix_task_queue", "task", queue)
 
 
 def _people() -> None:
@@ -204,7 +208,7 @@ def _work() -> None:
         sa.Column("gold", sa.Boolean(), server_default="0", nullable=False),
         sa.Column("config", sa.JSON(), nullable=False), sa.Column("reviews_id", sa.String(length=32), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
-        sa.CheckConstraint("state in ('open', 'closed')", name=op.f('ck_task_state')),
+        sa.CheckConstraint("state in ('open', 'full', 'closed')", name=op.f('ck_task_state')),
         sa.CheckConstraint("overlap >= 1", name=op.f("ck_task_overlap")),
         sa.ForeignKeyConstraint(["candidate_set_id"], ["candidate_set.id"], name=op.f("fk_task_candidate_set_id")),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_task_project_id")),
