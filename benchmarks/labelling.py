@@ -3,8 +3,8 @@
 python -m benchmarks.labelling                    # 16 people for 60 seconds
 python -m benchmarks.labelling --seconds 10 --json
 
-Prints submissions a second and the quantiles of the time a submission takes, and checks that every acknowledged label is
-in the store once. `--json` prints one line of figures at the end.
+Prints submissions a second and the quantiles of the time a submission takes, and checks that every acknowledged label
+is in the store once. `--json` prints one line of figures at the end.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from truing.feedback import store
 from truing.feedback.web.app import create_app
 from truing.feedback.web.site import Site
 db = Database.open(sys.argv[1])
+db.checkpoint_aside()
 with db.reading() as connection:
     project = store.project_named(connection)
-uvicorn.run(create_app(Site(db, project), requests_a_second=0), port=int(sys.argv[2]), log_level="error", access_log=False)
+app = create_app(Site(db, project), requests_a_second=0)
+uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
 """
 
 
@@ -77,7 +79,9 @@ def measure(path: Path, count: int, seconds: float, tasks: int) -> dict[str, flo
     def work(number: int) -> None:
         person = people.cast(count)[number]
         given.append(
-            people.work(f"http://127.0.0.1:{port}", tokens[number], person, _worth, number, None, stop, 0.0, times.append)
+            people.work(
+                f"http://127.0.0.1:{port}", tokens[number], person, _worth, number, None, stop, 0.0, times.append
+            )
         )
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]

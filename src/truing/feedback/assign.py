@@ -252,9 +252,13 @@ def undo(connection: Connection, annotator: str, key: str, lease_s: float = LEAS
     return event
 
 
-def standing() -> list[Any]:
-    """Conditions of an event that stands: nothing supersedes it, and it is no retraction itself."""
-    return [~exists().where(later.c.supersedes_id == t.annotation.c.id), t.annotation.c.kind != RETRACTION]
+def standing(moment: float | None = None) -> list[Any]:
+    """Conditions of an event that stands now, or stood at a moment: nothing supersedes it, and it is no retraction."""
+    superseded = exists().where(later.c.supersedes_id == t.annotation.c.id)
+    if moment is None:
+        return [~superseded, t.annotation.c.kind != RETRACTION]
+    superseded = superseded.where(later.c.created_at <= moment)
+    return [~superseded, t.annotation.c.kind != RETRACTION, t.annotation.c.created_at <= moment]
 
 
 def turn(

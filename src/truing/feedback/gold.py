@@ -76,14 +76,14 @@ def explained(connection: Connection, assignment: str, payload: Mapping[str, Any
     return {"right": is_right(found.kind, payload, found.accepted), "explanation": found.explanation}
 
 
-def results(connection: Connection, project: str) -> dict[str, tuple[int, int]]:
-    """Right answers and answers on gold, hidden and of the quiz, by person."""
+def results(connection: Connection, project: str, moment: float | None = None) -> dict[str, tuple[int, int]]:
+    """Right answers and answers on gold, hidden and of the quiz, by person; as it was at a moment, or is now."""
     c = t.annotation.c
     asked = (
         select(c.annotator_id, c.kind, c.payload, t.gold.c.accepted)
         .join(t.gold, t.gold.c.task_id == c.task_id)
         .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, c.kind != SKIP, *standing())
+        .where(t.task.c.project_id == project, c.kind != SKIP, *standing(moment))
     )
     counted: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for row in connection.execute(asked):

@@ -111,6 +111,7 @@ def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     function that answers, and the hash of its checkpoint."""
     site = prepare(config, local)
     _refuse_open_door(config, site)
+    site.db.checkpoint_aside()
     app = create_app(site, config.hosts, requests_a_second=0.0 if config.simulate else 50.0)
     server = uvicorn.Server(uvicorn.Config(app, config.host, config.port, log_level="warning", access_log=False))
     stop = threading.Event()

@@ -35,8 +35,8 @@ class Vote:
     """1: the first shown is longer; 0: the second; 0.5: neither."""
 
 
-def votes(connection: Connection, project: str) -> list[Vote]:
-    """Comparisons of pairs and of chats, as they were shown; not gold."""
+def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
+    """Comparisons of pairs and of chats, as they were shown; not gold. What stands, or what is in a frozen snapshot."""
     c, a = t.annotation.c, t.assignment.c
     asked = (
         select(t.comparison, c.annotator_id, c.kind, a.shown_order, t.task.c.prompt_id.label("prompt"))
@@ -44,7 +44,7 @@ def votes(connection: Connection, project: str) -> list[Vote]:
         .join(t.assignment, a.id == c.assignment_id)
         .join(t.task, t.task.c.id == c.task_id)
         .where(t.task.c.project_id == project, ~t.task.c.gold, t.comparison.c.origin == "pair")
-        .where(t.comparison.c.criterion == "", *standing())
+        .where(t.comparison.c.criterion == "", *_counted(frozen))
         .order_by(c.number)
     )
     rows = connection.execute(asked).all()
@@ -60,6 +60,13 @@ def votes(connection: Connection, project: str) -> list[Vote]:
         longer = 0.5 + 0.5 * np.sign(length[first] - length[second])
         found.append(Vote(row.annotation_id, row.annotator_id, row.prompt, first, second, outcome, float(longer)))
     return found
+
+
+def _counted(frozen: str) -> list[Any]:
+    """Conditions of an annotation that counts."""
+    member = t.snapshot_annotation.c
+    members = select(member.annotation_id).where(member.snapshot_id == frozen)
+    return [t.annotation.c.id.in_(members)] if frozen else standing()
 
 
 def _turn_order(connection: Connection, message: str) -> list[str]:
@@ -95,13 +102,15 @@ def share(successes: int, n: int) -> dict[str, Any]:
     return {"share": successes / n, "interval": wilson(successes, n), "n": n}
 
 
-def error_rates(connection: Connection, project: str) -> dict[str, float]:
+def error_rates(connection: Connection, project: str, frozen: str = "") -> dict[str, float]:
     """For each person the share of judgements made at random, e = 2 (1 − accuracy), for the likelihood of training.
 
     Accuracy is of gold where there is enough of it, else by Dawid and Skene. People of whom too little is known are
-    left out. Ceiling 0.9: no judgement says nothing at all.
+    left out. Ceiling 0.9: no judgement says nothing at all. Of a frozen snapshot the rates are always the same: what
+    was said on gold later does not count.
     """
-    label_IR, raters = _matrix(votes(connection, project))
+    label_IR, raters = _matrix(votes(connection, project, frozen))
+    moment = connection.scalar(select(t.snapshot.c.created_at).where(t.snapshot.c.id == frozen)) if frozen else None
     rates = {}
     if len(raters) >= 3 and (np.sum(label_IR >= 0, 1) >= 2).sum() >= FEWEST:
         found = agreement.dawid_skene(label_IR, 2)
@@ -110,7 +119,7 @@ def error_rates(connection: Connection, project: str) -> dict[str, float]:
             for person, accuracy, n in zip(raters, found.accuracy_R, np.sum(label_IR >= 0, 0), strict=True)
             if n >= FEWEST
         }
-    for person, (right, n) in gold.results(connection, project).items():
+    for person, (right, n) in gold.results(connection, project, moment).items():
         if n >= 2 * FEWEST:
             rates[person] = (right + 1) / (n + 2)
     return {person: float(np.clip(2 * (1 - accuracy), 0.0, 0.9)) for person, accuracy in rates.items()}

@@ -50,7 +50,7 @@ def _records(source: str, kinds: tuple[type, ...]) -> list[Any]:
     db = Database.open(place, create=False)
     with db.reading() as connection:
         project = store.project_named(connection)
-        errors = quality.error_rates(connection, project)
+        errors = quality.error_rates(connection, project, frozen)
         # Ratings at one sitting are comparisons in the store already: they are not turned into them once more.
         records = [r for r in snapshot.records(connection, frozen, errors=errors) if not isinstance(r, Rating)]
     db.close()
