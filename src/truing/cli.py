@@ -25,7 +25,7 @@ from text to a policy
   rl         optimise a policy against a reward: PPO and its relatives
 people's judgements
   label      a page where people judge a model's answers, into a store
-  feedback   import, export, stats, snapshot, backup, round: what is done with a store
+  feedback   import, export, stats, snapshot, backup, round, review: what is done with a store
 what came of it
   evaluate   reward, drift, entropy, length of a policy, with intervals; best-of-n
   compare    win rate of one policy against another
@@ -109,7 +109,7 @@ def label(argv: Sequence[str]) -> None:
 
 
 def feedback(argv: Sequence[str]) -> None:
-    """What is done with a store of judgements: import, export, stats, snapshot, backup, round."""
+    """What is done with a store of judgements: import, export, stats, snapshot, backup, round, review."""
     from truing.config import parse
     from truing.feedback.commands import ACTIONS, action_named
 

@@ -7,7 +7,7 @@ from truing.feedback.commands import ACTIONS, action_named
 
 
 def test_every_action_has_settings_that_explain_themselves():
-    assert set(ACTIONS) == {"import", "export", "stats", "snapshot", "backup", "round"}
+    assert set(ACTIONS) == {"import", "export", "stats", "snapshot", "backup", "round", "review"}
     for config, act in ACTIONS.values():
         assert config.__doc__ and act.__doc__
 

@@ -57,6 +57,15 @@ def test_stored_answers_become_pairs_once(files):
         site.db.close()
 
 
+def test_criteria_and_scale_belong_to_the_tasks_made_with_them(files):
+    first = config(files, prompts=(str(files / "answers.jsonl"),), kind="rate", criteria=("kind",), scale=7)
+    site = prepare(first, local)
+    told = [task.config for task in rows(site.db, t.task)]
+    assert {(c["criteria"][0]["name"], c["scale"]["high"], len(c["scale"]["words"])) for c in told} == {("kind", 7, 7)}
+    site = prepare(config(files, prompts=(str(files / "answers.jsonl"),), kind="binary"), local)
+    assert [task.config["criteria"] for task in rows(site.db, t.task) if task.kind == "binary"] == [[]] * 3
+
+
 def test_live_models_answer_ahead_of_the_people_and_not_further(files, monkeypatch):
     monkeypatch.setattr(label, "AHEAD", 5)
     site = prepare(config(files, prompts=(str(files / "prompts.jsonl"),), model=("one", "two")), local)
@@ -98,7 +107,9 @@ def test_a_quiz_and_hidden_gold_come_from_files(files, make):
         ({"prompts": ("prompts.jsonl",)}, "30 prompts have no answers"), ({"guideline": "no.md"}, "cannot be read"),
         ({"prompts": ("no.jsonl",)}, "there is no such file"),
         ({"model": ("http://127.0.0.1:1/v1",)}, "--allow-private"),
-        ({"answers": 12}, "1 to 9"), ({"port": 70000}, "0 to 65535"), ({"kind": "rank", "answers": 1}, "needs more"),
+        ({"answers": 12}, "1 to 9"), ({"port": 70000}, "0 to 65535"), ({"kind": "rank", "answers": 1}, "two or more"),
+        ({"answers": 3}, "is fixed"), ({"kind": "rank", "criteria": ("kind",)}, "has one question"),
+        ({"model": ("http://x/v1",), "remote_key": "NO_SUCH_VARIABLE"}, "no such environment variable"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_said_before_anything_is_served(files, settings, said):

@@ -93,6 +93,7 @@ def test_import_round_snapshot_export_backup(tmp_path):
     out = tmp_path / "out.parquet"
     assert "3 rows" in said(truing("feedback", "export", "--out", out, "--to", "trl", "--snapshot", frozen, *here))
     assert json.loads((tmp_path / "out.parquet.manifest.json").read_text())["snapshot"] == frozen
+    assert "2 judgements will be reviewed" in said(truing("feedback", "review", "--count", 2, *here))
     said(truing("feedback", "backup", "--out", tmp_path / "copy.db", *here))
     assert "3 already there" in said(
         truing("feedback", "import", "--data", tmp_path / "pairs.jsonl", "--store", tmp_path / "copy.db")
@@ -118,6 +119,6 @@ def test_wrong_input_is_one_line(words, said, tmp_path):
     assert said in told.stderr + told.stdout
 
 
-@pytest.mark.parametrize("action", ["import", "export", "stats", "snapshot", "backup", "round"])
+@pytest.mark.parametrize("action", ["import", "export", "stats", "snapshot", "backup", "round", "review"])
 def test_every_action_explains_its_options(action):
     assert "--store" in said(truing("feedback", action, "--help"))

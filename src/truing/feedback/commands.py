@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from truing.errors import UserError
-from truing.feedback import exchange, quality, rounds, snapshot, store
+from truing.feedback import exchange, quality, reviews, rounds, snapshot, store
 from truing.feedback.database import Database
 
 
@@ -96,6 +96,20 @@ class Round:
     """With open: the models that answer in this round."""
 
 
+@dataclass(frozen=True)
+class Review:
+    """Have judgements drawn at random reviewed by another person, as tasks of the page."""
+
+    count: int = 50
+    """How many, at most; none is reviewed twice."""
+    store: str = "feedback.db"
+    """A SQLite file, or postgresql://user@host/name."""
+    project: str = "default"
+    """The project."""
+    seed: int = 0
+    """Of the draw."""
+
+
 def import_(config: Import) -> None:
     """Files into the store."""
     counted = exchange.bring_in(
@@ -176,6 +190,14 @@ def turn_round(config: Round) -> None:
                 print(f"round {row['round']}: {state}")
 
 
+def review(config: Review) -> None:
+    """Make review tasks."""
+    db = Database.open(config.store, create=False)
+    with db.writing() as connection:
+        made = reviews.ask(connection, store.project_named(connection, config.project), config.count, config.seed)
+    print(f"{made} judgements will be reviewed by somebody else")
+
+
 # What the command line offers, by name.
 ACTIONS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "import": (Import, import_),
@@ -184,6 +206,7 @@ ACTIONS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "snapshot": (Snapshot, take_snapshot),
     "backup": (Backup, backup),
     "round": (Round, turn_round),
+    "review": (Review, review),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -42,6 +43,8 @@ class Config:
     """Who answers, live: hub ids, folders, runs, or http://…/v1 of a server. Two models meet each other."""
     remote_model: str = "default"
     """The name of the model behind an http:// address."""
+    remote_key: str = ""
+    """The environment variable that holds its API key."""
     project: str = "default"
     """Work in one store that belongs together."""
     kind: Literal["pair", "rank", "rate", "binary", "demo", "edit", "chat"] = "pair"
@@ -52,6 +55,8 @@ class Config:
     """How many different people judge each task."""
     criteria: tuple[str, ...] = ()
     """Further questions, such as helpful, harmless, honest."""
+    scale: Literal[5, 7] = 5
+    """Points of the scale for rate, each with its words."""
     guideline: str = ""
     """A Markdown file shown beside the tasks."""
     quiz: str = ""
@@ -97,8 +102,12 @@ class Config:
         ):
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
-        if self.kind in ("rank", "rate") and self.answers < (2 if self.kind == "rank" else 1):
-            raise UserError(f"answers = {self.answers}: a task of the kind {self.kind} needs more")
+        if self.kind == "rank" and self.answers < 2:
+            raise UserError(f"answers = {self.answers}: a task of the kind rank needs two or more")
+        if self.kind not in ("rank", "rate", "binary") and self.answers != 2:
+            raise UserError(f"answers = {self.answers}: how many answers a task of the kind {self.kind} has is fixed")
+        if self.criteria and self.kind not in ("pair", "rate", "chat"):
+            raise UserError(f"criteria = {self.criteria}: a task of the kind {self.kind} has one question")
 
     @property
     def shown(self) -> int:
@@ -133,7 +142,7 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
     guideline = _read_guideline(config.guideline)
     replies: dict[str, Reply] = {}
     with db.writing() as connection:
-        project = store.open_project(connection, config.project, _questions(config))
+        project = store.open_project(connection, config.project)
         if guideline:
             store.add_guideline(connection, project, guideline)
         for name in config.model:
@@ -183,7 +192,9 @@ class Filler:
                 messages = [store.add_message(connection, prompt, r, model=model) for r, model in said]
                 candidates = store.add_candidates(connection, prompt, messages)
                 kind, overlap = self.config.kind, self.config.overlap
-                store.add_task(connection, self.project, kind, prompt, candidates, overlap)
+                store.add_task(
+                    connection, self.project, kind, prompt, candidates, overlap, config=_questions(self.config)
+                )
             del self.left[0]
 
     def _answers(self, prompt: Prompt) -> list[tuple[Response, str]]:
@@ -232,11 +243,13 @@ def _add_prompts(
         if connection.scalar(select(t.task.c.id).where(t.task.c.prompt_id == prompt, t.task.c.kind == config.kind)):
             continue  # asked already, when the page was open before
         if config.shown == 0:
-            store.add_task(connection, project, config.kind, prompt, overlap=config.overlap)
+            store.add_task(connection, project, config.kind, prompt, overlap=config.overlap, config=_questions(config))
         elif len(one.responses) >= config.shown:
             kept = replace(one, responses=one.responses[: config.shown] if config.kind == "edit" else one.responses)
             for part in _split(kept, config):
-                store.add_conversation(connection, project, part, config.kind, config.overlap, "file")
+                store.add_conversation(
+                    connection, project, part, config.kind, config.overlap, "file", config=_questions(config)
+                )
         else:
             waiting.append((prompt, one.prompt))
     return waiting
@@ -267,10 +280,12 @@ def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: b
 
 
 def _questions(config: Config) -> dict[str, Any]:
+    """What a task asks besides, kept with it: another start of the server may ask other things."""
     words = {
         name: f"Which is more {name}?" if config.kind != "rate" else f"How {name} is it?" for name in config.criteria
     }
-    return {"criteria": [{"name": name, "words": said} for name, said in words.items()]}
+    criteria = [{"name": name, "words": said} for name, said in words.items()]
+    return {"criteria": criteria, "scale": store.SCALES[config.scale]}
 
 
 def _read_guideline(place: str) -> str:
@@ -285,7 +300,10 @@ def _read_guideline(place: str) -> str:
 def _live(name: str, config: Config, local: Callable[[str], tuple[Reply, str]]) -> tuple[Reply, str]:
     if not name.startswith(("http://", "https://")):
         return local(name)
-    remote = Remote(name, config.remote_model, temperature=config.temperature, max_new_tokens=config.max_new_tokens,
+    if config.remote_key and config.remote_key not in os.environ:
+        raise UserError(f"remote_key = {config.remote_key!r}: there is no such environment variable")
+    key = os.environ.get(config.remote_key, "")
+    remote = Remote(name, config.remote_model, key, temperature=config.temperature, max_new_tokens=config.max_new_tokens,
                     allow_private=config.allow_private)  # fmt: skip
     return remote, ""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from truing.feedback import gold
+from truing.feedback import gold, reviews
 from truing.feedback import schema as t
 from truing.feedback.assign import SKIP, TURN, standing
 from truing.feedback.database import now
@@ -89,6 +89,7 @@ def figures(connection: Connection, project: str) -> dict[str, Any]:
             sum(v.outcome == v.longer for v in cast if v.outcome != 0.5 and v.longer != 0.5),
             sum(v.outcome != 0.5 and v.longer != 0.5 for v in cast),
         ),
+        "reviews": share(*reviews.results(connection, project)),
         "ties": share(sum(v.outcome == 0.5 for v in cast), len(cast)),
         "people": _each(connection, project, cast, people, label_IR, raters),
         "disagreements": _disagreements(cast, people),
@@ -232,7 +233,7 @@ def _each(
 def _progress(connection: Connection, project: str) -> dict[str, Any]:
     """Tasks, places, how many are filled, and judgements of the last hour."""
     c = t.annotation.c
-    plain = (t.task.c.project_id == project, ~t.task.c.gold)
+    plain = (t.task.c.project_id == project, ~t.task.c.gold, t.task.c.kind != "review")
     tasks, places = connection.execute(
         select(func.count(), func.coalesce(func.sum(t.task.c.overlap), 0)).where(*plain)
     ).one()

@@ -27,6 +27,10 @@ QUESTIONS = {
     "review": "Is this judgement right?",
 }
 SCALE = {"low": 1, "high": 5, "words": ["very bad", "bad", "fair", "good", "very good"]}
+SCALES = {
+    5: SCALE,
+    7: {"low": 1, "high": 7, "words": ["very bad", "bad", "rather bad", "fair", "rather good", "good", "very good"]},
+}
 FLAGS = [
     {"name": "harmful", "words": "Harmful or unsafe"},
     {"name": "false", "words": "Says what is not so"},
@@ -157,7 +161,7 @@ def add_task(
 
 def add_conversation(
     connection: Connection, project: str, conversation: Conversation, kind: str, overlap: int = 1, source: str = "",
-    priority: float = 0.0, selection: str = "random", round_: str | None = None,
+    selection: str = "random", config: Mapping[str, Any] | None = None,
 ) -> str:  # fmt: skip
     """A prompt with its answers as one task, everything new stored on the way. Returns the task's id."""
     prompt = add_prompt(connection, project, conversation.prompt, source)
@@ -166,7 +170,7 @@ def add_conversation(
         for response in conversation.responses
     ]
     candidates = add_candidates(connection, prompt, messages, selection=selection) if messages else None
-    return add_task(connection, project, kind, prompt, candidates, overlap, priority, round_=round_)
+    return add_task(connection, project, kind, prompt, candidates, overlap, config=config)
 
 
 def answers(connection: Connection, candidates: str) -> list[str]:

@@ -1,0 +1,42 @@
+"""Reviews: some judgements are shown to another person, who says whether they are right."""
+
+from __future__ import annotations
+
+import random
+
+from sqlalchemy import Connection, exists, select
+
+from truing.feedback import schema as t
+from truing.feedback import store
+from truing.feedback.assign import standing
+
+REVIEWED = ("pair", "rank", "rate", "binary")  # kinds whose judgement can be told in words
+of = t.task.alias("of")
+
+
+def ask(connection: Connection, project: str, count: int, seed: int = 0) -> int:
+    """Make review tasks of judgements drawn at random, none twice. Returns how many there were to make."""
+    c = t.annotation.c
+    asked = (
+        select(c.id, of.c.prompt_id, of.c.candidate_set_id, of.c.config)
+        .join(of, of.c.id == c.task_id)
+        .where(of.c.project_id == project, of.c.gold.is_(False), c.kind.in_(REVIEWED), *standing())
+        .where(~exists().where(t.task.c.reviews_id == c.id))
+        .order_by(c.number)
+    )
+    rows = connection.execute(asked).all()
+    chosen = random.Random(seed).sample(rows, min(count, len(rows)))
+    for row in chosen:
+        store.add_task(connection, project, "review", row.prompt_id, row.candidate_set_id, reviews=row.id)
+    return len(chosen)
+
+
+def results(connection: Connection, project: str) -> tuple[int, int]:
+    """How many reviews agree with what they review, and how many there are."""
+    c = t.annotation.c
+    said = connection.scalars(
+        select(c.payload)
+        .join(t.task, t.task.c.id == c.task_id)
+        .where(t.task.c.project_id == project, c.kind == "review", *standing())
+    ).all()
+    return sum(payload["verdict"] == "agree" for payload in said), len(said)

@@ -1,0 +1,26 @@
+from sqlalchemy import select
+
+from truing.feedback import assign, quality, reviews
+from truing.feedback import schema as t
+
+
+def test_judgements_are_reviewed_once_by_somebody_else(sqlite, make):
+    project, _ = make.project_with(sqlite, "pair", *[make.conversation(f"{i}?", "A", "B") for i in range(3)])
+    ann, ben = make.people(sqlite, "Ann", "Ben")
+    with sqlite.writing() as connection:
+        for i in range(3):
+            one = assign.lease(connection, project, ann)
+            assign.submit(connection, one, ann, {"verdict": "tie"}, f"key-{i:05}")
+        assert reviews.ask(connection, project, 2) == 2
+        assert reviews.ask(connection, project, 9) == 1  # the others are asked for already
+        assert reviews.ask(connection, project, 9) == 0
+        of = connection.scalars(select(t.task.c.reviews_id).where(t.task.c.kind == "review")).all()
+        assert len(set(of)) == 3
+        assert assign.lease(connection, project, ann) is None
+        for i, verdict in enumerate(("agree", "disagree", "agree")):
+            one = assign.lease(connection, project, ben)
+            assign.submit(connection, one, ben, {"verdict": verdict}, f"key-{i:05}")
+        assert reviews.results(connection, project) == (2, 3)
+        told = quality.figures(connection, project)
+    assert told["reviews"]["share"] == 2 / 3
+    assert told["progress"]["tasks"] == 3 and told["progress"]["filled"] == 3  # reviews are no judgements of answers
