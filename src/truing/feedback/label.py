@@ -303,8 +303,8 @@ def _live(name: str, config: Config, local: Callable[[str], tuple[Reply, str]]) 
     if config.remote_key and config.remote_key not in os.environ:
         raise UserError(f"remote_key = {config.remote_key!r}: there is no such environment variable")
     key = os.environ.get(config.remote_key, "")
-    remote = Remote(name, config.remote_model, key, temperature=config.temperature, max_new_tokens=config.max_new_tokens,
-                    allow_private=config.allow_private)  # fmt: skip
+    settings = {"temperature": config.temperature, "max_new_tokens": config.max_new_tokens}
+    remote = Remote(name, config.remote_model, key, **settings, allow_private=config.allow_private)  # type: ignore[arg-type]
     return remote, ""
 
 

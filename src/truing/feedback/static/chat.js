@@ -1,7 +1,7 @@
 // A conversation with a live model: two answers each time, and it goes on from the one that is chosen.
 import { element, keyed, said, status } from "./dom.js";
 import { newKey, request, deliver } from "./api.js";
-import { bind, bound } from "./keys.js";
+import { bind } from "./keys.js";
 import { pair } from "./pair.js";
 
 export function chat(task, desk, tools) {
@@ -10,7 +10,8 @@ export function chat(task, desk, tools) {
   const send = keyed("Send", "Ctrl Enter", () => say(), { className: "main" });
   const end = keyed("End the conversation", "", () => done({ ended: true }));
   const talk = element("div", { id: "talk" });
-  desk.append(talk, field, element("div.choices", {}, send, end));
+  const controls = element("div", {}, field, element("div.choices", {}, send, end));
+  desk.append(talk, controls);
   field.addEventListener("input", () => draft.save({ text: field.value }));
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -76,6 +77,7 @@ export function chat(task, desk, tools) {
         }
       },
     });
+    controls.hidden = true; // first the choice
     talk.replaceChildren(turn({ role: "user", text }), place);
     bind({ ...common, ...keys });
     status("Which answer is better? The conversation goes on from it.");
