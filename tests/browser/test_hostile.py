@@ -64,7 +64,7 @@ def test_forty_hostile_strings_are_shown_as_text(serve, open_page, markdown):
         page.wait_for_function(
             "n => document.querySelector('#progress').innerText.startsWith(`${n} judged`)", arg=number
         )
-        page.wait_for_selector("#answer-A")
+        page.wait_for_selector("#task[aria-busy=false]")
         assert page.locator("#task script, #task img, #task iframe, #task form, #task svg, #task style").count() == 0
         shown = page.locator("#task").inner_text()
         if not markdown:

@@ -36,11 +36,12 @@ def test_pair(serve, open_page, by):
     known = texts(served)
     assert (known[row.winner_id], known[row.loser_id], row.strength) == (right, left, 2)
     page.wait_for_function("text => !document.querySelector('#task').innerText.includes(text)", arg=left)
+    page.wait_for_selector("#task[aria-busy=false]")
     page.keyboard.press("8") if by == "key" else page.get_by_role("button", name="Both good").click()
     row = served.wait_for(t.comparison, 2)[1]
     assert (row.tie, row.verdict) == (True, "both_good")
     page.wait_for_function("() => document.querySelector('#progress').innerText.startsWith('2 judged')")
-    page.wait_for_selector("#answer-A")
+    page.wait_for_selector("#task[aria-busy=false]")
     page.keyboard.press("0")
     page.get_by_text("All done").wait_for()
     assert len(served.rows(t.comparison)) == 2  # can't tell is no comparison
@@ -55,7 +56,7 @@ def test_criteria_flags_and_notes(serve, open_page):
     page.wait_for_selector("#answer-A")
     chosen = answer_text(page, "A")
     page.keyboard.press("1")
-    page.get_by_role("group", name="Which is kinder?").get_by_role("button", name="B better").click()
+    page.get_by_role("group", name="Which is kinder?").get_by_role("button", name="B much better").click()
     page.keyboard.press("f")
     page.get_by_role("button", name="B: Says what is not so").click()
     assert "Says what is not so" in page.locator("#flags-B").inner_text()
@@ -164,7 +165,6 @@ def test_binary(serve, open_page, by):
         page.keyboard.press("Enter")
     else:
         page.get_by_role("button", name="Bad").click()
-        page.get_by_role("button", name="Submit").click()
     (row,) = served.wait_for(t.rating, 1)
     assert (row.value, row.low, row.high) == (0, 0, 1)
 
@@ -296,7 +296,7 @@ def test_a_double_click_and_a_hasty_key_are_one_row(serve, open_page):
     served.ask("pair", "Q?", "one", "two")
     page = open_page(served)
     page.wait_for_selector("#answer-A")
-    page.evaluate("for (let i = 0; i < 2; i++) document.querySelector('.choices button').click()")
+    page.evaluate("for (let i = 0; i < 2; i++) document.querySelector('.verdict button').click()")
     page.get_by_text("All done").wait_for()
     assert len(served.rows(t.annotation)) == 1
 

@@ -27,7 +27,7 @@ def test_text_becomes_markup_only_where_the_server_cleaned_it():
         for line in script.read_text(encoding="utf-8").splitlines()
         if "innerHTML" in line or "insertAdjacentHTML" in line
     ]
-    assert sorted(name for name, _ in uses) == ["dom.js", "label.js"]
+    assert sorted(name for name, _ in uses) == ["frame.js", "text.js"]
     assert all("html" in line for _, line in uses)
 
 

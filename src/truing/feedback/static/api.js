@@ -1,83 +1,58 @@
-// Requests to the server. A judgement that cannot be sent now is kept, and sent again with the same key.
+// Requests to the server, and the kinds of failure: what it refuses, and what it could not be asked now.
 
-const QUEUE = "truing-queue";
+const PATIENCE_MS = 15_000;
+let leaving = false; // to the page for signing in
 
-export class Refusal extends Error {
-  constructor(status, body) {
-    super(body.error || `the server answered ${status}`);
-    this.status = status;
-    this.code = body.code;
-  }
-}
+// The server understood and said no: sending the same again would not help.
+export class Refusal extends Error {}
 
+// Nobody knows whether it arrived, or it could not be taken just now: the same is to be sent again later.
 export class Offline extends Error {}
 
-export const newKey = () => {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-};
-
-export async function request(method, path, body) {
-  const csrf = document.querySelector("meta[name=csrf]").content;
-  const options = { method, headers: { "X-CSRF-Token": csrf } };
-  if (body !== undefined) {
-    options.headers["Content-Type"] = "application/json";
-    options.body = JSON.stringify(body);
-  }
-  const answer = await fetch(path, options).catch(() => {
-    throw new Offline("the server cannot be reached");
-  });
-  if (answer.status === 401) {
-    location.assign("/login");
-    return new Promise(() => {}); // the page is leaving
-  }
-  if (answer.status === 429) {
-    await pause(1000 * Number(answer.headers.get("Retry-After") || 1));
-    return request(method, path, body);
-  }
-  if (answer.status >= 502 && answer.status <= 504) throw new Offline("the server is not ready");
-  if (!answer.ok) throw new Refusal(answer.status, await answer.json().catch(() => ({})));
-  return answer;
-}
-
-export const get = async (path) => (await request("GET", path)).json();
-export const post = async (path, body = {}) => (await request("POST", path, body)).json();
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const waiting = () => JSON.parse(localStorage.getItem(QUEUE) || "[]");
-const keep = (list) => localStorage.setItem(QUEUE, JSON.stringify(list));
-export const unsent = () => waiting().length;
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-// Send a judgement. It is written down first, so that neither a lost connection nor a closed page loses it; only an
-// answer of the server, be it a refusal, settles it.
-export async function deliver(path, body) {
-  keep([...waiting(), { path, body }]);
-  try {
-    const answer = await post(path, body);
-    settle(body.key);
-    return answer;
-  } catch (error) {
-    if (!(error instanceof Offline)) settle(body.key);
-    throw error;
+export async function request(method, path, body, patience = PATIENCE_MS) {
+  const headers = { "X-CSRF-Token": document.querySelector("meta[name=csrf]").content };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const signal = patience ? AbortSignal.timeout(patience) : undefined;
+  const answer = await fetch(path, { method, headers, signal, body: body && JSON.stringify(body) }).catch(() => {
+    throw new Offline("the server cannot be reached");
+  });
+  if (answer.ok) return answer;
+  if (answer.status === 429) {
+    await pause(1000 * Math.min(60, Number(answer.headers.get("Retry-After")) || 1));
+    return request(method, path, body, patience);
   }
+  const { error = `the server answered ${answer.status}`, code } = await answer.json().catch(() => ({}));
+  if (answer.status === 401) {
+    if (!leaving) location.assign("/login");
+    leaving = true;
+    throw new Offline("sign in again");
+  }
+  if (answer.status >= 500 || code === "csrf") throw new Offline(error);
+  throw Object.assign(new Refusal(error), { status: answer.status, code });
 }
 
-// Send what was kept, oldest first. Returns how many the server took; what it refused is told to `refused`.
-export async function resend(refused) {
-  let sent = 0;
-  for (const { path, body } of waiting()) {
-    try {
-      await post(path, body);
-      sent += 1;
-    } catch (error) {
-      if (error instanceof Offline) return sent;
-      refused(error);
-    }
-    settle(body.key);
-  }
-  return sent;
+async function json(answer) {
+  return answer.json().catch(() => {
+    throw new Offline("the answer broke off");
+  });
 }
 
-function settle(key) {
-  keep(waiting().filter((one) => one.body.key !== key));
+export const get = async (path) => json(await request("GET", path));
+export const post = async (path, body = {}) => json(await request("POST", path, body));
+
+// Lines of JSON, each as it comes.
+export async function* lines(path, body) {
+  const reader = (await request("POST", path, body, 0)).body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read().catch(() => ({ done: true }));
+    if (done) return;
+    const whole = (rest + value).split("\n");
+    rest = whole.pop();
+    for (const line of whole) if (line) yield JSON.parse(line);
+  }
 }

@@ -1,11 +1,19 @@
-// What is half said survives a reload: kept in the browser by assignment, until it is submitted.
+// What is half said survives a reload: kept in the browser by assignment until it is submitted.
+import * as storage from "./storage.js";
 
-const name = (assignment) => `truing-draft-${assignment}`;
+const PREFIX = "truing-draft-";
+const KEPT_MS = 30 * 24 * 3600 * 1000;
 
-export const load = (assignment) => JSON.parse(localStorage.getItem(name(assignment)) || "{}");
+export const load = (assignment) => storage.read(PREFIX + assignment, {});
+export const clear = (assignment) => storage.remove(PREFIX + assignment);
 
 export function save(assignment, part) {
-  localStorage.setItem(name(assignment), JSON.stringify({ ...load(assignment), ...part }));
+  storage.write(PREFIX + assignment, { ...load(assignment), ...part, at: Date.now() });
 }
 
-export const clear = (assignment) => localStorage.removeItem(name(assignment));
+// Drafts of tasks that never came back do not stay for ever.
+export function sweep() {
+  for (const name of storage.names().filter((one) => one.startsWith(PREFIX))) {
+    if (!(storage.read(name, {}).at > Date.now() - KEPT_MS)) storage.remove(name);
+  }
+}

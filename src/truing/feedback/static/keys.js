@@ -2,27 +2,26 @@
 
 let table = {};
 
-// {"1": [what, words], ...}; `what` is called with the event.
+// { u: [act, "Undo"], ... }; a third member true: holding the key down repeats it.
 export function bind(keys) {
   table = keys;
 }
 
 export const bound = () => Object.entries(table).map(([key, [, words]]) => [key, words]);
 
-const typing = (target) => target.matches?.("input, textarea, select, [contenteditable]");
+// The key by what is on it; by its place where the layout has something else there (digits in French, letters in Russian).
+function entry({ key, code }) {
+  const place = /^(?:Digit|Numpad)(\d)$/.exec(code) || (/[^ -~]/.test(key) && /^Key([A-Z])$/.exec(code));
+  return table[key] || table[key.toLowerCase()] || (place && table[place[1].toLowerCase()]);
+}
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat) return;
-  if (typing(event.target) || document.querySelector("dialog[open]")) return;
-  // Enter and space press the button that has the focus, as everywhere.
-  if ((event.key === "Enter" || event.key === " ") && event.target.closest("button, a, summary")) return;
-  const found = table[event.key] || table[event.key.toLowerCase()];
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
+  if (event.target.matches?.("input, textarea, select") || document.querySelector("dialog[open]")) return;
+  // Enter and space press what has the focus, as everywhere.
+  if ((event.key === "Enter" || event.key === " ") && event.target.closest?.("button, a, summary")) return;
+  const found = entry(event);
   if (!found) return;
   event.preventDefault();
-  found[0](event);
-});
-
-// A button that was clicked with the mouse does not keep the keyboard: the next Enter means the task, not the button.
-document.addEventListener("click", (event) => {
-  if (event.detail > 0) event.target.closest("button")?.blur();
+  if (!event.repeat || found[2]) found[0]();
 });

@@ -1,11 +1,15 @@
 // Whether another person's judgement is right.
-import { element, answerCard, keyed } from "./dom.js";
+import { element, keyed } from "./dom.js";
+import { answerCard, foldLong, visible } from "./text.js";
 
-export function review(task, desk, { done }) {
-  const judge = (verdict) => () => done({ verdict });
-  desk.append(
-    element("div.answers", {}, ...task.answers.map((answer, place) => answerCard(answer, place))),
-    element("p.banner", {}, `Somebody said: ${task.reviewed.words}`),
-    element("div.choices", {}, keyed("Right", "1", judge("agree")), keyed("Wrong", "2", judge("disagree"))));
-  return { 1: [judge("agree"), "Right"], 2: [judge("disagree"), "Wrong"] };
+export function review(task, desk, { submit }) {
+  const say = (verdict) => () => submit({ verdict });
+  const cards = element("div.answers", {}, ...task.answers.map((answer, place) => answerCard(answer, place)));
+  desk.append(cards,
+    element("blockquote.reviewed", { "aria-label": "What another person said" }, element("span.by", {}, "Another person said"), element("p.text", { dir: "auto" }, visible(task.reviewed?.words || ""))),
+    element("div.dock.choices.end", { role: "group", "aria-label": task.question }, keyed("Agree", "1", say("agree")), keyed("Disagree", "2", say("disagree"))));
+  const keys = { 1: [say("agree"), "Agree"], 2: [say("disagree"), "Disagree"] };
+  const fold = foldLong(cards);
+  if (fold) keys.a = [fold, "Show all of the long answers, or fold them"];
+  return keys;
 }

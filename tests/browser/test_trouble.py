@@ -1,0 +1,84 @@
+"""Haste and lost connections: each of these once judged, took back or lost the wrong thing."""
+
+import pytest
+from sqlalchemy import select
+
+from truing.feedback import schema as t
+from truing.feedback.assign import standing
+
+
+@pytest.fixture
+def three(serve, open_page):
+    served = serve()
+    for i in range(3):
+        served.ask("pair", f"Question {i}?", "one", "two")
+    page = open_page(served)
+    page.wait_for_selector("#task[aria-busy=false]")
+    return served, page
+
+
+def test_the_second_click_of_a_double_click_does_not_judge_the_next_task(three):
+    served, page = three
+    page.get_by_role("button", name="Tie").click()
+    page.wait_for_timeout(150)
+    page.get_by_role("button", name="Tie").click()
+    page.wait_for_timeout(800)
+    assert len(served.rows(t.annotation)) == 1
+
+
+def test_undo_without_a_connection_takes_back_what_was_judged_last(three):
+    served, page = three
+    page.keyboard.press("1")
+    (first,) = served.wait_for(t.annotation, 1)
+    page.wait_for_selector("#task[aria-busy=false]")
+    page.route("**/submit", lambda route: route.abort())
+    page.keyboard.press("7")
+    page.wait_for_function("() => (localStorage.getItem('truing-queue') || '').includes('submit')")
+    page.wait_for_timeout(500)
+    page.keyboard.press("u")
+    page.wait_for_timeout(300)
+    page.unroute("**/submit")
+    served.wait_for(t.annotation, 3)  # it is sent, and then taken back
+    with served.db.reading() as connection:
+        kept = connection.execute(select(t.annotation.c.id).where(*standing())).scalars().all()
+    assert kept == [first.id]
+
+
+def test_a_server_that_fails_once_loses_no_judgement(three):
+    served, page = three
+    failed = []
+
+    def fail_once(route):
+        if failed:
+            return route.continue_()
+        failed.append(1)
+        return route.fulfill(status=500, body="{}")
+
+    page.route("**/submit", fail_once)
+    page.keyboard.press("1")
+    page.wait_for_timeout(300)
+    page.reload()
+    for _ in range(50):
+        page.wait_for_timeout(200)  # lets the route above run
+        if served.rows(t.annotation):
+            break
+    assert failed and len(served.rows(t.annotation)) == 1
+
+
+def test_judgements_of_somebody_who_left_are_not_sent_as_those_of_the_next(serve, open_page):
+    served = serve()
+    served.ask("pair", "Q?", "one", "two", overlap=2)
+    page = open_page(served, "Ann")
+    page.wait_for_selector("#task[aria-busy=false]")
+    page.context.set_offline(True)
+    page.keyboard.press("1")
+    page.wait_for_function("() => (localStorage.getItem('truing-queue') || '').includes('submit')")
+    page.context.clear_cookies()
+    from truing.feedback.web.site import COOKIE
+
+    page.context.add_cookies([{"name": COOKIE, "value": served.secret("Ben"), "url": served.address}])
+    page.context.set_offline(False)
+    page.goto(served.address)
+    page.wait_for_selector("#task[aria-busy=false]")
+    page.wait_for_timeout(1500)
+    assert not served.rows(t.annotation)
