@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, select
@@ -133,7 +134,9 @@ def test_other_machines_are_let_in_only_to_an_owner_with_a_password_under_a_name
 
 def test_simulated_people_come_by_the_door_and_judge_all(files, capsys):
     wanted = config(files, prompts=(str(files / "answers.jsonl"),), overlap=3, simulate=4, stop_when_done=True, port=0)
-    serve(wanted, local)
+    # in a thread of its own: after a browser's tests this one has a running event loop
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(serve, wanted, local).result()
     shown = capsys.readouterr().out
     assert "Judge at http://127.0.0.1:" in shown and "4 simulated annotators gave 18 judgements" in shown
     from truing.feedback.database import Database
