@@ -95,4 +95,4 @@ def test_no_tensor_of_tokens_times_vocabulary_is_ever_made(monkeypatch):
             VocabularyHead(weight_VD), hidden_ND, torch.zeros(tokens, dtype=torch.long)
         )
         (logp_N.sum() + entropy_N.sum()).backward()
-    assert largest.numbers == chunk * vocabulary
+    assert tokens * 4 < largest.numbers <= chunk * vocabulary

@@ -78,7 +78,7 @@ class Engine:
         if self.active:
             length_n = torch.tensor([len(s.prompt) + len(s.token_ids) - 1 for s in self.active], device=self.device)
             token_n = torch.tensor([s.token_ids[-1] for s in self.active], device=self.device)
-            hidden_nD = trunk(self.policy.lm_inside, token_n, Decode(self._storage(), length_n))  # type: ignore[arg-type]
+            hidden_nD = trunk(self.policy.running, token_n, Decode(self._storage(), length_n))  # type: ignore[arg-type]
             self._say(self.active, hidden_nD)
             finished += self._release()
         return finished
@@ -120,7 +120,7 @@ class Engine:
         lengths = [len(prompt) for prompt in chosen]
         layout = Prefill(cache, lengths, list(chosen.values()), self.device)
         token_S = torch.tensor([i for prompt in chosen for i in prompt], device=self.device)
-        hidden_SD = trunk(self.policy.lm_inside, token_S, layout)  # type: ignore[arg-type]
+        hidden_SD = trunk(self.policy.running, token_S, layout)  # type: ignore[arg-type]
         last_place = dict(zip(chosen, (torch.tensor(lengths).cumsum(0) - 1).tolist(), strict=True))
         self._say(new, hidden_SD[torch.tensor([last_place[s.prompt] for s in new], device=self.device)])
         self.active += new
@@ -132,7 +132,7 @@ class Engine:
         drawn = draw(self.policy.head.logits(hidden_nD), uniform_n, self.sampling)
         token_n, logp_n, kept_n = (x.tolist() for x in drawn)
         head = self.policy.value_head
-        value_n = head(hidden_nD)[:, 0].tolist() if head is not None else None
+        value_n = self.policy.values(hidden_nD).tolist() if head is not None else None
         for i, sequence in enumerate(sequences):
             sequence.token_ids.append(token_n[i])
             sequence.logprobs.append(logp_n[i])

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from truing.errors import UserError
 
+BLOCK = 256  # tokens whose probabilities are added up first
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -55,22 +57,51 @@ def draw(logit_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tenso
     `logp_B` is of the distribution drawn from; `logp_B + kept_B` is that of the whole one at this temperature. A
     temperature of 0 is the limit: the likeliest token, and its log-prob at temperature 1.
     """
-    greedy = sampling.temperature == 0
-    logp_BV = (logit_BV if greedy else logit_BV / sampling.temperature).log_softmax(-1)
-    if greedy:
+    if sampling.temperature == 0:
+        logp_BV = logit_BV.log_softmax(-1, dtype=_accumulator(logit_BV))
         token_B = logp_BV.argmax(-1)
         return token_B, logp_BV.gather(-1, token_B[:, None])[:, 0], torch.zeros_like(uniform_B)
-    kept_B = torch.zeros(len(logp_BV), dtype=logp_BV.dtype, device=logp_BV.device)
+    if sampling.temperature != 1:
+        logit_BV = logit_BV / sampling.temperature
     if sampling.truncates:
-        logp_BV, kept_B = truncate(logp_BV, sampling)
+        logp_BV, kept_B = truncate(logit_BV.log_softmax(-1, dtype=_accumulator(logit_BV)), sampling)
+        p_BV = logp_BV.exp()
+    else:
+        p_BV = logit_BV.softmax(-1, dtype=_accumulator(logit_BV))
+        kept_B = torch.zeros(len(p_BV), dtype=p_BV.dtype, device=p_BV.device)
+    token_B = inverse_cdf(p_BV, uniform_B)
+    return token_B, p_BV.gather(-1, token_B[:, None])[:, 0].log(), kept_B
+
+
+def inverse_cdf(p_BV: Tensor, uniform_B: Tensor) -> Tensor:
+    """The token of each row at which the cumulative probability passes the uniform number, [B].
+
+    On two levels, blocks of tokens and tokens of one block: a cumulative sum over a large vocabulary takes longer than
+    all the rest of sampling. A token without probability is never drawn.
+    """
+    rows, vocabulary = p_BV.shape
+    whole = vocabulary // BLOCK
+    blocks = [p_BV[:, : whole * BLOCK].view(rows, whole, BLOCK).sum(-1)]
+    if vocabulary % BLOCK:
+        blocks.append(p_BV[:, whole * BLOCK :].sum(-1, keepdim=True))
+    edge_BC = torch.cat(blocks, -1).cumsum(-1)
     # Float32 sums of many small probabilities do not end at 1 exactly: scale the uniform number to where they do end.
-    cdf_BV = logp_BV.exp().cumsum(-1)
-    target_B = uniform_B.to(cdf_BV.dtype) * cdf_BV[:, -1]
-    token_B = torch.searchsorted(cdf_BV, target_B[:, None], right=True)[:, 0]
-    # A number that rounds up to the end itself would point past the last token that has any probability.
-    last_B = (cdf_BV < cdf_BV[:, -1:]).sum(-1)
-    token_B = token_B.minimum(last_B)
-    return token_B, logp_BV.gather(-1, token_B[:, None])[:, 0], kept_B
+    target_B = uniform_B.to(edge_BC.dtype) * edge_BC[:, -1]
+    block_B = _first_beyond(edge_BC, target_B)
+    before_B = torch.where(block_B > 0, edge_BC.gather(-1, (block_B - 1).clamp_min(0)[:, None])[:, 0], 0.0)
+    place_Bb = block_B[:, None] * BLOCK + torch.arange(BLOCK, device=p_BV.device)
+    inside_Bb = p_BV.gather(-1, place_Bb.clamp_max(vocabulary - 1)).masked_fill(place_Bb >= vocabulary, 0.0)
+    return block_B * BLOCK + _first_beyond(inside_Bb.cumsum(-1), (target_B - before_B).clamp_min(0.0))
+
+
+def _first_beyond(edge_BC: Tensor, target_B: Tensor) -> Tensor:
+    """The first place whose edge lies beyond the target; the last one with any probability where rounding leaves none."""
+    place_B = torch.searchsorted(edge_BC, target_B[:, None], right=True)[:, 0]
+    return place_B.minimum((edge_BC < edge_BC[:, -1:]).sum(-1))
+
+
+def _accumulator(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def truncate(logp_BV: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

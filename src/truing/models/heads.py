@@ -24,11 +24,18 @@ class VocabularyHead:
     scale: float = 1.0
     softcap: float | None = None
 
-    def logits(self, hidden_ND: Tensor) -> Tensor:
-        """Logits in float32 at least, [N, V]: for sampling, and for chunks of N."""
-        raw_NV = torch.nn.functional.linear(hidden_ND, self.weight_VD, self.bias_V)
-        raw_NV = raw_NV.to(_accumulator(raw_NV.dtype)) * self.scale
-        return raw_NV if self.softcap is None else self.softcap * torch.tanh(raw_NV / self.softcap)
+    def logits(self, hidden_ND: Tensor, block: slice = slice(None)) -> Tensor:
+        """Logits [N, V] of all tokens or a block of them, as wide as the weights are: for sampling, and for chunks."""
+        bias_V = None if self.bias_V is None else self.bias_V[block]
+        logit_NV = torch.nn.functional.linear(hidden_ND, self.weight_VD[block], bias_V)
+        if self.scale != 1.0:
+            logit_NV = logit_NV * self.scale
+        return logit_NV if self.softcap is None else self.softcap * torch.tanh(logit_NV / self.softcap)
+
+
+def logprobs(head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor, temperature: float = 1.0) -> Tensor:
+    """Log-prob of each token [N], in nats, at this temperature. d logp_t / dz_j = 1[j = t] - p_j."""
+    return _Logprobs.apply(hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature, False)[0]
 
 
 def logprobs_and_entropy(
@@ -38,7 +45,7 @@ def logprobs_and_entropy(
 
     d logp_t / dz_j = 1[j = t] - p_j, and d H / dz_j = -p_j (log p_j + H).
     """
-    return _Logprobs.apply(hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature)
+    return _Logprobs.apply(hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature, True)
 
 
 def exact_kl(
@@ -55,74 +62,122 @@ def _accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _chunks(count: int, vocabulary: int) -> list[slice]:
-    size = max(1, CHUNK_NUMBERS // vocabulary)
+def _slices(count: int, width: int) -> list[slice]:
+    """Slices of `count`, each with at most CHUNK_NUMBERS numbers where one takes `width`."""
+    size = max(1, CHUNK_NUMBERS // max(1, width))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def _spread_gradient(ctx: Any, chunk: slice, grad_NV: Tensor, logit_NV: Tensor, grads: list[Tensor | None]) -> None:
-    """From the gradient of a chunk's final logits to those of hidden, weight and bias (added into `grads`)."""
-    head: VocabularyHead = ctx.head
-    hidden_ND, weight_VD = ctx.saved_tensors[:2]
-    grad_NV /= ctx.temperature
-    if head.softcap is not None:
-        grad_NV *= 1 - (logit_NV / head.softcap) ** 2
-    if head.scale != 1.0:
-        grad_NV *= head.scale
-    grad_NV = grad_NV.to(weight_VD.dtype)
-    if grads[0] is not None:
-        grads[0][chunk] = grad_NV @ weight_VD
-    if grads[1] is not None:
-        grads[1].addmm_(grad_NV.T, hidden_ND[chunk])
-    if grads[2] is not None:
-        grads[2] += grad_NV.sum(0)
+class _Gradients:
+    """Gradients of hidden, weight and bias, added up from those of the logits, in float32 where blocks overlap."""
 
+    def __init__(self, ctx: Any) -> None:
+        self.ctx = ctx
+        hidden_ND, weight_VD = ctx.saved_tensors[:2]
+        wide = _accumulator(weight_VD.dtype)
+        makers = (
+            lambda: torch.zeros_like(hidden_ND, dtype=wide),
+            lambda: torch.zeros_like(weight_VD, dtype=wide if len(ctx.slices_N) > 1 else None),
+            lambda: weight_VD.new_zeros(len(weight_VD), dtype=wide),
+        )
+        self.grads = [make() if needed else None for make, needed in zip(makers, ctx.needs_input_grad[:3], strict=False)]
 
-def _empty_grads(ctx: Any) -> list[Tensor | None]:
-    hidden_ND, weight_VD = ctx.saved_tensors[:2]
-    makers = (torch.empty_like(hidden_ND), torch.zeros_like(weight_VD), weight_VD.new_zeros(len(weight_VD)))
-    return [grad if needed else None for grad, needed in zip(makers, ctx.needs_input_grad[:3])]
+    def add(self, tokens: slice, block: slice, grad_NV: Tensor, logit_NV: Tensor) -> None:
+        """The gradient of a chunk's final logits, over their temperature."""
+        head: VocabularyHead = self.ctx.head
+        hidden_ND, weight_VD = self.ctx.saved_tensors[:2]
+        if head.softcap is not None:
+            grad_NV *= 1 - (logit_NV / head.softcap) ** 2
+        if head.scale != 1.0:
+            grad_NV *= head.scale
+        low_NV = grad_NV.to(weight_VD.dtype)
+        for_hidden, for_weight, for_bias = self.grads
+        if for_hidden is not None:
+            for_hidden[tokens] += low_NV @ weight_VD[block]
+        if for_weight is not None and len(self.ctx.slices_N) == 1:
+            torch.mm(low_NV.T, hidden_ND, out=for_weight[block])
+        elif for_weight is not None:
+            for_weight[block] += low_NV.T @ hidden_ND[tokens]
+        if for_bias is not None:
+            for_bias[block] += grad_NV.sum(0)
+
+    def all(self) -> list[Tensor | None]:
+        dtypes = (self.ctx.saved_tensors[0].dtype, *[self.ctx.saved_tensors[1].dtype] * 2)
+        return [None if g is None else g.to(dtype) for g, dtype in zip(self.grads, dtypes, strict=True)]
 
 
 class _Logprobs(torch.autograd.Function):
+    """Block of the vocabulary by block, all tokens at once: so each weight's gradient is one product."""
+
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden_ND: Tensor,
-        weight_VD: Tensor,
-        bias_V: Tensor | None,
-        token_N: Tensor,
-        head: VocabularyHead,
-        temperature: float,
-    ) -> tuple[Tensor, Tensor]:
-        logp_N = hidden_ND.new_empty(len(token_N), dtype=_accumulator(hidden_ND.dtype))
-        entropy_N, norm_N = torch.empty_like(logp_N), torch.empty_like(logp_N)
-        for chunk in _chunks(len(token_N), len(weight_VD)):
-            logit_NV = head.logits(hidden_ND[chunk]) / temperature
-            norm_N[chunk] = logit_NV.logsumexp(-1)
-            logp_N[chunk] = logit_NV.gather(-1, token_N[chunk, None])[:, 0] - norm_N[chunk]
-            p_NV = (logit_NV - norm_N[chunk, None]).exp()
-            entropy_N[chunk] = norm_N[chunk] - (p_NV * logit_NV).sum(-1)
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, token_N: Tensor, head: VocabularyHead,
+        temperature: float, wants_entropy: bool,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        ctx.head, ctx.temperature, ctx.wants_entropy = head, temperature, wants_entropy
+        ctx.slices_N, ctx.slices_V = [slice(0, len(token_N))], _slices(len(weight_VD), len(token_N))
+
+        def sums(shift_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            """Over the vocabulary: the sum of e^(logit - shift), that of it times the logit; and the token's logit."""
+            total_N, mean_N, own_N = (torch.zeros_like(shift_N) for _ in range(3))
+            for block in ctx.slices_V:
+                logit_NV = head.logits(hidden_ND, block)
+                if temperature != 1:
+                    logit_NV = logit_NV / temperature
+                here_n = _tokens_in(token_N, block)
+                own_N[here_n] = logit_NV[here_n, token_N[here_n] - block.start].to(own_N.dtype)
+                exp_NV = torch.sub(logit_NV, shift_N[:, None]).exp_()
+                total_N += exp_NV.sum(-1)
+                if wants_entropy:
+                    mean_N += exp_NV.mul_(logit_NV).sum(-1)
+            return total_N, mean_N, own_N
+
+        # Any shift gives the same softmax. The token's own logit needs no pass over the vocabulary to be found, and
+        # overflows only where the token is less likely than e^-88.
+        shift_N = _own_logits(head, hidden_ND, token_N) / temperature
+        total_N, mean_N, own_N = sums(shift_N)
+        if not total_N.isfinite().all():
+            tops = [head.logits(hidden_ND, block).amax(-1) for block in ctx.slices_V]
+            shift_N = torch.stack(tops).amax(0).to(shift_N.dtype) / temperature
+            total_N, mean_N, own_N = sums(shift_N)
+        norm_N = total_N.log() + shift_N
+        entropy_N = norm_N - mean_N / total_N
         ctx.save_for_backward(hidden_ND, weight_VD, token_N, norm_N, entropy_N)
-        ctx.head, ctx.temperature = head, temperature
-        return logp_N, entropy_N
+        return own_N - norm_N, entropy_N
 
     @staticmethod
     def backward(ctx: Any, *grads_out: Tensor) -> tuple[Tensor | None, ...]:
-        grad_logp_N, grad_entropy_N = grads_out
-        hidden_ND, weight_VD, token_N, norm_N, entropy_N = ctx.saved_tensors
-        wants_entropy = bool(grad_entropy_N.any())
-        grads = _empty_grads(ctx)
-        for chunk in _chunks(len(token_N), len(weight_VD)):
-            raw_NV = ctx.head.logits(hidden_ND[chunk])
-            logp_NV = raw_NV / ctx.temperature - norm_N[chunk, None]
-            p_NV = logp_NV.exp()
-            grad_NV = -p_NV * grad_logp_N[chunk, None]
-            grad_NV.scatter_add_(1, token_N[chunk, None], grad_logp_N[chunk, None])
-            if wants_entropy:
-                grad_NV -= p_NV * (logp_NV + entropy_N[chunk, None]) * grad_entropy_N[chunk, None]
-            _spread_gradient(ctx, chunk, grad_NV, raw_NV, grads)
-        return (*grads, None, None, None)
+        grad_logp_N, grad_entropy_N = (grad / ctx.temperature for grad in grads_out)
+        hidden_ND, _, token_N, norm_N, entropy_N = ctx.saved_tensors
+        gradients = _Gradients(ctx)
+        bonus = ctx.wants_entropy and bool(grad_entropy_N.any())
+        for block in ctx.slices_V:
+            raw_NV = ctx.head.logits(hidden_ND, block)
+            logp_NV = torch.sub(raw_NV if ctx.temperature == 1 else raw_NV / ctx.temperature, norm_N[:, None])
+            p_NV = logp_NV.exp() if bonus else logp_NV.exp_()
+            factor_NV = -grad_logp_N[:, None]
+            if bonus:
+                factor_NV = factor_NV - (logp_NV + entropy_N[:, None]) * grad_entropy_N[:, None]
+            grad_NV = p_NV.mul_(factor_NV)
+            here_n = _tokens_in(token_N, block)
+            grad_NV[here_n, token_N[here_n] - block.start] += grad_logp_N[here_n]
+            gradients.add(ctx.slices_N[0], block, grad_NV, raw_NV)
+        return (*gradients.all(), None, None, None, None)
+
+
+def _tokens_in(token_N: Tensor, block: slice) -> Tensor:
+    """The places whose token lies in this block of the vocabulary."""
+    return ((token_N >= block.start) & (token_N < block.stop)).nonzero()[:, 0]
+
+
+def _own_logits(head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor) -> Tensor:
+    """Each token's own logit, [N], near enough to shift by."""
+    wide = _accumulator(hidden_ND.dtype)
+    own_N = (hidden_ND.to(wide) * head.weight_VD[token_N].to(wide)).sum(-1)
+    if head.bias_V is not None:
+        own_N = own_N + head.bias_V[token_N]
+    own_N = own_N * head.scale
+    return own_N if head.softcap is None else head.softcap * torch.tanh(own_N / head.softcap)
 
 
 class _ExactKL(torch.autograd.Function):
@@ -138,23 +193,28 @@ class _ExactKL(torch.autograd.Function):
         temperature: float,
     ) -> Tensor:
         kl_N = hidden_ND.new_empty(len(hidden_ND), dtype=_accumulator(hidden_ND.dtype))
-        for chunk in _chunks(len(hidden_ND), len(weight_VD)):
-            logp_NV = (head.logits(hidden_ND[chunk]) / temperature).log_softmax(-1)
-            ref_NV = (reference.logits(ref_hidden_ND[chunk]) / temperature).log_softmax(-1)
+        ctx.head, ctx.reference, ctx.temperature = head, reference, temperature
+        ctx.slices_N = _slices(len(hidden_ND), len(weight_VD))
+        for chunk in ctx.slices_N:
+            logp_NV, ref_NV = _both(ctx, head.logits(hidden_ND[chunk]), ref_hidden_ND[chunk])
             kl_N[chunk] = (logp_NV.exp() * (logp_NV - ref_NV)).sum(-1)
         ctx.save_for_backward(hidden_ND, weight_VD, ref_hidden_ND, kl_N)
-        ctx.head, ctx.reference, ctx.temperature = head, reference, temperature
         return kl_N
 
     @staticmethod
     def backward(ctx: Any, *grads_out: Tensor) -> tuple[Tensor | None, ...]:
         (grad_kl_N,) = grads_out
-        hidden_ND, weight_VD, ref_hidden_ND, kl_N = ctx.saved_tensors
-        grads = _empty_grads(ctx)
-        for chunk in _chunks(len(hidden_ND), len(weight_VD)):
+        hidden_ND, _, ref_hidden_ND, kl_N = ctx.saved_tensors
+        gradients = _Gradients(ctx)
+        for chunk in ctx.slices_N:
             raw_NV = ctx.head.logits(hidden_ND[chunk])
-            logp_NV = (raw_NV / ctx.temperature).log_softmax(-1)
-            ref_NV = (ctx.reference.logits(ref_hidden_ND[chunk]) / ctx.temperature).log_softmax(-1)
+            logp_NV, ref_NV = _both(ctx, raw_NV, ref_hidden_ND[chunk])
             grad_NV = logp_NV.exp() * (logp_NV - ref_NV - kl_N[chunk, None]) * grad_kl_N[chunk, None]
-            _spread_gradient(ctx, chunk, grad_NV, raw_NV, grads)
-        return (*grads, None, None, None, None)
+            gradients.add(chunk, slice(0, raw_NV.shape[1]), grad_NV / ctx.temperature, raw_NV)
+        return (*gradients.all(), None, None, None, None)
+
+
+def _both(ctx: Any, logit_NV: Tensor, ref_hidden_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probs over the vocabulary of the policy and its reference."""
+    wide, ref_NV = _accumulator(logit_NV.dtype), ctx.reference.logits(ref_hidden_ND)
+    return tuple((x / ctx.temperature).log_softmax(-1, dtype=wide) for x in (logit_NV, ref_NV))  # type: ignore[return-value]

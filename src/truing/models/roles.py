@@ -16,6 +16,7 @@ from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.attention import Packed
 from truing.models.heads import VocabularyHead, exact_kl, logprobs_and_entropy
+from truing.models.precision import WorkingCopy, lower
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class Prediction:
     exact_kl_N: Tensor | None = None
 
 
-class Policy(nn.Module):
-    """A causal language model that reads flat tokens; with `value_head`, the critic lives on its trunk."""
+class Role(nn.Module):
+    """A language model in one of the four roles. It may compute with a copy of itself in lower precision."""
 
-    def __init__(self, lm: nn.Module, value_head: nn.Linear | None = None) -> None:
+    def __init__(self, lm: nn.Module) -> None:
         super().__init__()
         self.lm = lm
-        self.value_head = value_head
+        self.copied: WorkingCopy | None = None
 
     @property
     def lm_inside(self) -> PreTrainedModel:
@@ -43,34 +44,65 @@ class Policy(nn.Module):
         return inside(self.lm)
 
     @property
+    def running(self) -> PreTrainedModel:
+        """The transformers model that computes: the copy in low precision where there is one."""
+        return inside(self.copied.lm if self.copied else self.lm)
+
+    def compute_in(self, dtype: torch.dtype, moves: bool = True) -> None:
+        """Compute in this precision from now on. A role that never `moves` is lowered itself; else a copy follows."""
+        if dtype != torch.float32 and moves:
+            self.copied = WorkingCopy(self.lm, dtype)
+        elif dtype != torch.float32:
+            lower(self.lm, dtype)
+
+    def follow(self) -> None:
+        """After weights have moved: the copy that computes takes them over."""
+        if self.copied is not None:
+            self.copied.follow()
+
+    def merged_state(self) -> dict[str, Tensor]:
+        """Weights under transformers' names, LoRA added in."""
+        return merged_state(self.lm)
+
+
+class Policy(Role):
+    """A causal language model that reads flat tokens; with `value_head`, the critic lives on its trunk."""
+
+    def __init__(self, lm: nn.Module, value_head: nn.Linear | None = None) -> None:
+        super().__init__(lm)
+        self.value_head = value_head
+
+    @property
     def head(self) -> VocabularyHead:
         """The vocabulary head as the architecture defines it."""
-        output, config = self.lm_inside.get_output_embeddings(), self.lm_inside.config
+        output, config = self.running.get_output_embeddings(), self.running.config
         scale = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
         return VocabularyHead(output.weight, output.bias, scale, getattr(config, "final_logit_softcapping", None))
 
     def forward(self, tokens: Sequences, temperature: float = 1.0, reference: Policy | None = None) -> Prediction:
         """Log-probs and entropies of the response tokens; exact KL to `reference` where one is given."""
-        hidden_SD = hidden(self.lm_inside, tokens)
+        hidden_SD = hidden(self.running, tokens)
         before_ND = hidden_SD[tokens.response_place_N - 1]
         logp_N, entropy_N = logprobs_and_entropy(self.head, before_ND, tokens.token_N, temperature)
         value_N = tail_value_B = kl_N = None
         if self.value_head is not None:
-            value_N = self.value_head(before_ND)[:, 0]
-            tail_value_B = self.value_head(hidden_SD[tokens.last_place_B])[:, 0]
+            value_N = self.values(before_ND)
+            tail_value_B = self.values(hidden_SD[tokens.last_place_B])
         if reference is not None:
             with torch.no_grad():
-                ref_ND = hidden(reference.lm_inside, tokens)[tokens.response_place_N - 1]
+                ref_ND = hidden(reference.running, tokens)[tokens.response_place_N - 1]
             kl_N = exact_kl(self.head, before_ND, reference.head, ref_ND, temperature)
         return Prediction(logp_N, entropy_N, value_N, tail_value_B, kl_N)
 
+    def values(self, hidden_ND: Tensor) -> Tensor:
+        """What the value head on the trunk says, [N], in float32."""
+        assert self.value_head is not None
+        return self.value_head(hidden_ND.to(self.value_head.weight.dtype))[:, 0]
+
     def without_adapter(self) -> AbstractContextManager[None]:
         """Within it the policy speaks as its base did: with LoRA this is the reference, at no cost in memory."""
-        return self.lm.disable_adapter() if isinstance(self.lm, PeftModel) else nullcontext()
-
-    def merged_state(self) -> dict[str, Tensor]:
-        """Weights under transformers' names, LoRA added in."""
-        return merged_state(self.lm)
+        lm = self.copied.lm if self.copied else self.lm
+        return lm.disable_adapter() if isinstance(lm, PeftModel) else nullcontext()
 
     @torch.no_grad()
     def check(self) -> None:
@@ -95,28 +127,22 @@ class Policy(nn.Module):
                 )
 
 
-class Scorer(nn.Module):
+class Scorer(Role):
     """A language model with one linear head: the reward model reads it at the last token, the critic at every token."""
 
     def __init__(self, lm: nn.Module, score: nn.Linear, mean: float = 0.0, std: float = 1.0) -> None:
-        super().__init__()
-        self.lm = lm
+        super().__init__(lm)
         self.score = score
         self.mean, self.std = mean, std
 
-    @property
-    def lm_inside(self) -> PreTrainedModel:
-        """The transformers model itself, without the wrapper that LoRA puts around it."""
-        return inside(self.lm)
-
     def forward(self, tokens: Sequences) -> Tensor:
         """Score of each response at its last token, [B], minus `mean`, over `std`."""
-        return self.read(hidden(self.lm_inside, tokens)[tokens.last_place_B])
+        return self.read(hidden(self.running, tokens)[tokens.last_place_B])
 
     def with_language_model(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """Scores [B], and log-probs of the response tokens [N] from the same pass, for the auxiliary loss."""
-        hidden_SD = hidden(self.lm_inside, tokens)
-        output = self.lm_inside.get_output_embeddings()
+        hidden_SD = hidden(self.running, tokens)
+        output = self.running.get_output_embeddings()
         if output is None:
             raise UserError("the language-model loss needs a causal language model to start from, not a reward model")
         head = VocabularyHead(output.weight, output.bias)
@@ -125,16 +151,12 @@ class Scorer(nn.Module):
 
     def values(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """The critic's estimate before each response token [N], and after the last one [B]."""
-        hidden_SD = hidden(self.lm_inside, tokens)
+        hidden_SD = hidden(self.running, tokens)
         return self.read(hidden_SD[tokens.response_place_N - 1]), self.read(hidden_SD[tokens.last_place_B])
 
     def read(self, hidden_ND: Tensor) -> Tensor:
         """The head at chosen positions, [N]."""
-        return (self.score(hidden_ND)[:, 0].float() - self.mean) / self.std
-
-    def merged_state(self) -> dict[str, Tensor]:
-        """Weights under transformers' names, LoRA added in."""
-        return merged_state(self.lm)
+        return (self.score(hidden_ND.to(self.score.weight.dtype))[:, 0].float() - self.mean) / self.std
 
 
 def inside(lm: nn.Module) -> PreTrainedModel:
@@ -172,6 +194,14 @@ def merged_state(lm: nn.Module) -> dict[str, Tensor]:
                 for adapter in module.active_adapters:
                     state[f"{name}.weight"] += module.get_delta_weight(adapter).detach()  # type: ignore[attr-defined]
     return state
+
+
+def in_graph(role: Role) -> list[nn.Parameter]:
+    """The weights that stand in the graph of what a role computes, where `trainable` gives those that move."""
+    if role.copied is None:
+        return list(trainable(role))
+    heads = [p for name, p in role.named_parameters() if p.requires_grad and not name.startswith("lm.")]
+    return [*(p for p in role.copied.lm.parameters() if p.requires_grad), *heads]
 
 
 def trainable(*roles: nn.Module | None) -> Iterator[nn.Parameter]:

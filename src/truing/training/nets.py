@@ -87,3 +87,4 @@ class Nets:
         if self.reference is not None:
             for target, source in zip(self.reference.lm.parameters(), self.policy.lm.parameters(), strict=True):
                 target.lerp_(source, share)
+            self.reference.follow()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from truing.errors import UserError
+from truing.models.precision import Precision, dtype_of
+from truing.models.roles import Role
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Learning:
     """Most tokens of one micro-batch: bounds memory, never changes the result."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
+    precision: Precision = "auto"
+    """What is computed with; auto takes bfloat16 where this machine does it faster. Weights that learn stay float32."""
 
     def __post_init__(self) -> None:
         rules = (
@@ -54,6 +58,16 @@ class Learning:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
 
 
+def ready(role: Role, learning: Learning, moves: bool = True) -> torch.dtype:
+    """Set a role up to compute as `learning` asks. Returns the precision, which "auto" measures."""
+    if learning.checkpoint_activations and moves:
+        role.lm_inside.gradient_checkpointing_enable()
+    first = next(role.lm_inside.parameters())
+    dtype = dtype_of(learning.precision, role.lm_inside.config.hidden_size, first.device)
+    role.compute_in(dtype, moves)
+    return dtype
+
+
 def rate(step: int, steps: int, learning: Learning) -> float:
     """Learning rate of step `step` (counted from 0) of `steps`."""
     warm = round(learning.warmup * steps)
@@ -67,8 +81,12 @@ def rate(step: int, steps: int, learning: Learning) -> float:
 class Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over some parameters, for a known number of steps."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning: Learning, steps: int) -> None:
-        self.parameters = list(parameters)
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], learning: Learning, steps: int,
+        follow: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`follow` is called when the weights have moved: a copy that computes takes them over."""
+        self.parameters, self.follow = list(parameters), follow
         if not self.parameters:
             raise UserError("nothing is left to train: every parameter is frozen")
         matrices = [p for p in self.parameters if p.ndim >= 2]
@@ -94,5 +112,6 @@ class Optimizer:
             group["lr"] = now
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
+        self.follow()
         self.done += 1
         return {"lr": now, "grad_norm": norm}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from truing.data.rollouts import Rollouts
-from truing.models.roles import trainable
+from truing.models.roles import in_graph
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
 from truing.training.policy_step import losses
@@ -23,13 +23,13 @@ def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_t
     other weights: it has a norm and no cosine.
     """
     pulls: dict[str, Tensor] = {}
-    policy_weights, critic_weights = list(trainable(nets.policy)), list(trainable(nets.critic))
+    policy_weights, critic_weights = in_graph(nets.policy), in_graph(nets.critic) if nets.critic else []
     weighted = replace(said, weight_N=algo.average(said.lengths_B, limit))
     for part in weighted.parts(budget_tokens):
         for name, term, weights in _terms(nets, part, algo, policy_weights, critic_weights):
             if term.requires_grad:
                 grads = torch.autograd.grad(term, weights, allow_unused=True, retain_graph=True)
-                flat = torch.cat([(torch.zeros_like(w) if g is None else g).flatten() for w, g in zip(weights, grads)])
+                flat = torch.cat([(torch.zeros_like(w) if g is None else g).flatten().float() for w, g in zip(weights, grads)])
                 pulls[name] = pulls[name] + flat if name in pulls else flat
     figures = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
     for (a, left), (b, right) in combinations(pulls.items(), 2):

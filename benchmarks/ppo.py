@@ -1,0 +1,125 @@
+"""One PPO iteration: 64 prompts of 32 tokens, 64 new tokens each, 4 epochs of 4 minibatches, separate critic.
+
+python -m benchmarks.ppo                                  # size S, in turn with TRL where it is to be had
+python -m benchmarks.ppo --size XS --turns 5
+python -m benchmarks.ppo --precision float32              # float32 on both sides
+python -m benchmarks.ppo --critic trunk                   # the critic on the policy's trunk
+python -m benchmarks.ppo --ends 0.0108                    # half of the responses end early
+python -m benchmarks.ppo --out-of-the-box                 # TRL without its allocator settings
+
+Sampling, reference, reward, values, advantages, 16 updates of two networks with AdamW, all diagnostics on.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import time
+
+import torch
+from torch import nn
+
+from benchmarks import work
+from truing.data.chat import Chat
+from truing.data.records import Message, Prompt
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak
+from truing.models.loading import policy_of
+from truing.models.roles import Policy, Scorer, trainable
+from truing.rewards.model import model_reward
+from truing.training.algorithms import PPO
+from truing.training.nets import Nets
+from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.policy_step import step
+
+PROMPTS, PROMPT, RESPONSE = 64, 32, 64
+
+
+def iterations(size: str, precision: str, critic: str, ends: float, count: int) -> list[dict[str, float]]:
+    """The figures of `count` iterations, with `seconds`."""
+    learning = Learning(lr=1e-5, schedule="constant", precision=precision, budget_tokens=2048)  # type: ignore[arg-type]
+    chat = Chat(work.tokenizer(size), "plain")
+    policy = policy_of(_ending(work.language_model(size, 0), ends), trunk_value=critic == "trunk")
+    reference = copy.deepcopy(policy).requires_grad_(False)
+    critic_net, reward_net = (_scorer(size, seed) for seed in (1, 2))
+    for role, moves in ((policy, True), (reference, False), (critic_net, True), (reward_net, False)):
+        ready(role.requires_grad_(moves), learning, moves)
+    separate = critic_net if critic == "separate" else None
+    nets = Nets(
+        policy, reference, separate, Optimizer(trainable(policy), learning, 10**6, policy.follow),
+        Optimizer(trainable(separate), learning, 10**6, separate.follow) if separate else None,
+    )  # fmt: skip
+    rng, order = random.Random(0), torch.Generator().manual_seed(0)
+    judge = model_reward(reward_net, chat, chat)
+    sampling = Sampling(max_new_tokens=RESPONSE)
+    told = []
+    for number in range(count):
+        prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(PROMPTS)]
+        begin = time.perf_counter()
+        figures, _ = step(
+            nets, prompts, lambda p, a, n=number: speak(policy, chat, p, a, sampling, n),
+            lambda p, r: torch.tensor(judge(p, r)), PPO, order, RESPONSE, learning.budget_tokens, check=number == 0,
+        )  # fmt: skip
+        told.append({**figures, "seconds": time.perf_counter() - begin})
+    return told
+
+
+def _scorer(size: str, seed: int) -> Scorer:
+    lm = work.classifier(size, seed)
+    lm.set_attn_implementation("truing")
+    return Scorer(lm, lm.score)
+
+
+def _ending(lm: nn.Module, ends: float) -> nn.Module:
+    """With a probability of ending at each token, by a bias of the vocabulary head, which does not learn."""
+    if ends:
+        vocabulary, width = lm.lm_head.weight.shape
+        head = nn.Linear(width, vocabulary)
+        head.weight = lm.model.embed_tokens.weight
+        head.bias.data.zero_()
+        head.bias.data[2] = math.log(ends / (1 - ends) * vocabulary)
+        head.bias.requires_grad_(False)
+        lm.lm_head = head
+    return lm
+
+
+def useful_flops(size: str, critic: str) -> float:
+    """What the work needs: the vocabulary's matrix at response tokens only, nothing twice."""
+    s = work.SIZES[size]
+    body, head = PROMPTS * s.sequence_flops(PROMPT + RESPONSE), PROMPTS * RESPONSE * s.head_flops
+    separate = critic == "separate"
+    passes = PPO.epochs * 3 * (body * (2 if separate else 1) + head)
+    return passes + (body + head) * 2 + body * (2 if separate else 1)
+
+
+def main() -> None:
+    """Run it."""
+    parser = work.arguments(__doc__ or "")
+    parser.add_argument("--critic", choices=("separate", "trunk"), default="separate")
+    parser.add_argument("--ends", type=float, default=0.0, help="probability that a response ends at a token")
+    parser.add_argument("--iterations", type=int, default=2, help="iterations of a turn; the first one of ours is left out")
+    parser.add_argument("--out-of-the-box", action="store_true")
+    wanted = parser.parse_args()
+    work.started(wanted)
+    if wanted.once:
+        told = iterations(wanted.size, wanted.precision, wanted.critic, wanted.ends, wanted.iterations + 1)
+        work.told_once([t["seconds"] for t in told[1:]], figures=told[-1])
+        return
+    given = ["benchmarks.ppo", "--size", wanted.size, "--precision", wanted.precision, "--critic", wanted.critic,
+             "--ends", str(wanted.ends), "--threads", str(wanted.threads), "--iterations", str(wanted.iterations)]  # fmt: skip
+    more = ["--default"] if wanted.out_of_the_box else ["--malloc"]
+    more += ["--eos_p", str(wanted.ends)] if wanted.ends else []
+
+    def peer() -> dict | None:
+        if wanted.no_peer:
+            return None
+        return work.peer_turn("trl_ppo.py", wanted.size, "fp32", "nogc", "2", "--threads", str(wanted.threads), *more)
+
+    name = f"ppo {wanted.size} {wanted.precision} critic {wanted.critic} ends {wanted.ends:g}"
+    work.compare(name, wanted.turns, lambda: work.own_turn(given), peer, lambda told: told["iters"],
+                 useful_flops(wanted.size, wanted.critic), wanted.json)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What numbers a model computes with: float32, or bfloat16 beside float32 master weights, whichever is faster here.
+
+Weights that learn stay in float32: an update is often smaller than the last digit of a bfloat16 number and would be
+lost (Micikevicius et al. 2018, arXiv:1710.03740, section 3.1). Only the computing is done in bfloat16.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from functools import cache, partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Precision = Literal["auto", "float32", "bfloat16"]
+WORTH = 1.3  # bfloat16 is chosen where it is so many times as fast: below, its rounding buys nothing
+TOKENS = 512  # rows of the matrices that are tried
+
+
+def dtype_of(wanted: Precision, width: int, device: torch.device) -> torch.dtype:
+    """The numbers to compute with; "auto" measures a matrix product of this width, once a process."""
+    if wanted == "auto":
+        return torch.bfloat16 if bfloat16_gain(width, str(device)) >= WORTH else torch.float32
+    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+@cache
+def bfloat16_gain(width: int, device: str = "cpu") -> float:
+    """How many times as fast a layer of this width computes in bfloat16 as in float32; 0 where it cannot."""
+    try:
+        return product_s(width, torch.float32, device) / product_s(width, torch.bfloat16, device)
+    except (RuntimeError, NotImplementedError):
+        return 0.0
+
+
+def product_s(width: int, dtype: torch.dtype, device: str = "cpu", tokens: int = TOKENS, tries: int = 7) -> float:
+    """Seconds of one product [tokens, width] x [width, 4 width], the median of some tries."""
+    x = torch.randn(tokens, width, device=device).to(dtype)
+    weight = torch.randn(4 * width, width, device=device).to(dtype)
+    times = []
+    for _ in range(tries + 2):
+        begin = time.perf_counter()
+        nn.functional.linear(x, weight)
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[2:])
+
+
+def lower(lm: nn.Module, dtype: torch.dtype) -> None:
+    """Weights in another precision, in place. Buffers stay: positions of rotary embeddings need all their digits."""
+    for parameter in lm.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
+class WorkingCopy:
+    """A model's copy in low precision to compute with. Its gradients are added up on the model itself, in float32."""
+
+    def __init__(self, master: nn.Module, dtype: torch.dtype) -> None:
+        self.lm = copy.deepcopy(master)
+        lower(self.lm, dtype)
+        self._low, self._master = list(self.lm.parameters()), list(master.parameters())
+        for low, high in zip(self._low, self._master, strict=True):
+            if high.requires_grad:
+                low.register_post_accumulate_grad_hook(partial(_hand_over, high))
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Take the weights that the model has now."""
+        torch._foreach_copy_(self._low, self._master)
+
+
+def _hand_over(high: nn.Parameter, low: Tensor) -> None:
+    assert low.grad is not None
+    if high.grad is None:
+        high.grad = low.grad.to(high.dtype)
+    else:
+        high.grad += low.grad
+    low.grad = None
