@@ -26,7 +26,7 @@ from truing.data.records import Message, Prompt
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.models.loading import policy_of
-from truing.models.roles import Policy, Scorer, trainable
+from truing.models.roles import Scorer, trainable
 from truing.rewards.model import model_reward
 from truing.training.algorithms import PPO
 from truing.training.nets import Nets
@@ -40,7 +40,7 @@ def iterations(size: str, precision: str, critic: str, ends: float, count: int) 
     """The figures of `count` iterations, with `seconds`."""
     learning = Learning(lr=1e-5, schedule="constant", precision=precision, budget_tokens=2048)  # type: ignore[arg-type]
     chat = Chat(work.tokenizer(size), "plain")
-    policy = policy_of(_ending(work.language_model(size, 0), ends), trunk_value=critic == "trunk")
+    policy = policy_of(ending(work.language_model(size, 0), ends), trunk_value=critic == "trunk")
     reference = copy.deepcopy(policy).requires_grad_(False)
     critic_net, reward_net = (_scorer(size, seed) for seed in (1, 2))
     for role, moves in ((policy, True), (reference, False), (critic_net, True), (reward_net, False)):
@@ -71,7 +71,7 @@ def _scorer(size: str, seed: int) -> Scorer:
     return Scorer(lm, lm.score)
 
 
-def _ending(lm: nn.Module, ends: float) -> nn.Module:
+def ending(lm: nn.Module, ends: float) -> nn.Module:
     """With a probability of ending at each token, by a bias of the vocabulary head, which does not learn."""
     if ends:
         vocabulary, width = lm.lm_head.weight.shape
@@ -93,12 +93,20 @@ def useful_flops(size: str, critic: str) -> float:
     return passes + (body + head) * 2 + body * (2 if separate else 1)
 
 
+def useful_generation_flops(size: str, prompt_lengths: list[int], said: int) -> float:
+    """What sampling so many tokens after these prompts needs."""
+    s, mean = work.SIZES[size], said / len(prompt_lengths)
+    return sum(s.sequence_flops(round(n + mean)) for n in prompt_lengths) + said * s.head_flops
+
+
 def main() -> None:
     """Run it."""
     parser = work.arguments(__doc__ or "")
     parser.add_argument("--critic", choices=("separate", "trunk"), default="separate")
     parser.add_argument("--ends", type=float, default=0.0, help="probability that a response ends at a token")
-    parser.add_argument("--iterations", type=int, default=2, help="iterations of a turn; the first one of ours is left out")
+    parser.add_argument(
+        "--iterations", type=int, default=2, help="iterations of a turn; the first one of ours is left out"
+    )
     parser.add_argument("--out-of-the-box", action="store_true")
     wanted = parser.parse_args()
     work.started(wanted)
@@ -107,7 +115,8 @@ def main() -> None:
         work.told_once([t["seconds"] for t in told[1:]], figures=told[-1])
         return
     given = ["benchmarks.ppo", "--size", wanted.size, "--precision", wanted.precision, "--critic", wanted.critic,
-             "--ends", str(wanted.ends), "--threads", str(wanted.threads), "--iterations", str(wanted.iterations)]  # fmt: skip
+             "--ends", str(wanted.ends), "--threads", str(wanted.threads),
+             "--iterations", str(wanted.iterations)]  # fmt: skip
     more = ["--default"] if wanted.out_of_the_box else ["--malloc"]
     more += ["--eos_p", str(wanted.ends)] if wanted.ends else []
 

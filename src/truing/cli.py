@@ -177,6 +177,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 }
 
 
+LARGE = ("pretrain", "sft", "sample", "reward", "rl", "evaluate", "compare", "demo")  # commands that hold large tensors
+
+
 def _parse(config: type[C], argv: Sequence[str], command: str) -> C:
     from truing.config import parse
 
@@ -231,6 +234,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if argv[0] not in COMMANDS:
         _refuse(f'there is no command "{argv[0]}"; {nearest(argv[0], COMMANDS)}')
     _quiet()
+    if argv[0] in LARGE:
+        from truing.models.memory import keep_freed_memory
+
+        keep_freed_memory()
     try:
         COMMANDS[argv[0]](argv[1:])
     except UserError as error:

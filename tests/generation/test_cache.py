@@ -1,14 +1,15 @@
 import torch
 
-from truing.generation.cache import Decode, SlotCache
+from truing.generation.cache import Decode, Prefill, SlotCache
 from truing.models.attention import Rule
 
 
 def test_decode_sees_its_own_slot_and_nothing_beyond_its_length():
     torch.manual_seed(0)
-    cache = SlotCache(slots=3, context=10)
+    cache = SlotCache(slots=3)
+    cache.fit(10)
     key, value = torch.randn(3, 2, 4), torch.randn(3, 2, 4)
-    keys, values = cache.room(0, key, value)
+    keys, values = cache.layer(0, key, value)
     keys.normal_(), values.normal_()
     lengths = [0, 4, 7]
     past = [(keys[i, :, :n].clone(), values[i, :, :n].clone()) for i, n in enumerate(lengths)]
@@ -22,9 +23,30 @@ def test_decode_sees_its_own_slot_and_nothing_beyond_its_length():
 
 
 def test_move_copies_a_slot():
-    cache = SlotCache(2, 5)
-    keys, values = cache.room(3, torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
+    cache = SlotCache(2)
+    cache.fit(5)
+    keys, values = cache.layer(3, torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
     keys[1], values[1] = 7, 8
     cache.move(1, 0, 4)
-    assert keys[0, 0, :, 0].tolist() == [7, 7, 7, 7, 0]
-    assert values[0, 0, :, 1].tolist() == [8, 8, 8, 8, 0]
+    assert keys[0, 0, :, 0].tolist() == [7, 7, 7, 7, *[0] * 28]
+    assert values[0, 0, :, 1].tolist() == [8, 8, 8, 8, *[0] * 28]
+
+
+def test_room_grows_and_shrinks_around_what_is_kept():
+    cache = SlotCache(2)
+    cache.fit(20)
+    keys, _ = cache.layer(0, torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
+    assert cache.room == 32
+    keys[:, :, :20] = 5
+    for longest, room in ((33, 64), (120, 128), (90, 128), (20, 32)):
+        cache.fit(longest, shrinks=True)
+        assert cache.room == room
+        held = cache.keys[0]
+        assert held.shape == (2, 1, room, 2) and (held[:, :, :20] == 5).all() and not held[:, :, 20:].any()
+
+
+def test_reading_a_short_prompt_takes_no_room_from_long_sequences():
+    cache = SlotCache(2)
+    cache.fit(70)
+    Prefill(cache, [3], [[1]], torch.device("cpu"))
+    assert cache.room == 96

@@ -54,7 +54,11 @@ def test_check_finds_logprobs_that_are_off(tiny_model):
     said = rollouts(policy)
     assert nets.remember(said, True, False, 100)[1] < 1e-5
     off = replace(said, logp_N=said.logp_N + torch.tensor([0, 0, 0.5, 0, 0]))
-    assert abs(nets.remember(off, True, False, 100)[1] - 0.5) < 1e-5
+    again, gap = nets.remember(off, True, False, 100)
+    assert abs(gap - 0.5) < 1e-5
+    # Such a gap decides: what learning computes is taken, in this iteration and those after it.
+    torch.testing.assert_close(again.old_N, said.logp_N)
+    torch.testing.assert_close(nets.remember(off, False, False, 100)[0].old_N, said.logp_N)
 
 
 def test_pull_reference_moves_a_share_of_the_way(tiny_model):

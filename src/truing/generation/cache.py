@@ -7,21 +7,39 @@ from torch import Tensor
 
 from truing.models.attention import Packed, Rule
 
+STEP = 32  # tokens by which the room of all slots grows and shrinks
+
 
 class SlotCache:
-    """Storage for `slots` sequences of up to `context` tokens. Active slots are 0 … n-1, so that a batch is a view."""
+    """Storage for `slots` sequences. Active slots are 0 … n-1, so that a batch is a view.
 
-    def __init__(self, slots: int, context: int) -> None:
-        self.slots, self.context = slots, context
-        self.keys: dict[int, Tensor] = {}  # layer -> [slots, heads, context, width]
+    `room` tokens fit into each slot now: little more than the longest sequence has. What attention reads is then one
+    block of memory; a slice of larger slots would be copied by every matrix product.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots, self.room = slots, 0
+        self.keys: dict[int, Tensor] = {}  # layer -> [slots, heads, room, width]
         self.values: dict[int, Tensor] = {}
 
-    def room(self, layer: int, key_SGD: Tensor, value_SGD: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's storage, made when its sizes are first seen."""
+    def fit(self, longest: int, shrinks: bool = False) -> None:
+        """Make room for sequences of up to so many tokens; if it `shrinks`, give room back that nobody needs."""
+        room = -(-longest // STEP) * STEP
+        if self.room < room or (shrinks and room + STEP < self.room):
+            for store in (self.keys, self.values):
+                for layer, old in store.items():
+                    kept = min(room, self.room)
+                    store[layer] = old.new_empty(*old.shape[:2], room, old.shape[3])
+                    store[layer][:, :, :kept] = old[:, :, :kept]
+                    store[layer][:, :, kept:] = 0  # not anything: zero times what is no number is no number
+            self.room = room
+
+    def layer(self, layer: int, key_SGD: Tensor, value_SGD: Tensor) -> tuple[Tensor, Tensor]:
+        """A layer's storage, made when its sizes are first seen."""
         if layer not in self.keys:
             for store, new_SGD in ((self.keys, key_SGD), (self.values, value_SGD)):
                 _, heads, width = new_SGD.shape
-                store[layer] = new_SGD.new_zeros(self.slots, heads, self.context, width)
+                store[layer] = new_SGD.new_zeros(self.slots, heads, self.room, width)
         return self.keys[layer], self.values[layer]
 
     def move(self, source: int, target: int, length: int) -> None:
@@ -34,6 +52,7 @@ class Prefill:
     """Layout of whole prompts end to end that also keeps their keys and values; each prompt may fill several slots."""
 
     def __init__(self, cache: SlotCache, lengths: list[int], slots: list[list[int]], device: torch.device) -> None:
+        cache.fit(max(lengths))
         self.cache, self.packed = cache, Packed(lengths, device)
         self.position_S = self.packed.position_S
         self.spans = []
@@ -43,7 +62,7 @@ class Prefill:
             start += length
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
-        keys, values = self.cache.room(layer, key_SGD, value_SGD)
+        keys, values = self.cache.layer(layer, key_SGD, value_SGD)
         for start, length, targets in self.spans:
             here = slice(start, start + length)
             for slot in targets:
@@ -56,20 +75,19 @@ class Decode:
     """Layout of one new token for each of the first n slots, seen together with all that its slot already holds."""
 
     def __init__(self, cache: SlotCache, length_n: Tensor) -> None:
+        cache.fit(int(length_n.max()) + 1, shrinks=True)
         self.cache, self.position_S = cache, length_n
         self.row_n = torch.arange(len(length_n), device=length_n.device)
-        self.used = int(length_n.max()) + 1
-        step_T = torch.arange(self.used, device=length_n.device)
-        self.age_nT = length_n[:, None] - step_T  # tokens back from the new one; negative: not there
+        # Tokens back from the new one; negative: not there.
+        self.age_nT = length_n[:, None] - torch.arange(cache.room, device=length_n.device)
         self.seen = (self.age_nT >= 0)[:, None, None]
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
-        keys, values = self.cache.room(layer, key_SGD, value_SGD)
+        keys, values = self.cache.layer(layer, key_SGD, value_SGD)
         keys[self.row_n, :, self.position_S] = key_SGD
         values[self.row_n, :, self.position_S] = value_SGD
         seen = self.seen
-        if rule.window is not None and self.used > rule.window:
+        if rule.window is not None and self.cache.room > rule.window:
             seen = seen & (self.age_nT < rule.window)[:, None, None]
         count = len(self.row_n)
-        out = rule(query_SHD[:, :, None], keys[:count, :, : self.used], values[:count, :, : self.used], seen)
-        return out[:, :, 0]
+        return rule(query_SHD[:, :, None], keys[:count], values[:count], seen)[:, :, 0]

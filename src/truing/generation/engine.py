@@ -22,7 +22,7 @@ class InFlight:
     prompt: tuple[int, ...]
     seed: int
     limit: int
-    uniform_T: Tensor
+    uniforms: list[float]
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     kept: list[float] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Engine:
             raise UserError(
                 f"a prompt of {len(prompt)} tokens leaves no room in the model's context of {self.context}: shorten it"
             )
-        sequence = InFlight(tuple(prompt), seed, limit, uniforms(seed, limit))
+        sequence = InFlight(tuple(prompt), seed, limit, uniforms(seed, limit).tolist())
         self.waiting.append(sequence)
         return sequence
 
@@ -84,15 +84,15 @@ class Engine:
         return finished
 
     def run(self) -> None:
-        """Step until nothing waits and nothing is active."""
+        """Step until nothing waits and nothing is active. Long prompts come first: neighbours of like length waste the
+        least, and what is left at the end is short."""
+        self.waiting = deque(sorted(self.waiting, key=lambda sequence: -len(sequence.prompt)))
         while self.waiting or self.active:
             self.step()
 
     def _storage(self) -> SlotCache:
         if self.cache is None:
-            everyone = [*self.waiting, *self.active]
-            context = max(len(s.prompt) + s.limit for s in everyone)
-            self.cache = SlotCache(min(self.slots, len(everyone)), context)
+            self.cache = SlotCache(min(self.slots, len(self.waiting) + len(self.active)))
         return self.cache
 
     def _admit(self) -> list[InFlight]:
@@ -107,8 +107,6 @@ class Engine:
         tokens = 0
         while self.waiting and len(self.active) + len(new) < cache.slots:
             sequence = self.waiting[0]
-            if len(sequence.prompt) + sequence.limit > cache.context:
-                break  # longer than anything when the storage was made: waits until it is made anew
             if sequence.prompt not in chosen:
                 if chosen and tokens + len(sequence.prompt) > self.prefill_tokens:
                     break
@@ -128,7 +126,7 @@ class Engine:
 
     def _say(self, sequences: list[InFlight], hidden_nD: Tensor) -> None:
         """Draw one token for each sequence and note what belongs to it."""
-        uniform_n = torch.stack([s.uniform_T[len(s.token_ids)] for s in sequences]).to(self.device)
+        uniform_n = torch.tensor([s.uniforms[len(s.token_ids)] for s in sequences], device=self.device)
         drawn = draw(self.policy.head.logits(hidden_nD), uniform_n, self.sampling)
         token_n, logp_n, kept_n = (x.tolist() for x in drawn)
         head = self.policy.value_head

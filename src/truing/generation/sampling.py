@@ -95,7 +95,7 @@ def inverse_cdf(p_BV: Tensor, uniform_B: Tensor) -> Tensor:
 
 
 def _first_beyond(edge_BC: Tensor, target_B: Tensor) -> Tensor:
-    """The first place whose edge lies beyond the target; the last one with any probability where rounding leaves none."""
+    """The first place whose edge lies beyond the target; the last with any probability where rounding leaves none."""
     place_B = torch.searchsorted(edge_BC, target_B[:, None], right=True)[:, 0]
     return place_B.minimum((edge_BC < edge_BC[:, -1:]).sum(-1))
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_NUMBERS = 2**22  # logits alive at a time
+CHUNK_NUMBERS = 2**20  # logits alive at a time
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class _Gradients:
             lambda: torch.zeros_like(weight_VD, dtype=wide if len(ctx.slices_N) > 1 else None),
             lambda: weight_VD.new_zeros(len(weight_VD), dtype=wide),
         )
-        self.grads = [make() if needed else None for make, needed in zip(makers, ctx.needs_input_grad[:3], strict=False)]
+        self.grads = [
+            make() if needed else None for make, needed in zip(makers, ctx.needs_input_grad[:3], strict=False)
+        ]
 
     def add(self, tokens: slice, block: slice, grad_NV: Tensor, logit_NV: Tensor) -> None:
         """The gradient of a chunk's final logits, over their temperature."""
@@ -126,7 +128,7 @@ class _Logprobs(torch.autograd.Function):
                     logit_NV = logit_NV / temperature
                 here_n = _tokens_in(token_N, block)
                 own_N[here_n] = logit_NV[here_n, token_N[here_n] - block.start].to(own_N.dtype)
-                exp_NV = torch.sub(logit_NV, shift_N[:, None]).exp_()
+                exp_NV = _minus(logit_NV, shift_N).exp_()
                 total_N += exp_NV.sum(-1)
                 if wants_entropy:
                     mean_N += exp_NV.mul_(logit_NV).sum(-1)
@@ -153,7 +155,7 @@ class _Logprobs(torch.autograd.Function):
         bonus = ctx.wants_entropy and bool(grad_entropy_N.any())
         for block in ctx.slices_V:
             raw_NV = ctx.head.logits(hidden_ND, block)
-            logp_NV = torch.sub(raw_NV if ctx.temperature == 1 else raw_NV / ctx.temperature, norm_N[:, None])
+            logp_NV = _minus(raw_NV if ctx.temperature == 1 else raw_NV / ctx.temperature, norm_N)
             p_NV = logp_NV.exp() if bonus else logp_NV.exp_()
             factor_NV = -grad_logp_N[:, None]
             if bonus:
@@ -163,6 +165,13 @@ class _Logprobs(torch.autograd.Function):
             grad_NV[here_n, token_N[here_n] - block.start] += grad_logp_N[here_n]
             gradients.add(ctx.slices_N[0], block, grad_NV, raw_NV)
         return (*gradients.all(), None, None, None, None)
+
+
+def _minus(logit_NV: Tensor, shift_N: Tensor) -> Tensor:
+    """A new tensor, as wide as `shift_N`. In two steps where the types differ: mixing them makes three passes."""
+    if logit_NV.dtype == shift_N.dtype:
+        return logit_NV - shift_N[:, None]
+    return logit_NV.to(shift_N.dtype).sub_(shift_N[:, None])
 
 
 def _tokens_in(token_N: Tensor, block: slice) -> Tensor:

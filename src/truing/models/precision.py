@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 Precision = Literal["auto", "float32", "bfloat16"]
+NARROWEST = 128  # below this width calls cost more than computing does: bfloat16 gains nothing
 WORTH = 1.3  # bfloat16 is chosen where it is so many times as fast: below, its rounding buys nothing
 TOKENS = 512  # rows of the matrices that are tried
 
@@ -23,8 +24,18 @@ TOKENS = 512  # rows of the matrices that are tried
 def dtype_of(wanted: Precision, width: int, device: torch.device) -> torch.dtype:
     """The numbers to compute with; "auto" measures a matrix product of this width, once a process."""
     if wanted == "auto":
-        return torch.bfloat16 if bfloat16_gain(width, str(device)) >= WORTH else torch.float32
+        gains = width >= NARROWEST and bfloat16_gain(width, str(device)) >= WORTH
+        return torch.bfloat16 if gains else torch.float32
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+def described(dtype: torch.dtype, width: int, device: torch.device) -> str:
+    """A line about what is computed with."""
+    if dtype == torch.float32:
+        return "computing in float32"
+    return (
+        f"computing in bfloat16, {bfloat16_gain(width, str(device)):.1f} times as fast here; what learns stays float32"
+    )
 
 
 @cache
@@ -62,7 +73,8 @@ class WorkingCopy:
     def __init__(self, master: nn.Module, dtype: torch.dtype) -> None:
         self.lm = copy.deepcopy(master)
         lower(self.lm, dtype)
-        self._low, self._master = list(self.lm.parameters()), list(master.parameters())
+        self._low: list[Tensor] = list(self.lm.parameters())
+        self._master: list[Tensor] = list(master.parameters())
         for low, high in zip(self._low, self._master, strict=True):
             if high.requires_grad:
                 low.register_post_accumulate_grad_hook(partial(_hand_over, high))
@@ -73,7 +85,7 @@ class WorkingCopy:
         torch._foreach_copy_(self._low, self._master)
 
 
-def _hand_over(high: nn.Parameter, low: Tensor) -> None:
+def _hand_over(high: Tensor, low: Tensor) -> None:
     assert low.grad is not None
     if high.grad is None:
         high.grad = low.grad.to(high.dtype)

@@ -16,7 +16,7 @@ from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.attention import Packed
 from truing.models.heads import VocabularyHead, exact_kl, logprobs_and_entropy
-from truing.models.precision import WorkingCopy, lower
+from truing.models.precision import Precision, WorkingCopy, described, dtype_of, lower
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,13 @@ class Role(nn.Module):
             self.copied = WorkingCopy(self.lm, dtype)
         elif dtype != torch.float32:
             lower(self.lm, dtype)
+
+    def compute_as(self, wanted: Precision, moves: bool = True) -> str:
+        """The same by name; "auto" measures. Returns a line that tells what was chosen."""
+        width, device = self.lm_inside.config.hidden_size, next(self.lm.parameters()).device
+        dtype = dtype_of(wanted, width, device)
+        self.compute_in(dtype, moves)
+        return described(dtype, width, device)
 
     def follow(self) -> None:
         """After weights have moved: the copy that computes takes them over."""

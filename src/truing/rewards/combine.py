@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
 from truing.errors import UserError
+from truing.models.precision import Precision
 from truing.rewards.function import Reward, function_reward, load_function
 from truing.rewards.http import http_reward
 from truing.rewards.verifier import exact_reward, regex_reward
 
 
-def load_reward(names: Sequence[str], speaker: Chat | None = None, layout: Layout = "auto") -> Reward:
+def load_reward(
+    names: Sequence[str], speaker: Chat | None = None, layout: Layout = "auto", precision: Precision = "float32"
+) -> Reward:
     """Each name is `[WEIGHT*]SOURCE`; a source is
 
     a reward model (run, folder or hub id), `file.py:function` or `module:function`, `regex:PATTERN`, `exact`,
@@ -23,7 +26,7 @@ def load_reward(names: Sequence[str], speaker: Chat | None = None, layout: Layou
         raise UserError(
             "reward: name one at least: a reward model's run, file.py:function, regex:…, exact, or http://…"
         )
-    weighted = [(weight, source, _load(source, speaker, layout)) for weight, source in map(_weight, names)]
+    weighted = [(weight, source, _load(source, speaker, layout, precision)) for weight, source in map(_weight, names)]
 
     def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
         sums = [0.0] * len(responses)
@@ -60,7 +63,7 @@ def _weight(name: str) -> tuple[float, str]:
     return 1.0, name
 
 
-def _load(source: str, speaker: Chat | None, layout: Layout) -> Reward:
+def _load(source: str, speaker: Chat | None, layout: Layout, precision: Precision) -> Reward:
     if source.startswith(("http://", "https://")):
         return http_reward(source)
     if source.startswith("regex:"):
@@ -71,4 +74,4 @@ def _load(source: str, speaker: Chat | None, layout: Layout) -> Reward:
         return function_reward(load_function(source))
     from truing.rewards.model import load_model_reward
 
-    return load_model_reward(source, speaker, layout)
+    return load_model_reward(source, speaker, layout, precision)

@@ -10,6 +10,7 @@ from truing.data.batches import Sequences
 from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
 from truing.models.loading import load_scorer, load_tokenizer
+from truing.models.precision import Precision
 from truing.models.roles import Scorer
 from truing.rewards.function import Reward
 
@@ -40,6 +41,10 @@ def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget
     return score
 
 
-def load_model_reward(model: str, speaker: Chat | None = None, layout: Layout = "auto") -> Reward:
+def load_model_reward(
+    model: str, speaker: Chat | None = None, layout: Layout = "auto", precision: Precision = "float32"
+) -> Reward:
     """The reward model in a run, a folder or on a hub, ready to score."""
-    return model_reward(load_scorer(model).requires_grad_(False), Chat(load_tokenizer(model), layout), speaker)
+    scorer = load_scorer(model).requires_grad_(False)
+    scorer.compute_as(precision, moves=False)
+    return model_reward(scorer, Chat(load_tokenizer(model), layout), speaker)

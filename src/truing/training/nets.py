@@ -13,6 +13,8 @@ from truing.maths.advantages import RunningMoments
 from truing.models.roles import Policy, Prediction, Scorer
 from truing.training.optimize import Optimizer
 
+LARGEST_GAP = 0.05  # nats; a ratio that starts 5 % off is a quarter of the usual clipping bound
+
 
 @dataclass
 class Nets:
@@ -24,6 +26,7 @@ class Nets:
     policy_optimizer: Optimizer
     critic_optimizer: Optimizer | None
     temperature: float = 1.0
+    recomputes: bool = False  # log-probs from sampling differ too much from those of learning
     baseline: RunningMoments = field(default_factory=RunningMoments)  # of scores: the values where there is no critic
 
     def forward(self, tokens: Sequences, exact_kl: bool = False) -> Prediction:
@@ -47,7 +50,8 @@ class Nets:
         """Rollouts with what the networks say of them before they move, and the largest log-prob gap found, if asked.
 
         Log-probs and trunk values were collected while sampling: they are computed again only to `check` them. Where
-        the distribution was cut by top-k, top-p or min-p, `old_N` is of the whole one, as the ratio needs it.
+        the distribution was cut by top-k, top-p or min-p, `old_N` is of the whole one, as the ratio needs it. A gap
+        above LARGEST_GAP decides that from then on they are always computed again, and those are taken.
         """
         old_N = said.logp_N + said.kept_N
         ref_N, value_N = torch.empty_like(old_N), torch.empty_like(old_N)
@@ -60,12 +64,14 @@ class Nets:
             ref_N[place_N] = self.reference_logprobs(part)
             if self.critic is not None:
                 value_N[place_N], tail_value_B[index_B] = self.critic.values(part)
-            if check or (wants_tail and self.policy.value_head is not None):
+            if check or self.recomputes or (wants_tail and self.policy.value_head is not None):
                 now = self.policy(part, self.temperature)
                 again_N[place_N] = now.logp_N
                 if self.policy.value_head is not None:
                     tail_value_B[index_B] = now.tail_value_B
         gap = (again_N - old_N).abs().max().item() if check else 0.0
+        self.recomputes |= gap > LARGEST_GAP
+        old_N = again_N if self.recomputes else old_N
         values = value_N if self.critic is not None else said.value_N
         tails = tail_value_B if reads_values else None
         return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap

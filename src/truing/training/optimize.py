@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from truing.errors import UserError
-from truing.models.precision import Precision, dtype_of
+from truing.models.precision import Precision
 from truing.models.roles import Role
 
 
@@ -58,14 +58,11 @@ class Learning:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
 
 
-def ready(role: Role, learning: Learning, moves: bool = True) -> torch.dtype:
-    """Set a role up to compute as `learning` asks. Returns the precision, which "auto" measures."""
+def ready(role: Role, learning: Learning, moves: bool = True) -> str:
+    """Set a role up to compute as `learning` asks. Returns a line about the precision, which "auto" measures."""
     if learning.checkpoint_activations and moves:
         role.lm_inside.gradient_checkpointing_enable()
-    first = next(role.lm_inside.parameters())
-    dtype = dtype_of(learning.precision, role.lm_inside.config.hidden_size, first.device)
-    role.compute_in(dtype, moves)
-    return dtype
+    return role.compute_as(learning.precision, moves)
 
 
 def rate(step: int, steps: int, learning: Learning) -> float:

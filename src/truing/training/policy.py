@@ -31,8 +31,8 @@ from truing.rewards.combine import load_reward, model_sources
 from truing.rewards.function import Reward
 from truing.training import supervised
 from truing.training.algorithms import Algorithm, algorithm
-from truing.training.nets import Nets
-from truing.training.optimize import Learning, Optimizer
+from truing.training.nets import LARGEST_GAP, Nets
+from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.policy_step import Speak, step
 from truing.training.progress import Progress
 from truing.training.run import Run
@@ -177,18 +177,17 @@ def assemble(config: Config, chat: Chat) -> Nets:
         critic = load_scorer(start, config.lora, seed=config.seed)
         if start == config.model:
             nn.init.zeros_(critic.score.weight)
-    if config.learning.checkpoint_activations:
-        for role in (policy, critic):
-            if role is not None:
-                role.lm_inside.gradient_checkpointing_enable()
+    for role in (policy, reference, critic):
+        if role is not None:
+            ready(role, config.learning, moves=role is not reference or bool(config.reference_every))
     updates = config.iterations * row.epochs * row.minibatches
     critic_learning = replace(config.learning, lr=config.critic_lr or config.learning.lr)
     return Nets(
         policy,
         reference,
         critic,
-        Optimizer(trainable(policy), config.learning, updates),
-        Optimizer(trainable(critic), critic_learning, updates) if critic is not None else None,
+        Optimizer(trainable(policy), config.learning, updates, policy.follow),
+        Optimizer(trainable(critic), critic_learning, updates, critic.follow) if critic is not None else None,
         config.sampling.temperature,
     )
 
@@ -266,7 +265,7 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
     with Run.open(config.out, config, "rl", overwrite=config.overwrite) as run:
         prompts, evaluation = read_prompts(config, run, read)
         chat = Chat(load_tokenizer(config.model), config.layout)
-        judge = Judge(reward or load_reward(config.reward, chat, config.layout), config)
+        judge = Judge(reward or load_reward(config.reward, chat, config.layout, config.learning.precision), config)
         nets = assemble(config, chat)
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
@@ -339,7 +338,8 @@ def warn(figures: dict[str, float], run: Run) -> None:
     """Say what must not pass in silence."""
     gap = figures.get("check/logprob_gap", 0.0)
     if gap > 1e-2:
-        run.say(f"log-probs collected while sampling differ from the training pass by up to {gap:.3g} nats")
+        what = "from now on they are computed again" if gap > LARGEST_GAP else "they are used as they are"
+        run.say(f"log-probs collected while sampling differ from the training pass by up to {gap:.3g} nats: {what}")
 
 
 def evaluate(

@@ -20,7 +20,7 @@ from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_scorer, load_tokenizer, save
 from truing.models.roles import Scorer, trainable
 from truing.rewards.quality import ScoredPair, quality
-from truing.training.optimize import Learning, Optimizer
+from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -216,8 +216,6 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
         records = read(config.data, kinds, config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
         scorer = load_scorer(config.model, config.lora, config.freeze, config.seed)
-        if config.learning.checkpoint_activations:
-            scorer.lm_inside.gradient_checkpointing_enable()
         items, left_out = encode(records, chat, config.max_tokens)
         strangers = kept_out({item.annotator for item in items}, config.new_annotators)
         learn, held_out, by_strangers = divide(items, config.held_out, strangers)
@@ -275,7 +273,8 @@ def _short(name: str, told: dict[str, Any]) -> dict[str, Any]:
 def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> None:
     """Train on the items for the configured passes."""
     steps = max(1, round(config.epochs * len(items) / config.batch_size))
-    optimizer = Optimizer(trainable(scorer), config.learning, steps)
+    run.say(ready(scorer, config.learning))
+    optimizer = Optimizer(trainable(scorer), config.learning, steps, scorer.follow)
     with Progress(steps, "reward") as progress:
         for index, chosen in enumerate(minibatches(len(items), config.batch_size, steps, config.seed)):
             figures = step(scorer, [items[i] for i in chosen], optimizer, config)

@@ -17,6 +17,7 @@ from truing.generation.sampling import Sampling
 from truing.generation.select import By, select
 from truing.generation.speak import speak
 from truing.models.loading import load_policy, load_tokenizer
+from truing.models.precision import Precision
 from truing.rewards.combine import load_reward
 from truing.training.progress import Progress
 from truing.training.run import Run
@@ -44,6 +45,8 @@ class Config:
     """Keep so many of the answers (1 with a reward is best-of-n); 0: all."""
     keep_by: By = "reward"
     """Keep the highest scores, the most different answers, or both."""
+    precision: Precision = "auto"
+    """What is computed with; auto takes bfloat16 where this machine does it faster."""
     layout: Layout = "auto"
     """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
     seed: int = 0
@@ -85,8 +88,9 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
         prompts = read(config.data, (Prompt,), config.strict, run.say)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         chat = Chat(load_tokenizer(config.model), config.layout)
-        policy = load_policy(config.model)
-        reward = load_reward(config.reward, chat, config.layout) if config.reward else None
+        policy = load_policy(config.model).requires_grad_(False)
+        run.say(policy.compute_as(config.precision, moves=False))
+        reward = load_reward(config.reward, chat, config.layout, config.precision) if config.reward else None
         conversations = []
         chunk = max(1, 256 // config.answers)
         with Progress(len(prompts), "sample") as progress:

@@ -19,7 +19,7 @@ from truing.maths.averages import per_token
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_tokenizer, save
 from truing.models.roles import Policy, trainable
-from truing.training.optimize import Learning, Optimizer
+from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -117,8 +117,6 @@ def train(config: Config, read: Read = formats.read) -> Policy:
         records = read(config.data, (Demonstration,), config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model, config.lora, config.freeze)
-        if config.learning.checkpoint_activations:
-            policy.lm_inside.gradient_checkpointing_enable()
         parts: dict[str, list[Demonstration]] = {"train": [], "test": []}
         for record in records:
             parts[split_of(record.prompt.root, config.held_out)].append(record)
@@ -157,7 +155,8 @@ def fit(
 ) -> dict[str, float]:
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
     steps = max(1, round(epochs * len(tokens) / batch_size))
-    optimizer = Optimizer(trainable(policy), learning, steps)
+    run.say(ready(policy, learning))
+    optimizer = Optimizer(trainable(policy), learning, steps, policy.follow)
     summary: dict[str, float] = {"updates": steps}
     if held_out is not None:
         summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)

@@ -29,7 +29,9 @@ def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_t
         for name, term, weights in _terms(nets, part, algo, policy_weights, critic_weights):
             if term.requires_grad:
                 grads = torch.autograd.grad(term, weights, allow_unused=True, retain_graph=True)
-                flat = torch.cat([(torch.zeros_like(w) if g is None else g).flatten().float() for w, g in zip(weights, grads)])
+                flat = torch.cat(
+                    [(torch.zeros_like(w) if g is None else g).flatten().float() for w, g in zip(weights, grads)]
+                )
                 pulls[name] = pulls[name] + flat if name in pulls else flat
     figures = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
     for (a, left), (b, right) in combinations(pulls.items(), 2):

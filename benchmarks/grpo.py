@@ -1,0 +1,74 @@
+"""One GRPO iteration: 64 prompts of 32 tokens, 4 responses of 64 tokens each, one update on all 256.
+
+python -m benchmarks.grpo                # in turn with TRL, bfloat16 and allocator settings
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+
+import torch
+
+from benchmarks import work
+from truing.data.chat import Chat
+from truing.data.records import Message, Prompt
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak
+from truing.models.loading import policy_of
+from truing.models.roles import trainable
+from truing.training.algorithms import GRPO
+from truing.training.nets import Nets
+from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.policy_step import step
+
+PROMPTS, PROMPT, ANSWERS, RESPONSE = 64, 32, 4, 64
+ROW = replace(GRPO, answers=ANSWERS, epochs=1, minibatches=1, kl_in_loss=0.0)  # TRL's own default has no reference
+
+
+def iterations(size: str, precision: str, count: int) -> list[float]:
+    """Seconds of each iteration."""
+    learning = Learning(lr=1e-6, schedule="constant", precision=precision)  # type: ignore[arg-type]
+    chat = Chat(work.tokenizer(size), "plain")
+    policy = policy_of(work.language_model(size))
+    ready(policy, learning)
+    nets = Nets(policy, policy, None, Optimizer(trainable(policy), learning, 10**6, policy.follow), None)
+    rng, order, seconds = random.Random(0), torch.Generator().manual_seed(0), []
+    for number in range(count):
+        prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(PROMPTS)]
+        begin = time.perf_counter()
+        step(
+            nets, prompts, lambda p, a, n=number: speak(policy, chat, p, a, Sampling(max_new_tokens=RESPONSE), n),
+            lambda p, r: torch.tensor([float(sum(map(len, x.text.split())) % 7) for x in r]), ROW, order, RESPONSE,
+            learning.budget_tokens,
+        )  # fmt: skip
+        seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
+def main() -> None:
+    """Run it."""
+    wanted = work.arguments(__doc__ or "").parse_args()
+    work.started(wanted)
+    if wanted.once:
+        work.told_once(iterations(wanted.size, wanted.precision, 2)[1:])
+        return
+    s = work.SIZES[wanted.size]
+    body, head = s.sequence_flops(PROMPT + RESPONSE), RESPONSE * s.head_flops
+    read_again = (ANSWERS - 1) * s.sequence_flops(PROMPT)  # a prompt is read once for its responses
+    flops = PROMPTS * (ANSWERS * 4 * (body + head) - read_again)
+    given = ["benchmarks.grpo", "--size", wanted.size, "--precision", wanted.precision, "--threads", str(wanted.threads)]
+
+    def peer() -> dict | None:
+        if wanted.no_peer:
+            return None
+        tuned = ("--malloc",) + (() if wanted.precision == "float32" else ("--bf16",))
+        return work.peer_turn("trl_sft_rm_grpo_rloo.py", "grpo", wanted.size, *tuned)
+
+    work.compare(f"grpo {wanted.size} {wanted.precision}", wanted.turns, lambda: work.own_turn(given), peer,
+                 lambda told: [told["samples"] / told["samples_s"]], flops, wanted.json)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

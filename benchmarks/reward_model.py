@@ -1,0 +1,68 @@
+"""A reward model from pairs of texts of 32 to 128 tokens each, 32 pairs an update.
+
+python -m benchmarks.reward_model        # in turn with TRL, bfloat16 and allocator settings
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from benchmarks import work
+from truing.models.roles import Scorer, trainable
+from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.reward_model import Config, Item, step
+
+BATCH, STEPS, SHORTEST, LONGEST = 32, 6, 32, 128
+
+
+def items(size: str) -> list[Item]:
+    """The pairs of a turn."""
+    rng, vocabulary = random.Random(0), work.SIZES[size].vocabulary
+
+    def text() -> tuple[int, ...]:
+        return tuple(rng.randrange(4, vocabulary) for _ in range(rng.randrange(SHORTEST, LONGEST + 1) - 1))
+
+    return [Item((1,), (text(), text()), (0, 1), str(i)) for i in range(BATCH * STEPS)]
+
+
+def updates(size: str, precision: str) -> list[float]:
+    """Seconds of each update."""
+    learning = Learning(lr=1e-5, schedule="constant", precision=precision)  # type: ignore[arg-type]
+    lm = work.classifier(size)
+    lm.set_attn_implementation("truing")
+    scorer = Scorer(lm, lm.score)
+    ready(scorer, learning)
+    optimizer = Optimizer(trainable(scorer), learning, 10**6, scorer.follow)
+    config, rows, seconds = Config("x", ("y",), learning=learning), items(size), []
+    for start in range(0, len(rows), BATCH):
+        begin = time.perf_counter()
+        step(scorer, rows[start : start + BATCH], optimizer, config)
+        seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
+def main() -> None:
+    """Run it. What is compared is the time for as many pairs, the first update counted in on both sides."""
+    wanted = work.arguments(__doc__ or "").parse_args()
+    work.started(wanted)
+    if wanted.once:
+        work.told_once([sum(updates(wanted.size, wanted.precision))])
+        return
+    rows, s = items(wanted.size), work.SIZES[wanted.size]
+    flops = 3 * sum(s.sequence_flops(len(row.prompt) + len(text)) for row in rows for text in row.responses)
+    given = ["benchmarks.reward_model", "--size", wanted.size, "--precision", wanted.precision,
+             "--threads", str(wanted.threads)]  # fmt: skip
+
+    def peer() -> dict | None:
+        if wanted.no_peer:
+            return None
+        tuned = ("--malloc",) + (() if wanted.precision == "float32" else ("--bf16",))
+        return work.peer_turn("trl_sft_rm_grpo_rloo.py", "rm", wanted.size, *tuned)
+
+    work.compare(f"reward model {wanted.size} {wanted.precision}", wanted.turns, lambda: work.own_turn(given), peer,
+                 lambda told: [len(rows) / told["pairs_s"]], flops, wanted.json)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

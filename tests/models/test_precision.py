@@ -1,0 +1,155 @@
+import copy
+
+import pytest
+import torch
+from tests.models.test_attention import CONFIGS, model_of
+
+from truing.data.batches import Sequences
+from truing.models import precision
+from truing.models.loading import Adapter, load_policy, load_scorer, policy_of, save
+from truing.models.precision import dtype_of
+from truing.models.roles import Policy, trainable
+from truing.training.nets import Nets
+from truing.training.optimize import Learning, Optimizer, ready
+
+TOKENS = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
+BF16 = torch.bfloat16
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type)
+def test_bfloat16_logprobs_are_near_a_plain_bfloat16_forward(config):
+    lm = model_of(config)
+    plain = copy.deepcopy(lm).to(BF16).eval()
+    policy = policy_of(lm)
+    policy.compute_in(BF16)
+    token_ids = torch.randint(3, 99, (30,)).tolist()
+    with torch.no_grad():
+        ours_N = policy(Sequences.of([token_ids[:10]], [token_ids[10:]])).logp_N
+        plain.set_attn_implementation("eager")
+        logit_SV = plain(torch.tensor([token_ids])).logits[0].float()
+    theirs_N = logit_SV.log_softmax(-1)[torch.arange(9, 29), token_ids[10:]]
+    assert (ours_N - theirs_N).abs().mean() < 1e-2
+
+
+def test_updates_too_small_for_bfloat16_are_not_lost(tiny_model):
+    policy = load_policy(tiny_model)
+    policy.compute_in(BF16)
+    weight = policy.lm_inside.get_input_embeddings().weight
+    before = weight.detach().clone()
+    learning = Learning(lr=1e-6, schedule="constant")
+    optimizer = Optimizer(trainable(policy), learning, 9, policy.follow)
+    for _ in range(3):
+        (-policy(TOKENS).logp_N.sum()).backward()
+        optimizer.step()
+    moved = (weight - before).abs().max().item()
+    assert weight.dtype == torch.float32 and 1e-6 < moved < 1e-5
+    used = policy.running.get_input_embeddings().weight
+    assert used.dtype == BF16 and torch.equal(used, weight.to(BF16))
+
+
+def test_gradients_of_microbatches_are_added_up_in_float32(tiny_model):
+    policy = load_policy(tiny_model)
+    policy.compute_in(BF16)
+    grads = []
+    for times in (1, 3):
+        for _ in range(times):
+            policy(TOKENS).logp_N.sum().backward()
+        grads.append([p.grad.clone() for p in trainable(policy)])
+        for p in trainable(policy):
+            p.grad = None
+    for one, three in zip(*grads, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(three, 3 * one, rtol=1e-6, atol=0)  # bfloat16 would keep three digits
+
+
+def test_gradients_in_bfloat16_are_near_those_in_float32(tiny_model):
+    flat = []
+    for dtype in (torch.float32, BF16):
+        policy = load_policy(tiny_model)
+        policy.compute_in(dtype)
+        policy(TOKENS).logp_N.sum().backward()
+        flat.append(torch.cat([p.grad.flatten() for p in trainable(policy)]))
+    assert torch.cosine_similarity(*flat, dim=0) > 0.999
+
+
+def test_what_is_saved_are_the_float32_weights(tiny_model, tmp_path):
+    from truing.training.pretrain import Config, train_tokenizer
+
+    assert Config
+    policy = load_policy(tiny_model)
+    policy.compute_in(BF16)
+    save(policy, train_tokenizer(["a b c"], 300), tmp_path / "m")
+    kept = load_policy(str(tmp_path / "m")).lm_inside.state_dict()
+    for name, value in policy.lm_inside.state_dict().items():
+        assert torch.equal(kept[name], value)
+
+
+def test_a_role_that_never_moves_is_lowered_itself(tiny_model):
+    scorer = load_scorer(tiny_model).requires_grad_(False)
+    before_B = scorer(TOKENS)
+    scorer.compute_in(BF16, moves=False)
+    assert scorer.copied is None and {p.dtype for p in scorer.lm.parameters()} == {BF16}
+    assert scorer.score.weight.dtype == torch.float32
+    after_B = scorer(TOKENS)
+    assert after_B.dtype == torch.float32 and (after_B - before_B).abs().max() < 0.05
+
+
+def test_positions_keep_all_their_digits(tiny_model):
+    policy = load_policy(tiny_model)
+    policy.compute_in(BF16)
+    assert {b.dtype for b in policy.running.buffers() if b.is_floating_point()} <= {torch.float32}
+
+
+def test_the_copy_without_adapter_is_the_base(tiny_model):
+    base, policy = load_policy(tiny_model), load_policy(tiny_model, Adapter(lora_rank=2))
+    for role in (base, policy):
+        role.compute_in(BF16)
+    optimizer = Optimizer(trainable(policy), Learning(lr=1e-2, schedule="constant"), 9, policy.follow)
+    for _ in range(2):
+        policy(TOKENS).logp_N.sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert (policy(TOKENS).logp_N - base(TOKENS).logp_N).abs().max() > 1e-3
+        with policy.without_adapter():
+            torch.testing.assert_close(policy(TOKENS).logp_N, base(TOKENS).logp_N)
+
+
+def test_a_reference_that_is_pulled_computes_with_its_new_weights(tiny_model):
+    policy = load_policy(tiny_model)
+    reference = copy.deepcopy(policy).requires_grad_(False)
+    for role in (policy, reference):
+        role.compute_in(BF16)
+    nets = Nets(policy, reference, None, Optimizer(trainable(policy), Learning(lr=1e-2), 9, policy.follow), None)
+    policy(TOKENS).logp_N.sum().backward()
+    nets.step()
+    nets.pull_reference(1.0)
+    with torch.no_grad():
+        torch.testing.assert_close(nets.reference_logprobs(TOKENS), policy(TOKENS).logp_N)
+
+
+def test_auto_takes_what_was_measured_to_be_faster(monkeypatch):
+    cpu = torch.device("cpu")
+    for gain, dtype in ((2.0, BF16), (1.1, torch.float32)):
+        monkeypatch.setattr(precision, "bfloat16_gain", lambda width, device, gain=gain: gain)
+        assert dtype_of("auto", 512, cpu) == dtype
+    monkeypatch.setattr(precision, "bfloat16_gain", lambda width, device: 9.0)
+    assert dtype_of("auto", 64, cpu) == torch.float32
+    assert dtype_of("float32", 512, cpu) == torch.float32 and dtype_of("bfloat16", 64, cpu) == BF16
+
+
+def test_the_probe_measures():
+    assert 0 < precision.product_s(128, torch.float32, tries=1) < 5
+    assert precision.bfloat16_gain(128) >= 0
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_checkpointed_activations_give_the_same_gradient_in_bfloat16(tiny_model, checkpointed):
+    grads = []
+    for recompute in (False, checkpointed):
+        policy: Policy = load_policy(tiny_model)
+        ready(policy, Learning(precision="bfloat16", checkpoint_activations=recompute))
+        policy.train()
+        policy(TOKENS).logp_N.sum().backward()
+        grads.append([p.grad for p in trainable(policy)])
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b)
