@@ -14,7 +14,7 @@ setup: .venv/ready
 	touch .venv/ready
 
 demo: setup
-	$(BIN)/truing demo --overwrite
+	$(BIN)/truing demo --fresh
 
 test: setup
 	@# one thread a worker: two workers share the cores

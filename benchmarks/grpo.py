@@ -58,7 +58,15 @@ def main() -> None:
     body, head = s.sequence_flops(PROMPT + RESPONSE), RESPONSE * s.head_flops
     read_again = (ANSWERS - 1) * s.sequence_flops(PROMPT)  # a prompt is read once for its responses
     flops = PROMPTS * (ANSWERS * 4 * (body + head) - read_again)
-    given = ["benchmarks.grpo", "--size", wanted.size, "--precision", wanted.precision, "--threads", str(wanted.threads)]
+    given = [
+        "benchmarks.grpo",
+        "--size",
+        wanted.size,
+        "--precision",
+        wanted.precision,
+        "--threads",
+        str(wanted.threads),
+    ]
 
     def peer() -> dict | None:
         if wanted.no_peer:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from truing.errors import UserError, nearest
+from truing.errors import TruingExit, nearest
 
 C = TypeVar("C")
 
@@ -240,8 +240,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         keep_freed_memory()
     try:
         COMMANDS[argv[0]](argv[1:])
-    except UserError as error:
-        _refuse(str(error))
+    except TruingExit as error:
+        _refuse(str(error), error.code)
     except BrokenPipeError:
         # The reader of our output went away (`truing rl --help | head`): nothing is wrong, and nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -251,9 +251,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str, code: int = 2) -> None:
     print(f"truing: {message}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def _quiet() -> None:

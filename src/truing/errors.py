@@ -6,8 +6,23 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-class UserError(Exception):
+class TruingExit(Exception):
+    """Ends a command: one line for people, and the exit code for programs."""
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UserError(TruingExit):
     """Something the user gave cannot be used. The message names the file, row or key and the way out."""
+
+
+class Busy(UserError):
+    """Another process has it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code=75)  # EX_TEMPFAIL of sysexits.h
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

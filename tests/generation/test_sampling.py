@@ -103,7 +103,9 @@ def test_inverse_cdf_on_two_levels_is_that_on_one(vocabulary):
     p_BV /= p_BV.sum(-1, keepdim=True)
     uniform_B = torch.rand(500, dtype=torch.float64)
     token_B = inverse_cdf(p_BV, uniform_B)
-    naive_B = torch.tensor([np.searchsorted(np.cumsum(p), u, side="right") for p, u in zip(p_BV, uniform_B, strict=True)])
+    naive_B = torch.tensor(
+        [np.searchsorted(np.cumsum(p), u, side="right") for p, u in zip(p_BV, uniform_B, strict=True)]
+    )
     assert torch.equal(token_B, naive_B)
     for edge in (0.0, 1 - 2**-24):
         token_B = inverse_cdf(p_BV.float(), torch.full((500,), edge))

@@ -135,6 +135,6 @@ def test_an_earlier_run_is_not_harmed_by_a_mistake(tiny_model, demos, tmp_path):
     assert truing(*words, cwd=tmp_path).returncode == 2
     bad = tmp_path / "bad.jsonl"
     bad.write_text("{")
-    told = truing("sft", "--model", tiny_model, "--data", bad, "--out", "sft", "--overwrite", cwd=tmp_path)
+    told = truing("sft", "--model", tiny_model, "--data", bad, "--out", "sft", "--fresh", cwd=tmp_path)
     assert told.returncode == 2 and "broken JSON" in told.stderr
     assert before == {p: p.read_bytes() for p in sorted((tmp_path / "sft").rglob("*")) if p.is_file()}

@@ -17,7 +17,7 @@ def config_of(model, tmp_path, **kwargs):
     path.write_text("\n".join(json.dumps({"prompt": f"Number {i}?"}) for i in range(12)))
     base = {
         "iterations": 2, "prompts_per_iteration": 6, "sampling": Sampling(max_new_tokens=6),
-        "out": str(tmp_path / "run"), "learning": Learning(lr=3e-3, schedule="constant"), "overwrite": True,
+        "out": str(tmp_path / "run"), "learning": Learning(lr=3e-3, schedule="constant"), "fresh": True,
     }  # fmt: skip
     return Config(model, (str(path),), ("regex:[aeiou]",), **{**base, **kwargs})
 

@@ -120,7 +120,7 @@ def test_a_reward_model_learns_and_is_normalised(tiny_model, tmp_path):
     assert (again.mean, again.std) == (pytest.approx(scorer.mean), pytest.approx(scorer.std))
     with pytest.raises(UserError, match="no Comparison or Ranking"):
         (tmp_path / "prompts.jsonl").write_text('{"prompt": "x"}\n')
-        train(replace(config, data=(str(tmp_path / "prompts.jsonl"),), overwrite=True))
+        train(replace(config, data=(str(tmp_path / "prompts.jsonl"),), fresh=True))
     assert (tmp_path / "run" / "model" / "config.json").is_file()
 
 

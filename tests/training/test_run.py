@@ -107,7 +107,7 @@ def test_what_is_no_run_is_refused_and_unharmed(tmp_path: Path, name: str) -> No
     kept.parent.mkdir(exist_ok=True)
     kept.write_text("precious")
     with pytest.raises(UserError, match=r"out .*out: "):
-        Run.open(out, Config(), "sft", overwrite=True)
+        Run.open(out, Config(), "sft", fresh=True)
     assert kept.read_text() == "precious"
     assert sum(f.is_file() for f in tmp_path.rglob("*")) == 1
 
@@ -120,23 +120,23 @@ def finished(folder: Path) -> None:
         run.finish({"loss": 1.0})
 
 
-def test_a_finished_run_is_refused_without_overwrite(tmp_path: Path) -> None:
+def test_a_finished_run_is_refused_without_fresh(tmp_path: Path) -> None:
     finished(tmp_path)
-    with pytest.raises(UserError, match="--overwrite"):
+    with pytest.raises(UserError, match="--fresh"):
         Run.open(tmp_path, Config(), "sft")
 
 
-def test_overwrite_costs_nothing_until_something_is_written(tmp_path: Path) -> None:
+def test_fresh_costs_nothing_until_something_is_written(tmp_path: Path) -> None:
     finished(tmp_path)
-    with pytest.raises(UserError, match="bad data"), Run.open(tmp_path, Config(), "sft", overwrite=True):
+    with pytest.raises(UserError, match="bad data"), Run.open(tmp_path, Config(), "sft", fresh=True):
         raise UserError("bad data")
     assert strict_json((tmp_path / "summary.json").read_text())["loss"] == 1.0
     assert (tmp_path / "model").is_dir()
 
 
-def test_overwrite_replaces_what_the_run_wrote_and_nothing_else(tmp_path: Path) -> None:
+def test_fresh_replaces_what_the_run_wrote_and_nothing_else(tmp_path: Path) -> None:
     finished(tmp_path)
-    with Run.open(tmp_path, Config(), "rl", overwrite=True) as run:
+    with Run.open(tmp_path, Config(), "rl", fresh=True) as run:
         run.log(7, loss=2.0)
     assert [row["step"] for row in rows(tmp_path / "metrics.jsonl")] == [7]
     assert not (tmp_path / "summary.json").exists()

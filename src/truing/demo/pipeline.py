@@ -48,7 +48,7 @@ class Config:
     """Rounds of policy optimisation."""
     scale: float = 1.0
     """Share of the full work: below 1 for a quick look, whose figures mean little."""
-    overwrite: bool = False
+    fresh: bool = False
     """Replace an earlier demo in the same folder."""
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ DOCUMENTS = 14_000  # of the pretraining text
 def run(config: Config) -> dict[str, Any]:
     """All stages, each a run of its own in the demo's folder. Returns the final figures."""
     start = time.perf_counter()
-    with Run.open(config.out, config, "demo", overwrite=config.overwrite) as whole:
+    with Run.open(config.out, config, "demo", fresh=config.fresh) as whole:
         folder = whole.folder
         data = write_data(config, folder / "data")
         step = _Steps(folder)
@@ -188,7 +188,7 @@ def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
         batch_size=8,
         learning=Learning(lr=3e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
         seed=config.seed,
-        overwrite=True,
+        fresh=True,
     )
 
 
@@ -202,7 +202,7 @@ def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
         max_tokens=128,
         learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
         seed=config.seed,
-        overwrite=True,
+        fresh=True,
     )
 
 
@@ -215,7 +215,7 @@ def _sample(config: Config, folder: Path, data: Path) -> sample.Config:
         answers=4,
         sampling=SAMPLING,
         seed=config.seed,
-        overwrite=True,
+        fresh=True,
     )
 
 
@@ -231,7 +231,7 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         held_out=0.15,
         learning=Learning(lr=7e-4, schedule="cosine", warmup=0.05),
         seed=config.seed,
-        overwrite=True,
+        fresh=True,
     )
 
 
@@ -248,7 +248,7 @@ def _policy(config: Config, folder: Path, data: Path) -> policy.Config:
         learning=Learning(lr=1e-4, schedule="linear"),
         override={"kl_in_reward": 0.2},  # a short leash: the reward model is easily fooled about facts
         seed=config.seed,
-        overwrite=True,
+        fresh=True,
     )
 
 

@@ -49,8 +49,8 @@ class Config:
     """Of the draws and the order."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
-    overwrite: bool = False
-    """Replace a finished run in the same folder."""
+    fresh: bool = False
+    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
 
     def __post_init__(self) -> None:
         for name, holds, rule in (
@@ -94,7 +94,7 @@ def win_rate(
 
 def evaluate(config: Config) -> dict[str, Any]:
     """The whole stage, from prompts to a run's folder. Returns the figures."""
-    with Run.open(config.out, config, "compare", overwrite=config.overwrite) as run:
+    with Run.open(config.out, config, "compare", fresh=config.fresh) as run:
         prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         judge = (

@@ -13,6 +13,7 @@ from truing.errors import UserError
 from truing.generation.cache import Decode, Prefill, SlotCache
 from truing.generation.sampling import Sampling, draw, uniforms
 from truing.models.roles import Policy, trunk
+from truing.seams import seam
 
 
 @dataclass
@@ -89,6 +90,7 @@ class Engine:
         self.waiting = deque(sorted(self.waiting, key=lambda sequence: -len(sequence.prompt)))
         while self.waiting or self.active:
             self.step()
+            seam("token")
 
     def _storage(self) -> SlotCache:
         if self.cache is None:

@@ -13,6 +13,7 @@ from torch import nn
 from truing.errors import UserError
 from truing.models.precision import Precision
 from truing.models.roles import Role
+from truing.training.checkpoint import State
 
 
 @dataclass(frozen=True)
@@ -112,3 +113,17 @@ class Optimizer:
         self.follow()
         self.done += 1
         return {"lr": now, "grad_norm": norm}
+
+    def capture(self) -> State:
+        """Adam's moments by the number of their parameter, and the steps done."""
+        moments = self.adam.state_dict()["state"]
+        return State({f"{i}.{name}": t for i, own in moments.items() for name, t in own.items()}, {"done": self.done})
+
+    def restore(self, state: State) -> None:
+        """Go on with these."""
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in state.tensors.items():
+            number, _, name = key.partition(".")
+            moments.setdefault(int(number), {})[name] = tensor
+        self.adam.load_state_dict({**self.adam.state_dict(), "state": moments})
+        self.done = state.facts["done"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Literal
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from truing.data import formats
-from truing.data.batches import minibatches
+from truing.data.batches import Sequences, minibatches
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
 from truing.data.records import Demonstration, Prompt, Response, split_of
@@ -31,9 +31,11 @@ from truing.rewards.combine import load_reward, model_sources
 from truing.rewards.function import Reward
 from truing.training import supervised
 from truing.training.algorithms import Algorithm, algorithm
+from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
 from truing.training.optimize import Learning, Optimizer, ready
-from truing.training.policy_step import Speak, step
+from truing.training.policy_state import Standing
+from truing.training.policy_step import Place, Speak, step
 from truing.training.progress import Progress
 from truing.training.run import Run
 from truing.training.tug import tug_of_war
@@ -113,8 +115,12 @@ class Config:
     """Of everything random."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
-    overwrite: bool = False
-    """Replace a finished run in the same folder."""
+    save_state_s: float = 120.0
+    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
+    allow_inexact: bool = False
+    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    fresh: bool = False
+    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
     """Also send the figures to this service."""
 
@@ -221,27 +227,34 @@ class Judge:
         return score_B.clamp(-config.reward_clip, config.reward_clip) if config.reward_clip else score_B
 
 
-def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> Callable[[], dict[str, float]] | None:
+class PretrainTerm:
     """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): a minibatch of demonstrations adds its gradient."""
-    if not config.pretrain_weight:
-        return None
-    records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say)
-    shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
-    tokens, _ = supervised.encode(records, chat, shape)
-    order = minibatches(len(tokens), config.pretrain_batch, 10**12, config.seed)
 
-    def add_gradient() -> dict[str, float]:
-        batch = tokens.select(torch.tensor(next(order)))
+    def __init__(self, nets: Nets, tokens: Sequences, config: Config) -> None:
+        self.nets, self.tokens, self.config, self.done = nets, tokens, config, 0
+
+    def __call__(self) -> dict[str, float]:
+        config = self.config
+        order = minibatches(len(self.tokens), config.pretrain_batch, self.done + 1, config.seed, self.done)
+        batch = self.tokens.select(torch.tensor(next(order)))
+        self.done += 1
         weight_N = config.pretrain_weight * per_token(batch.lengths_B, 0)
         loss = 0.0
         for index_B in batch.parts(config.learning.budget_tokens):
             part_weight_N = weight_N[ragged.tokens_of(index_B, batch.lengths_B)]
-            term = (part_weight_N * negative_log_likelihood(nets.policy(batch.select(index_B)).logp_N)).sum()
+            term = (part_weight_N * negative_log_likelihood(self.nets.policy(batch.select(index_B)).logp_N)).sum()
             term.backward()
             loss += term.item()
         return {"loss/pretrain": loss}
 
-    return add_gradient
+
+def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainTerm | None:
+    """The term as configured, or none."""
+    if not config.pretrain_weight:
+        return None
+    records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say)
+    shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
+    return PretrainTerm(nets, supervised.encode(records, chat, shape)[0], config)
 
 
 def read_prompts(config: Config, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
@@ -262,7 +275,7 @@ def read_prompts(config: Config, run: Run, read: Read = formats.read) -> tuple[l
 
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:
     """The whole stage, from files to a run's folder. `reward` given in Python takes the place of those named."""
-    with Run.open(config.out, config, "rl", overwrite=config.overwrite) as run:
+    with Run.open(config.out, config, "rl", fresh=config.fresh) as run:
         prompts, evaluation = read_prompts(config, run, read)
         chat = Chat(load_tokenizer(config.model), config.layout)
         judge = Judge(reward or load_reward(config.reward, chat, config.layout, config.learning.precision), config)
@@ -270,19 +283,14 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
-        before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")
-        fit(nets, chat, prompts, judge, config, run)
+        figures = {
+            f"{name}_before": value for name, value in fit(nets, chat, prompts, evaluation, judge, config, run).items()
+        }
         after = evaluate(nets, chat, evaluation, judge.reward, config, run, "after")
         save(nets.policy, chat.tokenizer, run.folder / "model")
         if nets.critic is not None:
             save(nets.critic, chat.tokenizer, run.folder / "critic")
-        run.finish(
-            {
-                f"{name}_{when}": value
-                for when, told in (("before", before), ("after", after))
-                for name, value in told.items()
-            }
-        )
+        run.finish({**figures, **{f"{name}_after": value for name, value in after.items()}})
     return nets
 
 
@@ -295,18 +303,29 @@ def speaker(nets: Nets, chat: Chat, config: Config, number: int) -> Speak:
     return say
 
 
-def fit(nets: Nets, chat: Chat, prompts: Sequence[Prompt], judge: Judge, config: Config, run: Run) -> None:
-    """All iterations."""
+def fit(
+    nets: Nets, chat: Chat, prompts: Sequence[Prompt], evaluation: Sequence[Prompt], judge: Judge, config: Config,
+    run: Run,
+) -> dict[str, float]:  # fmt: skip
+    """All iterations. Returns the figures of the policy before the first."""
     algo, limit = config.row, config.sampling.max_new_tokens
     budget, extra = config.learning.budget_tokens, pretrain_term(nets, config, chat, run)
     rng = torch.Generator().manual_seed(config.seed)
     price = AdaptiveKL(algo.kl_in_reward, config.kl_target, config.kl_horizon) if config.kl_target else None
-    order = minibatches(len(prompts), config.prompts_per_iteration, config.iterations, config.seed)
-    with Progress(config.iterations, "rl") as progress:
-        for number, chosen in enumerate(order, start=1):
-            if price is not None:
-                algo = replace(algo, kl_in_reward=price.coefficient)
-            tugs = config.tug_every and (number - 1) % config.tug_every == 0
+    now = Standing(nets, judge, rng, price, extra)
+    with (
+        Keeper(run, now.parts(bool(config.reference_every)), fingerprint(prompts, evaluation), config.save_state_s,
+               config.allow_inexact) as keeper,
+        Progress(config.iterations, "rl") as progress,
+    ):  # fmt: skip
+        done = keeper.resume()
+        if not done and not now.before:
+            now.before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")
+        for chosen in minibatches(len(prompts), config.prompts_per_iteration, config.iterations, config.seed, done):
+            number = done + 1
+            if now.price is not None:
+                algo = replace(algo, kl_in_reward=now.price.coefficient)
+            tugs = config.tug_every and done % config.tug_every == 0
             figures, answers = step(
                 nets,
                 [prompts[i] for i in chosen],
@@ -320,10 +339,12 @@ def fit(nets: Nets, chat: Chat, prompts: Sequence[Prompt], judge: Judge, config:
                 check=number == 1 or bool(config.check_every and number % config.check_every == 0),
                 measure=partial(tug_of_war, nets, algo=algo, limit=limit, budget_tokens=budget) if tugs else None,
                 learn_policy=number > config.critic_warmup or nets.critic is None,
+                place=now.place,
+                passed=partial(keeper.passed, done),
             )
-            if price is not None:
-                figures["kl/coefficient"] = price.coefficient
-                price = price.update(figures["kl/per_response"], len(answers))
+            if now.price is not None:
+                figures["kl/coefficient"] = now.price.coefficient
+                now.price = now.price.update(figures["kl/per_response"], len(answers))
             if config.reference_every and number % config.reference_every == 0:
                 nets.pull_reference(config.reference_pull)
             warn(figures, run)
@@ -332,6 +353,9 @@ def fit(nets: Nets, chat: Chat, prompts: Sequence[Prompt], judge: Judge, config:
             progress.update(number, figures, answers[0].text)
             if config.save_every and number % config.save_every == 0 and number < config.iterations:
                 save(nets.policy, chat.tokenizer, run.folder / "checkpoints" / f"iteration-{number:06d}")
+            now.place, done = Place(), number
+            keeper.passed(done)
+    return now.before | keeper.cost
 
 
 def warn(figures: dict[str, float], run: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,12 +15,26 @@ from truing.maths.advantages import bootstrap_truncated, whiten
 from truing.maths.kl import k3
 from truing.maths.ragged import at_last_token, total
 from truing.maths.surrogates import clip_fraction, value_error
+from truing.seams import seam
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
 
 Speak = Callable[[Sequence[Prompt], int], tuple[Rollouts, list[Prompt], list[Response]]]
 Score = Callable[[Sequence[Prompt], Sequence[Response]], Tensor]
 Extra = Callable[[], dict[str, float]]
+
+
+@dataclass
+class Place:
+    """How far an iteration has come: its responses once they are credited, and the updates made of them."""
+
+    said: Rollouts | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    answers: list[Response] = field(default_factory=list)
+    order_B: Tensor | None = None  # of the responses in this pass
+    epoch: int = 0
+    batch: int = 0
+    seen: list[dict[str, float]] = field(default_factory=list)
 
 
 def step(
@@ -36,28 +50,50 @@ def step(
     check: bool = False,
     measure: Callable[[Rollouts], dict[str, float]] | None = None,
     learn_policy: bool = True,
+    place: Place | None = None,
+    passed: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, float], list[Response]]:
     """Speak, judge, give credit, learn. Returns what to log (docs/metrics.md explains each name) and the responses.
 
     `limit` is the longest response allowed; `extra` adds gradients of its own before each update (PPO-ptx); `measure`
-    looks at the credited rollouts before anything moves (the tug of war).
+    looks at the credited rollouts before anything moves (the tug of war). `place` is where the iteration goes on,
+    brought up to date before `passed` is called, which is after each part that could be saved.
     """
+    place = place or Place()
+    if place.said is None:
+        begin = time.perf_counter()
+        # Speak: the current policy answers every prompt `answers` times.
+        said, asked, place.answers = speak(prompts, algo.answers)
+        spoken = time.perf_counter()
+        # Judge: one score a response; reference and critic see the same tokens.
+        score_B = score(asked, place.answers)
+        said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens)
+        # Credit: a score becomes a reward on the last token, drift costs, and the estimator spreads it.
+        said = credited(said, score_B, algo, nets.baseline.mean)
+        nets.baseline = nets.baseline.update(score_B)
+        times = {"time/sample_s": spoken - begin, "time/judge_s": time.perf_counter() - spoken}
+        place.figures = described(said, score_B, gap if check else None) | (measure(said) if measure else {}) | times
+        place.said = said
+        passed()
     begin = time.perf_counter()
-    # Speak: the current policy answers every prompt `answers` times.
-    said, asked, answers = speak(prompts, algo.answers)
-    spoken = time.perf_counter()
-    # Judge: one score a response; reference and critic see the same tokens.
-    score_B = score(asked, answers)
-    said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens)
-    # Credit: a score becomes a reward on the last token, drift costs, and the estimator spreads it.
-    said = credited(said, score_B, algo, nets.baseline.mean)
-    nets.baseline = nets.baseline.update(score_B)
-    judged = time.perf_counter()
-    figures = described(said, score_B, gap if check else None) | (measure(said) if measure else {})
-    # Learn: several shuffled passes; micro-batches only add up, for each token carries its weight in the mean.
-    seen: list[dict[str, float]] = []
-    for _ in range(algo.epochs):
-        for batch in said.shuffled(rng).split(algo.minibatches):
+    learn(nets, place, algo, rng, limit, budget_tokens, extra, learn_policy, passed)
+    figures = place.figures | averaged(place.seen) | {"time/learn_s": time.perf_counter() - begin}
+    figures["policy/first_ratio"] = place.seen[0]["policy/ratio"] / place.seen[0]["batch"]
+    spent = sum(figures[f"time/{part}_s"] for part in ("sample", "judge", "learn"))
+    return figures | {"rate/tokens_per_s": len(place.said.logp_N) / spent}, place.answers
+
+
+def learn(
+    nets: Nets, place: Place, algo: Algorithm, rng: torch.Generator, limit: int, budget_tokens: int,
+    extra: Extra | None, learn_policy: bool, passed: Callable[[], None],
+) -> None:  # fmt: skip
+    """Several shuffled passes over the responses; micro-batches only add up, for each token carries its weight."""
+    assert place.said is not None
+    while place.epoch < algo.epochs:
+        if place.order_B is None:
+            place.order_B = torch.randperm(len(place.said), generator=rng)
+        batches = place.said.select(place.order_B).split(algo.minibatches)
+        for batch in batches[place.batch :]:
             batch = replace(batch, weight_N=algo.average(batch.lengths_B, limit))
             notes: dict[str, float] = {"batch": len(batch.logp_N)}
             for part in batch.parts(budget_tokens):
@@ -67,12 +103,11 @@ def step(
                     notes[name] = notes.get(name, 0.0) + value
             if extra is not None:
                 notes |= extra()
-            seen.append(notes | nets.step(learn_policy))
-    figures |= averaged(seen)
-    figures["policy/first_ratio"] = seen[0]["policy/ratio"] / seen[0]["batch"]
-    done = time.perf_counter()
-    figures |= {"time/sample_s": spoken - begin, "time/judge_s": judged - spoken, "time/learn_s": done - judged}
-    return figures | {"rate/tokens_per_s": len(said.logp_N) / (done - begin)}, answers
+            place.seen.append(notes | nets.step(learn_policy))
+            place.batch += 1
+            seam("minibatch")
+            passed()
+        place.order_B, place.batch, place.epoch = None, 0, place.epoch + 1
 
 
 def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float = 0.0) -> Rollouts:

@@ -59,8 +59,12 @@ class Config:
     """How weights move."""
     seed: int = 0
     """Of the weights and the order."""
-    overwrite: bool = False
-    """Replace a finished run in the same folder."""
+    save_state_s: float = 120.0
+    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
+    allow_inexact: bool = False
+    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    fresh: bool = False
+    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
     """Also send the figures to this service."""
 
@@ -131,7 +135,7 @@ def windows(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, context: i
 
 def train(config: Config) -> Policy:
     """The whole stage, from text to a run's folder. Returns the new language model."""
-    with Run.open(config.out, config, "pretrain", overwrite=config.overwrite) as run:
+    with Run.open(config.out, config, "pretrain", fresh=config.fresh) as run:
         texts = [text for source in config.data for text in formats.read_texts(source)]
         tokenizer = train_tokenizer(texts, config.vocabulary)
         rows = windows(texts, tokenizer, config.context)
@@ -140,17 +144,7 @@ def train(config: Config) -> Policy:
         held_out = _sequences([rows[i] for i in order[:held]]) if held else None
         policy = build(config, tokenizer)
         tokens = _sequences([rows[i] for i in order[held:]])
-        summary = supervised.fit(
-            policy,
-            tokens,
-            held_out,
-            config.epochs,
-            config.batch_size,
-            config.evaluate_every,
-            config.learning,
-            config.seed,
-            run,
-        )
+        summary = supervised.fit(policy, tokens, held_out, config, run)
         save(policy, tokenizer, run.folder / "model")
         count = sum(p.numel() for p in policy.parameters())
         run.finish({**summary, "parameters": count, "tokens": sum(map(len, rows)), "documents": len(texts)})

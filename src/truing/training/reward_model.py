@@ -20,6 +20,8 @@ from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_scorer, load_tokenizer, save
 from truing.models.roles import Scorer, trainable
 from truing.rewards.quality import ScoredPair, quality
+from truing.seams import seam
+from truing.training.keeper import Keeper, Part, Weights, fingerprint
 from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.progress import Progress
 from truing.training.run import Run
@@ -73,8 +75,12 @@ class Config:
     """Of the head, the order and the split."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
-    overwrite: bool = False
-    """Replace a finished run in the same folder."""
+    save_state_s: float = 120.0
+    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
+    allow_inexact: bool = False
+    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    fresh: bool = False
+    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
     """Also send the figures to this service."""
 
@@ -211,7 +217,7 @@ def scored_pairs(scorer: Scorer, items: Sequence[Item], budget_tokens: int) -> l
 
 def train(config: Config, read: Read = formats.read) -> Scorer:
     """The whole stage, from files (or what else `read` can read) to a run's folder. Returns the reward model."""
-    with Run.open(config.out, config, "reward", overwrite=config.overwrite) as run:
+    with Run.open(config.out, config, "reward", fresh=config.fresh) as run:
         kinds = (Comparison, Ranking)
         records = read(config.data, kinds, config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
@@ -222,13 +228,13 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
         if not learn:
             raise UserError(f"nothing to train on: {len(records)} judgements, {left_out} longer than max_tokens, "
                             f"{len(held_out)} held out")  # fmt: skip
-        fit(scorer, learn, config, run)
+        cost = fit(scorer, learn, config, run)
         if config.normalise:
             flat = torch.tensor([s for row in scores(scorer, learn, config.learning.budget_tokens) for s in row])
             scorer.mean += flat.mean().item() * scorer.std
             scorer.std *= max(flat.std().item(), 1e-6)
         save(scorer, chat.tokenizer, run.folder / "model")
-        summary: dict[str, Any] = {"judgements": len(learn), "left_out_too_long": left_out}
+        summary: dict[str, Any] = {"judgements": len(learn), "left_out_too_long": left_out, **cost}
         newest = max(item.round for item in items)
         for name, items in (
             ("", held_out),
@@ -270,16 +276,26 @@ def _short(name: str, told: dict[str, Any]) -> dict[str, Any]:
     return {f"{name}{key.removeprefix('reward_model_')}": told[key] for key in kept if key in told}
 
 
-def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> None:
-    """Train on the items for the configured passes."""
+def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict[str, float]:
+    """Train on the items for the configured passes. Returns what saving state on the way cost."""
     steps = max(1, round(config.epochs * len(items) / config.batch_size))
-    run.say(ready(scorer, config.learning))
+    run.note(ready(scorer, config.learning))
     optimizer = Optimizer(trainable(scorer), config.learning, steps, scorer.follow)
-    with Progress(steps, "reward") as progress:
-        for index, chosen in enumerate(minibatches(len(items), config.batch_size, steps, config.seed)):
+    parts: dict[str, Part] = {"scorer": Weights(scorer), "optimizer": optimizer}
+    data = fingerprint(items)
+    with (
+        Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
+        Progress(steps, "reward") as progress,
+    ):
+        done = keeper.resume()
+        for chosen in minibatches(len(items), config.batch_size, steps, config.seed, done):
+            done += 1
             figures = step(scorer, [items[i] for i in chosen], optimizer, config)
-            run.log(index + 1, **figures)
-            progress.update(index + 1, figures)
+            run.log(done, **figures)
+            progress.update(done, figures)
+            seam("update")
+            keeper.passed(done)
+    return keeper.cost
 
 
 def _unscaled(pair: ScoredPair, std: float) -> ScoredPair:

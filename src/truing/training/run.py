@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import math
@@ -9,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,12 +20,16 @@ import tomli_w
 from tensorboardX import SummaryWriter
 
 import truing
-from truing.errors import UserError
+from truing.errors import Busy, UserError
+from truing.training import checkpoint
 
 # What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
 # The summary goes first: a run half cleared away must not pass for a finished one.
 FILES = ("summary.json", "metrics.jsonl", "samples.jsonl", "report.html", "responses.jsonl")
-FOLDERS = ("events", "model", "critic", "checkpoints")
+FOLDERS = ("events", "model", "critic", "checkpoints", "state")
+ROWS = ("metrics.jsonl", "samples.jsonl")
+STATE, LOCK = "state", ".lock"
+HOW = ("out", "fresh", "allow_inexact", "save_state_s", "track")  # settings that do not change what comes out
 MOST_WARNINGS = 20
 
 
@@ -54,31 +60,39 @@ def to_json(value: Any, indent: int | None = None) -> str:
 class Run:
     """The folder of one run, open for writing. Leaving the `with` block closes it; only `finish` makes it finished."""
 
-    def __init__(self, folder: Path, config: Any, stage: str, tracker: Any = None) -> None:
-        self.stage, self.config, self.warnings = stage, config, list[str]()
+    def __init__(self, folder: Path, config: Any, stage: str, tracker: Any = None, continues: bool = False) -> None:
+        self.stage, self.config, self.warnings, self.continues = stage, config, list[str](), continues
         self._folder, self._tracker, self._tracking = folder, tracker, False
-        self._begun, self._start = False, time.perf_counter()
+        self._begun, self._start, self._lock = False, time.perf_counter(), _locked(folder)
         self._rows: dict[str, TextIO] = {}
         self._events: SummaryWriter | None = None
+        self._purge: int | None = None  # events from this step on are made again
         # The folder is made, or an earlier run in it replaced, at the first thing written and not now: bad input, found
         # meanwhile, leaves no empty run behind and costs no earlier one.
 
     @classmethod
-    def open(cls, out: str | Path, config: Any, stage: str, overwrite: bool = False) -> Run:
-        """Start a run in the folder `out`; one that was broken off there is replaced, a finished one by `overwrite`."""
+    def open(cls, out: str | Path, config: Any, stage: str, fresh: bool = False) -> Run:
+        """Start a run in the folder `out`, or go on with one that was broken off there and has saved its state.
+
+        `fresh` starts over whatever is there. Raises UserError where a finished run, one with other settings, or
+        something else is in the folder, and Busy where another process works in it.
+        """
         folder = Path(out)
         if folder.exists() and not folder.is_dir():
             raise UserError(f"out {folder}: this is a file; name a folder")
         is_run = (folder / "config.toml").is_file()
-        if folder.is_dir() and any(folder.iterdir()) and not is_run:
+        if folder.is_dir() and any(inside.name != LOCK for inside in folder.iterdir()) and not is_run:
             raise UserError(f"out {folder}: the folder holds other things and is no run; name a new or empty folder")
-        if (folder / "summary.json").is_file() and not overwrite:
-            raise UserError(f"out {folder}: a finished run is here; name another folder, or give --overwrite")
-        if (folder / "checkpoints").is_dir() and not overwrite:
+        if (folder / "summary.json").is_file() and not fresh:
+            raise UserError(f"out {folder}: a finished run is here; name another folder, or give --fresh")
+        continues = bool(checkpoint.saved(folder / STATE)) and not fresh
+        if continues:
+            _refuse_other_settings(folder, config, stage)
+        elif (folder / "checkpoints").is_dir() and not fresh:
             raise UserError(
-                f"out {folder}: a run broken off here left checkpoints; name another folder, or give --overwrite"
+                f"out {folder}: a run broken off here left checkpoints; name another folder, or give --fresh"
             )
-        return cls(folder, config, stage, _tracker(asdict(config).get("track") or "none"))
+        return cls(folder, config, stage, _tracker(asdict(config).get("track") or "none"), continues)
 
     def __enter__(self) -> Run:
         return self
@@ -90,6 +104,28 @@ class Run:
             self._events.close()
         if self._tracking:
             self._tracker.finish()
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def state_home(self) -> Path:
+        """The folder of saved states."""
+        return self._folder / STATE
+
+    def place(self) -> dict[str, Any]:
+        """How far the rows are, to be saved: a run that goes on cuts off what was written after."""
+        return {"time_s": time.perf_counter() - self._start, "warnings": list(self.warnings),
+                "bytes": {name: (self._folder / name).stat().st_size for name in ROWS
+                          if (self._folder / name).exists()}}  # fmt: skip
+
+    def rewind(self, place: dict[str, Any], step: int) -> None:
+        """Go back to a saved place, after this step."""
+        self._purge = step + 1
+        self._start = time.perf_counter() - place["time_s"]
+        self.warnings = [*place["warnings"], *(line for line in self.warnings if line not in place["warnings"])]
+        for name in ROWS:
+            if (self._folder / name).exists():
+                os.truncate(self._folder / name, place["bytes"].get(name, 0))
 
     @property
     def folder(self) -> Path:
@@ -101,7 +137,7 @@ class Run:
         """The figures of one step: a row of metrics.jsonl, TensorBoard events, and the tracker if there is one."""
         numbers = {name: _plain(value) for name, value in figures.items()}
         self._append("metrics.jsonl", {"step": step, "time_s": round(time.perf_counter() - self._start, 3), **numbers})
-        self._events = self._events or SummaryWriter(str(self.folder / "events"))
+        self._events = self._events or SummaryWriter(str(self.folder / "events"), purge_step=self._purge)
         finite = {name: value for name, value in numbers.items() if value is not None}
         for name, value in finite.items():
             self._events.add_scalar(name, value, step)
@@ -119,6 +155,10 @@ class Run:
             self.warnings.append(line)
             print(line, file=sys.stderr, flush=True)
 
+    def note(self, line: str) -> None:
+        """Tell the person something that is no cause for concern."""
+        print(line, file=sys.stderr, flush=True)
+
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the final figures. From now on the run is finished."""
         summary = {**summary, "time_s": round(time.perf_counter() - self._start, 1)}
@@ -128,17 +168,19 @@ class Run:
         if warnings:
             summary["warnings"] = warnings
         replace_text(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+        shutil.rmtree(self.state_home, ignore_errors=True)  # nothing is left to go on with
 
     def _begin(self) -> None:
         if self._begun:
             return
         self._begun = True
-        for name in FILES:
-            (self._folder / name).unlink(missing_ok=True)
-        for name in FOLDERS:
-            shutil.rmtree(self._folder / name, ignore_errors=True)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = self._lock or _locked(self._folder)
+            for name in () if self.continues else FILES:
+                (self._folder / name).unlink(missing_ok=True)
+            for name in () if self.continues else FOLDERS:
+                shutil.rmtree(self._folder / name, ignore_errors=True)
             head = f'# truing {truing.__version__}\nstage = "{self.stage}"\n'
             replace_text(self._folder / "config.toml", head + to_toml(self.config))
         except OSError as error:
@@ -152,6 +194,41 @@ class Run:
             self._rows[name] = (self.folder / name).open("a", encoding="utf-8", errors="backslashreplace")
         self._rows[name].write(to_json(row) + "\n")
         self._rows[name].flush()
+
+
+def _locked(folder: Path) -> TextIO | None:
+    """A run's folder has one process at a time. Raises Busy where another has it; None while there is no folder."""
+    if not folder.is_dir():
+        return None
+    try:
+        lock = (folder / LOCK).open("a")
+    except OSError as error:
+        raise UserError(f"out {folder}: cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise Busy(f"out {folder}: another process works in this folder; wait for it, or name another") from None
+    return lock
+
+
+def _refuse_other_settings(folder: Path, config: Any, stage: str) -> None:
+    """A run goes on with the settings it began with."""
+    path = folder / "config.toml"
+    try:
+        before = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}): start over with --fresh") from None
+    if before.pop("stage", stage) != stage:
+        raise UserError(
+            f"out {folder}: a run of another stage was broken off here; name another folder, or give --fresh"
+        )
+    after = tomllib.loads(to_toml(config))
+    other = [name for name in sorted({*before, *after} - {*HOW}) if before.get(name) != after.get(name)]
+    if other:
+        told = "; ".join(f"{name} was {before.get(name)!r} and is {after.get(name)!r}"[:200] for name in other)
+        raise UserError(f"out {folder}: the run broken off here had other settings: {told}; name another folder, or "
+                        "give --fresh to start over")  # fmt: skip
 
 
 def _tracker(name: str) -> Any:

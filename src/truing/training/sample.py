@@ -53,8 +53,8 @@ class Config:
     """Of the draws; each response has its own, made of this, its prompt's place and its number."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
-    overwrite: bool = False
-    """Replace a finished run in the same folder."""
+    fresh: bool = False
+    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
     """Also send the figures to this service."""
 
@@ -84,7 +84,7 @@ def kept(responses: Sequence[Response], config: Config) -> list[Response]:
 
 def train(config: Config, read: Read = formats.read) -> list[Conversation]:
     """The whole stage, from prompts to a run's folder. Returns each prompt with its answers."""
-    with Run.open(config.out, config, "sample", overwrite=config.overwrite) as run:
+    with Run.open(config.out, config, "sample", fresh=config.fresh) as run:
         prompts = read(config.data, (Prompt,), config.strict, run.say)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         chat = Chat(load_tokenizer(config.model), config.layout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
@@ -19,6 +19,8 @@ from truing.maths.averages import per_token
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_tokenizer, save
 from truing.models.roles import Policy, trainable
+from truing.seams import seam
+from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
 from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.progress import Progress
 from truing.training.run import Run
@@ -58,8 +60,12 @@ class Config:
     """Of the order and the split."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
-    overwrite: bool = False
-    """Replace a finished run in the same folder."""
+    save_state_s: float = 120.0
+    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
+    allow_inexact: bool = False
+    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    fresh: bool = False
+    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
     """Also send the figures to this service."""
 
@@ -113,7 +119,7 @@ def encode(records: Sequence[Demonstration], chat: Chat, config: Config) -> tupl
 
 def train(config: Config, read: Read = formats.read) -> Policy:
     """The whole stage, from files to a run's folder. Returns the fine-tuned policy."""
-    with Run.open(config.out, config, "sft", overwrite=config.overwrite) as run:
+    with Run.open(config.out, config, "sft", fresh=config.fresh) as run:
         records = read(config.data, (Demonstration,), config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model, config.lora, config.freeze)
@@ -126,48 +132,63 @@ def train(config: Config, read: Read = formats.read) -> Policy:
             )
         tokens, left_out = encode(parts["train"], chat, config)
         held_out = encode(parts["test"], chat, config)[0] if parts["test"] else None
-        summary = fit(
-            policy,
-            tokens,
-            held_out,
-            config.epochs,
-            config.batch_size,
-            config.evaluate_every,
-            config.learning,
-            config.seed,
-            run,
-        )
+        summary = fit(policy, tokens, held_out, config, run)
         save(policy, chat.tokenizer, run.folder / "model")
         run.finish({**summary, "demonstrations": len(tokens), "left_out_too_long": left_out})
     return policy
 
 
+class Fitting(Protocol):
+    """The settings by which pretraining and fine-tuning share `fit`."""
+
+    @property
+    def epochs(self) -> float: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def evaluate_every(self) -> int: ...
+    @property
+    def learning(self) -> Learning: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def save_state_s(self) -> float: ...
+    @property
+    def allow_inexact(self) -> bool: ...
+
+
 def fit(
-    policy: Policy,
-    tokens: Sequences,
-    held_out: Sequences | None,
-    epochs: float,
-    batch_size: int,
-    evaluate_every: int,
-    learning: Learning,
-    seed: int,
-    run: Run,
-) -> dict[str, float]:
+    policy: Policy, tokens: Sequences, held_out: Sequences | None, config: Fitting, run: Run
+) -> dict[str, float]:  # fmt: skip
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    steps = max(1, round(epochs * len(tokens) / batch_size))
-    run.say(ready(policy, learning))
+    learning, steps = config.learning, max(1, round(config.epochs * len(tokens) / config.batch_size))
+    run.note(ready(policy, learning))
     optimizer = Optimizer(trainable(policy), learning, steps, policy.follow)
     summary: dict[str, float] = {"updates": steps}
-    if held_out is not None:
-        summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
-    with Progress(steps, run.stage) as progress:
-        for index, chosen in enumerate(minibatches(len(tokens), batch_size, steps, seed)):
+    parts: dict[str, Part] = {
+        "policy": Weights(policy),
+        "optimizer": optimizer,
+        "summary": Facts(lambda: summary, summary.update),
+    }
+    data = fingerprint(tokens.token_S, tokens.lengths_B, tokens.prompt_lengths_B)
+    with (
+        Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
+        Progress(steps, run.stage) as progress,
+    ):
+        done = keeper.resume()
+        if held_out is not None and not done:
+            summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
+        for chosen in minibatches(len(tokens), config.batch_size, steps, config.seed, done):
+            done += 1
             batch = tokens.select(torch.tensor(chosen))
             figures = step(policy, batch, optimizer, learning.budget_tokens)
             figures["tokens"] = float(len(batch.token_S))
-            if held_out is not None and ((index + 1) % evaluate_every == 0 or index + 1 == steps):
+            if held_out is not None and (done % config.evaluate_every == 0 or done == steps):
                 figures["loss/held_out"] = held_out_loss(policy, held_out, learning.budget_tokens)
                 summary["held_out_loss"] = figures["loss/held_out"]
-            run.log(index + 1, **figures)
-            progress.update(index + 1, figures)
-    return {**summary, "loss": figures["loss/nll"]}
+            summary["loss"] = figures["loss/nll"]
+            run.log(done, **figures)
+            progress.update(done, figures)
+            seam("update")
+            keeper.passed(done)
+    return {**summary, **keeper.cost}

@@ -1,0 +1,99 @@
+"""The state of policy optimisation: all that an iteration leaves behind, and an iteration that was broken off."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Protocol
+
+import torch
+
+from truing.data.batches import Sequences
+from truing.data.records import Response
+from truing.data.rollouts import Rollouts
+from truing.maths.advantages import RunningMoments
+from truing.maths.kl import AdaptiveKL
+from truing.training.checkpoint import State
+from truing.training.keeper import Draws, Facts, Part, Weights
+from truing.training.nets import Nets
+from truing.training.policy_step import Place
+
+
+class Judging(Protocol):
+    """What scores, with the running moments of the scores."""
+
+    moments: RunningMoments
+
+
+class Counted(Protocol):
+    """The extra term of the loss, with how often it was added."""
+
+    done: int
+
+
+@dataclass
+class Standing:
+    """Where policy optimisation stands, besides its weights."""
+
+    nets: Nets
+    judge: Judging
+    rng: torch.Generator
+    price: AdaptiveKL | None
+    extra: Counted | None
+    before: dict[str, float] = field(default_factory=dict)  # figures of the policy before the first iteration
+    place: Place = field(default_factory=Place)
+
+    def parts(self, reference_moves: bool) -> dict[str, Part]:
+        """All of it, by name."""
+        nets = self.nets
+        parts: dict[str, Part] = {
+            "policy": Weights(nets.policy), "policy_optimizer": nets.policy_optimizer, "draws": Draws(self.rng),
+            "standing": Facts(self._told, self._taken), "place": self,
+        }  # fmt: skip
+        if nets.reference is not None and reference_moves:
+            parts["reference"] = Weights(nets.reference, everything=True)
+        if nets.critic is not None and nets.critic_optimizer is not None:
+            parts |= {"critic": Weights(nets.critic), "critic_optimizer": nets.critic_optimizer}
+        return parts
+
+    def _told(self) -> dict[str, Any]:
+        return {
+            "before": self.before, "baseline": asdict(self.nets.baseline), "recomputes": self.nets.recomputes,
+            "scores": asdict(self.judge.moments), "price": asdict(self.price) if self.price else None,
+            "extra": self.extra.done if self.extra else 0,
+        }  # fmt: skip
+
+    def _taken(self, facts: dict[str, Any]) -> None:
+        self.before, self.nets.recomputes = facts["before"], facts["recomputes"]
+        self.nets.baseline = RunningMoments(**facts["baseline"])
+        self.judge.moments = RunningMoments(**facts["scores"])
+        self.price = AdaptiveKL(**facts["price"]) if facts["price"] else None
+        if self.extra is not None:
+            self.extra.done = facts["extra"]
+
+    def capture(self) -> State:
+        """The iteration at work: its responses with what is known of them, and how far learning has come."""
+        place = self.place
+        facts = {"figures": place.figures, "answers": [r.text for r in place.answers], "epoch": place.epoch,
+                 "batch": place.batch, "seen": place.seen}  # fmt: skip
+        if place.said is None:
+            return State({}, facts)
+        tensors = {f"tokens.{f.name}": getattr(place.said.tokens, f.name) for f in fields(Sequences)}
+        others = {f.name: getattr(place.said, f.name) for f in fields(Rollouts) if f.name != "tokens"}
+        tensors |= {f"said.{name}": tensor for name, tensor in others.items() if tensor is not None}
+        if place.order_B is not None:
+            tensors["order_B"] = place.order_B
+        return State(tensors, facts)
+
+    def restore(self, state: State) -> None:
+        """Go on with that iteration."""
+        facts = state.facts
+        answers = [Response(text) for text in facts["answers"]]
+        self.place = Place(None, facts["figures"], answers, None, facts["epoch"], facts["batch"], facts["seen"])
+        groups: dict[str, dict[str, torch.Tensor]] = {"tokens": {}, "said": {}}
+        for key, tensor in state.tensors.items():
+            group, _, name = key.partition(".")
+            if name:
+                groups[group][name] = tensor
+        if groups["tokens"]:
+            self.place.said = Rollouts(tokens=Sequences(**groups["tokens"]), **groups["said"])  # type: ignore[arg-type]
+            self.place.order_B = state.tensors.get("order_B")

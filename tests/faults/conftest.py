@@ -1,0 +1,82 @@
+"""Real commands, broken off on purpose."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+import safetensors.torch
+from tests.conftest import SHARED
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def truing(tmp_path):
+    """Run `truing …` in its own process; `fault` is where and how it breaks."""
+
+    def run(*argv, fault=None, code=0):
+        environment = {**ENVIRONMENT, **({"TRUING_FAULT": fault} if fault else {})}
+        told = subprocess.run(
+            [sys.executable, "-m", "truing", *map(str, argv)], capture_output=True, text=True, check=False,
+            env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert told.returncode == code, (told.returncode, told.stderr[-2000:])
+        return told
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """Small data for every stage."""
+    folder, rng = tmp_path_factory.mktemp("data"), random.Random(0)
+    words = "cat dog mat park bird tree lemon grass yellow green ran sat sang".split()
+
+    def text(n):
+        return " ".join(rng.choice(words) for _ in range(n))
+
+    prompts = [text(4) for _ in range(40)]
+    rows = {
+        "demonstrations": [{"prompt": p, "completion": text(rng.randrange(3, 9))} for p in prompts],
+        "comparisons": [{"prompt": p, "chosen": text(6), "rejected": text(4)} for p in prompts],
+        "prompts": [{"prompt": p} for p in prompts],
+    }
+    for name, some in rows.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)) + "\n")
+    (folder / "reward.py").write_text(
+        "def many_vowels(prompt, response):\n    return sum(c in 'aeiou' for c in response) / 10\n"
+    )
+    return folder
+
+
+def outcome(run):
+    """A hash over names, types and bytes of all weights that came out, and the figures of each step but for times."""
+    digest = hashlib.sha256()
+    for model in sorted(run.glob("*/model.safetensors")):
+        for name, tensor in sorted(safetensors.torch.load_file(model).items()):
+            digest.update(f"{model.parent.name} {name} {tensor.dtype} ".encode() + tensor.numpy().tobytes())
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    figures = [{k: v for k, v in row.items() if not k.startswith(("time", "rate/"))} for row in rows]
+    return digest.hexdigest(), figures
+
+
+@pytest.fixture(scope="session")
+def stages(files, tiny_model):
+    """The command of each stage, but for its folder."""
+    common = ("--model", tiny_model, "--save-state-s", "0", "--seed", "3")
+    rl = ("rl", *common, "--data", files / "prompts.jsonl", "--reward", f"{files}/reward.py:many_vowels", "--iterations",
+          "3", "--prompts-per-iteration", "8", "--sampling.max-new-tokens", "8", "--learning.lr", "1e-3")  # fmt: skip
+    return {
+        "sft": ("sft", *common, "--data", files / "demonstrations.jsonl", "--epochs", "2", "--batch-size", "8",
+                "--evaluate-every", "2"),
+        "reward": ("reward", *common, "--data", files / "comparisons.jsonl", "--epochs", "2", "--batch-size", "8"),
+        "ppo": (*rl, "--critic-from", "policy", "--scale-rewards", "--kl-target", "2"),
+        "grpo": (*rl, "--algorithm", "grpo", "--override", "answers", "4"),
+    }  # fmt: skip
+
+
+__all__ = ["SHARED"]
