@@ -37,7 +37,7 @@ def updates(size: str, precision: str) -> list[float]:
     config, rows, seconds = Config("x", ("y",), learning=learning), items(size), []
     for start in range(0, len(rows), BATCH):
         begin = time.perf_counter()
-        step(scorer, rows[start : start + BATCH], optimizer, config)
+        step(scorer, rows[start : start + BATCH], optimizer, config, learning.budget_tokens)
         seconds.append(time.perf_counter() - begin)
     return seconds
 

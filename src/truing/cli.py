@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from truing.errors import TruingExit, nearest
+from truing.errors import RunEnds, UserError, nearest
 
 C = TypeVar("C")
 
@@ -34,6 +34,9 @@ what came of it
   export     a policy as a plain model folder, or judgements in another layout
 all of it
   demo       the whole pipeline on made-up data, on a laptop, in minutes
+the machine
+  bench      how fast it is, and how near sampling and learning come to that
+  doctor     whether it, a run's folder or a store is well, and what to do
 
 A model is a hub id, a folder, or an earlier run's folder; data are files or earlier runs.
 Every run is a folder: config.toml, metrics.jsonl, summary.json, samples.jsonl, model/, report.html.
@@ -171,13 +174,59 @@ def demo(argv: Sequence[str]) -> None:
     run(_parse(Config, argv, "demo"))
 
 
+def bench(argv: Sequence[str]) -> None:
+    """How fast this machine is, and how near sampling and learning come to that."""
+    from truing.loop.bench import Config, show
+
+    show(_parse(Config, argv, "bench"))
+
+
+def doctor(argv: Sequence[str]) -> None:
+    """Whether machine, runs and stores are well."""
+    from truing.loop.doctor import examine, show
+
+    if any(argument.startswith("-") for argument in argv):
+        print(
+            "usage: truing doctor [RUN or STORE ...]      versions, space, precision, threads; whether files are whole"
+        )
+        raise SystemExit(0 if "--help" in argv or "-h" in argv else 2)
+    if not show(examine(list(argv))):
+        raise SystemExit(1)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     command.__name__: command
-    for command in (pretrain, sft, sample, reward, rl, label, feedback, evaluate, compare, chat, report, export, demo)
+    for command in (
+        pretrain,
+        sft,
+        sample,
+        reward,
+        rl,
+        label,
+        feedback,
+        evaluate,
+        compare,
+        chat,
+        report,
+        export,
+        demo,
+        bench,
+        doctor,
+    )
 }
 
 
-LARGE = ("pretrain", "sft", "sample", "reward", "rl", "evaluate", "compare", "demo")  # commands that hold large tensors
+LARGE = (
+    "pretrain",
+    "sft",
+    "sample",
+    "reward",
+    "rl",
+    "evaluate",
+    "compare",
+    "demo",
+    "bench",
+)  # commands that hold large tensors
 
 
 def _parse(config: type[C], argv: Sequence[str], command: str) -> C:
@@ -240,7 +289,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         keep_freed_memory()
     try:
         COMMANDS[argv[0]](argv[1:])
-    except TruingExit as error:
+    except (UserError, RunEnds) as error:
         _refuse(str(error), error.code)
     except BrokenPipeError:
         # The reader of our output went away (`truing rl --help | head`): nothing is wrong, and nobody is left to tell.

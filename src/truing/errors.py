@@ -6,19 +6,28 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-class TruingExit(Exception):
-    """Ends a command: one line for people, and the exit code for programs."""
+class UserError(Exception):
+    """Something the user gave cannot be used. The message names the file, row or key and the way out."""
 
-    def __init__(self, message: str, code: int = 2) -> None:
+    code = 2
+
+
+class RunEnds(Exception):
+    """A run ends before its end, by no mistake of the user's: one line for people, an exit code for programs."""
+
+    def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
 
 
-class UserError(TruingExit):
-    """Something the user gave cannot be used. The message names the file, row or key and the way out."""
+class Diverged(RunEnds):
+    """Learning went to numbers that are none."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code=1)
 
 
-class Busy(UserError):
+class Busy(RunEnds):
     """Another process has it."""
 
     def __init__(self, message: str) -> None:

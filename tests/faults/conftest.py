@@ -34,7 +34,7 @@ def truing(tmp_path):
 def files(tmp_path_factory):
     """Small data for every stage."""
     folder, rng = tmp_path_factory.mktemp("data"), random.Random(0)
-    words = "cat dog mat park bird tree lemon grass yellow green ran sat sang".split()
+    words = ("cat", "dog", "mat", "park", "bird", "tree", "lemon", "grass", "yellow", "green", "ran", "sat", "sang")
 
     def text(n):
         return " ".join(rng.choice(words) for _ in range(n))
@@ -68,8 +68,9 @@ def outcome(run):
 def stages(files, tiny_model):
     """The command of each stage, but for its folder."""
     common = ("--model", tiny_model, "--save-state-s", "0", "--seed", "3")
-    rl = ("rl", *common, "--data", files / "prompts.jsonl", "--reward", f"{files}/reward.py:many_vowels", "--iterations",
-          "3", "--prompts-per-iteration", "8", "--sampling.max-new-tokens", "8", "--learning.lr", "1e-3")  # fmt: skip
+    rl = ("rl", *common, "--data", files / "prompts.jsonl", "--reward", f"{files}/reward.py:many_vowels",
+          "--iterations", "3", "--prompts-per-iteration", "8", "--sampling.max-new-tokens", "8",
+          "--learning.lr", "1e-3")  # fmt: skip
     return {
         "sft": ("sft", *common, "--data", files / "demonstrations.jsonl", "--epochs", "2", "--batch-size", "8",
                 "--evaluate-every", "2"),

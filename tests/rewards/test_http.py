@@ -70,3 +70,83 @@ def test_nobody_there(monkeypatch):
     monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
     with pytest.raises(UserError, match="no answer after 5 tries"):
         http_reward("http://127.0.0.1:9/", timeout_s=1)([PROMPT], [Response("a")])
+
+
+def raw_server(answer):
+    """A socket that says HTTP headers and then whatever `answer` sends."""
+    import socket
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    times = []
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            times.append(1)
+            with connection:
+                connection.recv(65536)
+                try:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
+                    answer(connection)
+                except OSError:
+                    pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/", times, listening
+
+
+def test_a_server_that_sends_without_end_is_cut_off(monkeypatch):
+    monkeypatch.setattr(http, "LARGEST_ANSWER", 2_000_000)
+
+    def flood(connection):
+        while True:
+            connection.sendall(b"1" * 65536)
+
+    address, _, listening = raw_server(flood)
+    with pytest.raises(UserError, match="more than 2,000,000 bytes"):
+        http_reward(address)([PROMPT], [Response("a")])
+    listening.close()
+
+
+def test_a_server_that_trickles_does_not_hold_a_run_for_ever(monkeypatch):
+    """Red when only the wait for each piece is bounded."""
+    import time
+
+    real = time.sleep
+    monkeypatch.setattr(http, "TRIES", 2)
+
+    def trickle(connection):
+        for _ in range(100):
+            connection.sendall(b" ")
+            real(0.05)
+
+    address, times, listening = raw_server(trickle)
+    begin = time.monotonic()
+    with pytest.raises(UserError, match="no answer after 2 tries"):
+        http_reward(address, timeout_s=0.4)([PROMPT], [Response("a")])
+    assert len(times) == 2 and time.monotonic() - begin < 4
+    listening.close()
+
+
+def test_a_server_that_hangs_is_given_up(monkeypatch):
+    import time
+
+    monkeypatch.setattr(http, "TRIES", 2)
+    address, times, listening = raw_server(lambda connection: time.sleep(3))
+    with pytest.raises(UserError, match="no answer after 2 tries"):
+        http_reward(address, timeout_s=0.2)([PROMPT], [Response("a")])
+    assert times
+    listening.close()
+
+
+@pytest.mark.parametrize("lie", ["NaN", "null", '"good"', "Infinity", "1e999"])
+def test_scores_that_are_no_numbers_are_refused_with_prompt_and_source(server, lie):
+    from truing.rewards.combine import load_reward
+
+    address, script, _ = server
+    script.append((200, f'{{"scores": [{lie}]}}'))
+    with pytest.raises(UserError, match=f"{PROMPT.id}.*not a finite number"):
+        load_reward([address])([PROMPT], [Response("a")])

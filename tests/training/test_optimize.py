@@ -1,10 +1,16 @@
 import math
+from functools import partial
 
 import pytest
 import torch
 
-from truing.errors import UserError
-from truing.training.optimize import Learning, Optimizer, rate
+from truing.data.batches import Sequences
+from truing.errors import Diverged, UserError
+from truing.models.loading import load_policy
+from truing.models.roles import trainable
+from truing.training import supervised
+from truing.training.checkpoint import State
+from truing.training.optimize import Learning, Optimizer, finite, rate, within_memory
 
 
 def test_rate_warms_up_and_falls():
@@ -42,13 +48,99 @@ def test_long_gradients_are_scaled_down():
     assert moved[0] / moved[1] == pytest.approx(100, rel=0.1)  # the gradient's norm is 100
 
 
-def test_a_gradient_that_is_not_finite_stops():
+def push(optimizer, weight, size):
+    (weight.sum() * size).backward()
+    return optimizer.step()
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing_and_three_in_a_row_end_the_run():
+    """Red when the schedule goes on at a skipped update, or the count is not set back."""
     weight = torch.nn.Parameter(torch.ones(1))
-    optimizer = Optimizer([weight], Learning(), 1)
-    (weight * float("nan")).backward()
-    with pytest.raises(FloatingPointError, match="not finite"):
-        optimizer.step()
-    assert weight.item() == 1
+    optimizer = Optimizer([weight], Learning(), 9)
+    for _ in range(3):
+        for _ in range(2):
+            assert push(optimizer, weight, float("nan"))["skipped"] == 1
+        before = weight.item()
+        assert push(optimizer, weight, 1.0)["skipped"] == 0 and weight.item() < before
+    assert optimizer.done == 3
+    push(optimizer, weight, float("inf")), push(optimizer, weight, float("nan"))
+    with pytest.raises(Diverged, match="3 gradients in a row"):
+        push(optimizer, weight, float("nan"))
+
+
+def test_a_spike_moves_nothing_and_the_decision_is_the_same_after_a_resume():
+    """Red when the history of norms is left out of the state."""
+    decisions = []
+    for broken_off in (False, True):
+        torch.manual_seed(0)
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = Optimizer([weight], Learning(schedule="constant"), 999)
+        for i in range(140):
+            told = push(optimizer, weight, 1 + 0.1 * (i % 5))
+            assert told["skipped"] == 0
+        if broken_off:
+            state = optimizer.capture()
+            optimizer = Optimizer([weight], Learning(schedule="constant"), 999)
+            optimizer.restore(State({k: v.clone() for k, v in state.tensors.items()}, state.facts))
+        before = weight.detach().clone()
+        decisions.append([push(optimizer, weight, size)["skipped"] for size in (100, 1.2, 1.5, 1.3)])
+        assert not torch.equal(weight, before)
+    assert decisions == [[1, 0, 0, 0]] * 2
+
+
+def test_adam_goes_on_from_its_moments():
+    ends = []
+    for broken_off in (False, True):
+        torch.manual_seed(0)
+        weight = torch.nn.Parameter(torch.randn(4, 3))
+        optimizer = Optimizer([weight], Learning(lr=0.1), 20)
+        for i in range(10):
+            if broken_off and i == 5:
+                state = optimizer.capture()
+                optimizer = Optimizer([weight], Learning(lr=0.1), 20)
+                optimizer.restore(State({k: v.clone() for k, v in state.tensors.items()}, state.facts))
+            ((weight - i) ** 2).sum().backward()
+            optimizer.step()
+        ends.append(weight.detach().clone())
+    assert torch.equal(*ends)
+
+
+def test_out_of_memory_halves_the_microbatch_and_learns_the_same(tiny_model):
+    """Red when the gradients of the failed try are kept."""
+    tokens = Sequences.of([[1, 5]] * 6, [[6, 7, 8, 9]] * 6)
+    weights, said = [], []
+    for budget, lacks in ((48, True), (12, False)):
+        policy = load_policy(tiny_model)
+        optimizer = Optimizer(trainable(policy), Learning(lr=1e-2), 9)
+        whole, sizes = policy.forward, []
+
+        def forward(part, *more, lacks=lacks, whole=whole, sizes=sizes):
+            sizes.append(len(part.token_S))
+            # 36 tokens: too many at once; then 24 fit and the 12 after them do not; then three times 12 do.
+            if lacks and (sizes[-1] > 24 or sizes == [36, 24, 12]):
+                raise torch.OutOfMemoryError("out of memory")
+            return whole(part, *more)
+
+        policy.forward = forward
+        work = partial(supervised.step, policy, tokens, optimizer)
+        assert within_memory(work, budget, optimizer.clear, said.append)[1] == 12
+        assert sizes[-3:] == [12, 12, 12]
+        weights.append(torch.cat([p.detach().flatten() for p in trainable(policy)]))
+    assert len(said) == 2 and "12" in said[-1]
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-6)
+
+
+def test_another_error_is_no_lack_of_memory():
+    def wrong(budget):
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        within_memory(wrong, 64, lambda: None, print)
+
+
+def test_a_loss_that_is_no_number_stops():
+    with pytest.raises(Diverged, match="loss/nll is nan"):
+        finite(torch.tensor(float("nan")), "loss/nll")
 
 
 def test_nothing_to_train():

@@ -63,6 +63,10 @@ class Sequences:
         """Where the last token of each sequence stands among the S tokens, [B]."""
         return ragged.starts(self.total_B) + self.total_B - 1
 
+    def responses(self) -> list[list[int]]:
+        """The token ids of each response."""
+        return [ids.tolist() for ids in self.token_N.split(self.lengths_B.tolist())]
+
     def select(self, index_B: Tensor) -> Sequences:
         """The sequences at these places, in this order."""
         return Sequences(

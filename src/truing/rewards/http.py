@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from truing.rewards.function import Reward
 
 TRY_AGAIN = {408, 429, 500, 502, 503, 504}
 TRIES = 5
+LARGEST_ANSWER = 50_000_000  # bytes
 
 
 def http_reward(address: str, timeout_s: float = 60.0) -> Reward:
@@ -30,23 +32,37 @@ def http_reward(address: str, timeout_s: float = 60.0) -> Reward:
     return score
 
 
+def _bounded(address: str, question: dict[str, list[str]], timeout_s: float) -> tuple[int, bytes]:
+    """Status and body of the answer, which is bounded in time as a whole and in size: a server may trickle for ever."""
+    end, body = time.monotonic() + timeout_s, b""
+    with httpx.stream("POST", address, json=question, timeout=timeout_s) as reply:
+        for piece in reply.iter_bytes():
+            body += piece
+            if len(body) > LARGEST_ANSWER:
+                raise UserError(f"reward server {address}: the answer has more than {LARGEST_ANSWER:,} bytes")
+            if time.monotonic() > end:
+                raise TimeoutError(f"the answer was not whole after {timeout_s:g} s")
+        return reply.status_code, body
+
+
 def _ask(address: str, question: dict[str, list[str]], timeout_s: float) -> object:
     trouble = ""
     for attempt in range(TRIES):
         if attempt:
             time.sleep(random.uniform(0.5, 1.0) * min(0.25 * 2**attempt, 4.0))  # jitter: many clients, one server
         try:
-            reply = httpx.post(address, json=question, timeout=timeout_s)
-        except httpx.TransportError as error:
+            status, body = _bounded(address, question, timeout_s)
+        except (httpx.TransportError, TimeoutError) as error:
             trouble = f"{type(error).__name__}: {error}"
             continue
-        if reply.status_code in TRY_AGAIN:
-            trouble = f"status {reply.status_code}"
+        if status in TRY_AGAIN:
+            trouble = f"status {status}"
             continue
-        if reply.status_code != 200:
-            raise UserError(f"reward server {address}: status {reply.status_code}: {reply.text[:80]!r}")
+        shown = body[:80].decode("utf-8", "replace")
+        if status != 200:
+            raise UserError(f"reward server {address}: status {status}: {shown!r}")
         try:
-            return reply.json()
+            return json.loads(body)
         except ValueError as error:
-            raise UserError(f"reward server {address}: not JSON: {reply.text[:80]!r}") from error
+            raise UserError(f"reward server {address}: not JSON: {shown!r}") from error
     raise UserError(f"reward server {address}: no answer after {TRIES} tries ({trouble})")

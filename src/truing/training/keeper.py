@@ -88,7 +88,6 @@ class Keeper:
     def __init__(self, run: Run, parts: Mapping[str, Part], data: str, every_s: float, allow_inexact: bool) -> None:
         self.run, self.parts, self.data = run, dict(parts), data
         self.every_s, self.allow_inexact = every_s, allow_inexact
-        self.home = run.state_home
         self.stopping = Stopping()
         self._saved, self._cost_s, self._count = time.monotonic(), 0.0, 0
 
@@ -103,11 +102,11 @@ class Keeper:
         """Put back the newest state that verifies. Returns the steps done: 0 where there is none."""
         if not self.run.continues:
             return 0
-        state, passed_over = checkpoint.newest(self.home)
+        state, passed_over = checkpoint.newest(self.run.state_home)
         for line in passed_over:
             self.run.say(line)
         if state is None:
-            raise UserError(f"{self.home}: no saved state verifies: start over with --fresh")
+            raise UserError(f"{self.run.state_home}: no saved state verifies: start over with --fresh")
         self._compare(state.facts)
         for name, part in self.parts.items():
             tensors = {
@@ -115,7 +114,7 @@ class Keeper:
             }
             part.restore(State(tensors, state.facts["parts"][name]))
         self.run.rewind(state.facts["run"], int(state.facts["step"]))
-        self.run.note(f"goes on after step {state.facts['step']}, from {self.home}")
+        self.run.note(f"goes on after step {state.facts['step']}, from {self.run.state_home}")
         return int(state.facts["step"])
 
     def passed(self, step: int) -> None:
@@ -138,7 +137,7 @@ class Keeper:
         }
         facts = {"step": step, "parts": {name: s.facts for name, s in captured.items()}, "run": self.run.place(),
                  "data": self.data, "machine": machine()}  # fmt: skip
-        checkpoint.write(self.home, State(tensors, facts))
+        checkpoint.write(self.run.state_home, State(tensors, facts))
         self._saved = time.monotonic()
         self._cost_s += self._saved - begin
         self._count += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -26,6 +27,9 @@ class Nets:
     policy_optimizer: Optimizer
     critic_optimizer: Optimizer | None
     temperature: float = 1.0
+    budget_tokens: int = 2**62  # of a micro-batch, where memory has run out before
+    say: Callable[[str], None] = print
+    quarantine: Callable[[Rollouts], None] = lambda batch: None
     recomputes: bool = False  # log-probs from sampling differ too much from those of learning
     baseline: RunningMoments = field(default_factory=RunningMoments)  # of scores: the values where there is no critic
 
@@ -76,12 +80,18 @@ class Nets:
         tails = tail_value_B if reads_values else None
         return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
 
+    def clear(self) -> None:
+        """Forget the gradients added up so far."""
+        self.policy_optimizer.clear()
+        if self.critic_optimizer is not None:
+            self.critic_optimizer.clear()
+
     def step(self, learn_policy: bool = True) -> dict[str, float]:
         """Move every network by its gradient."""
         if learn_policy:
             figures = {f"policy/{name}": value for name, value in self.policy_optimizer.step().items()}
         else:
-            self.policy_optimizer.adam.zero_grad(set_to_none=True)
+            self.policy_optimizer.clear()
             figures = {}
         if self.critic_optimizer is not None:
             figures |= {f"critic/{name}": value for name, value in self.critic_optimizer.step().items()}

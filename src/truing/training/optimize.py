@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from truing.errors import UserError
+from truing.errors import Diverged, UserError
 from truing.models.precision import Precision
 from truing.models.roles import Role
 from truing.training.checkpoint import State
+
+SPIKE, REMEMBERED = 6.0, 128  # standard deviations above the mean of so many gradient norms: no step
+BROKEN = 3  # gradients in a row that are not finite end the run
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,41 @@ def ready(role: Role, learning: Learning, moves: bool = True) -> str:
     return role.compute_as(learning.precision, moves)
 
 
+def within_memory(
+    work: Callable[[int], T], budget_tokens: int, undo: Callable[[], None], say: Callable[[str], None]
+) -> tuple[T, int]:
+    """Do the work of a minibatch in micro-batches of so many tokens; where memory runs out, again in smaller ones.
+
+    Returns the result and the budget that was right. What is learned is the same: a token's weight in the mean does not
+    depend on its micro-batch. `undo` clears what the failed try has added up.
+    """
+    while True:
+        try:
+            return work(budget_tokens), budget_tokens
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error) or budget_tokens <= SMALLEST_BUDGET:
+                raise
+        undo()
+        budget_tokens //= 2
+        say(f"out of memory: micro-batches have {budget_tokens} tokens from now on; what is learned stays the same")
+
+
+SMALLEST_BUDGET = 16
+
+
+def finite(loss: Tensor, name: str) -> float:
+    """The loss as a number. Raises Diverged where it is none: no update must come of it."""
+    value = loss.item()
+    if not math.isfinite(value):
+        raise Diverged(f"{name} is {value}: nothing was learned from this batch; try a smaller lr")
+    return value
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    told = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in told
+
+
 def rate(step: int, steps: int, learning: Learning) -> float:
     """Learning rate of step `step` (counted from 0) of `steps`."""
     warm = round(learning.warmup * steps)
@@ -97,27 +138,51 @@ class Optimizer:
         self.adam = torch.optim.AdamW(
             [g for g in groups if g["params"]], lr=learning.lr, betas=betas, eps=learning.adam_eps, fused=True
         )
-        self.learning, self.steps, self.done = learning, steps, 0
+        self.learning, self.steps, self.done, self.broken = learning, steps, 0, 0
+        self.norms: deque[float] = deque(maxlen=REMEMBERED)
 
     def step(self) -> dict[str, float]:
-        """Move the weights by the gradients that were added up, and clear these. Returns `lr` and `grad_norm`."""
+        """Move the weights by the gradients that were added up, and clear these. Returns `lr`, `grad_norm`, `skipped`.
+
+        A gradient that is not finite, or far longer than the last ones, moves nothing, and the schedule stays where it
+        is. Raises Diverged after three that were not finite in a row.
+        """
         bound = self.learning.max_grad_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, bound).item()
-        if not math.isfinite(norm):
-            raise FloatingPointError(f"the gradient at update {self.done} is not finite: try a smaller lr")
         now = rate(self.done, self.steps, self.learning)
+        self.broken = 0 if math.isfinite(norm) else self.broken + 1
+        if self.broken >= BROKEN:
+            raise Diverged(
+                f"{BROKEN} gradients in a row are not finite, the last at update {self.done}: try a smaller lr"
+            )
+        if self.broken or self._leaps(norm):
+            self.adam.zero_grad(set_to_none=True)
+            return {"lr": now, "grad_norm": norm, "skipped": 1.0}
         for group in self.adam.param_groups:
             group["lr"] = now
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         self.follow()
         self.done += 1
-        return {"lr": now, "grad_norm": norm}
+        return {"lr": now, "grad_norm": norm, "skipped": 0.0}
+
+    def _leaps(self, norm: float) -> bool:
+        """Whether this norm is far beyond the last ones. It joins them, so that a new level is soon accepted."""
+        known = list(self.norms)
+        self.norms.append(norm)
+        if len(known) < REMEMBERED:
+            return False
+        return norm > statistics.fmean(known) + SPIKE * max(statistics.pstdev(known), 1e-3 * statistics.fmean(known))
+
+    def clear(self) -> None:
+        """Forget the gradients added up so far."""
+        self.adam.zero_grad(set_to_none=True)
 
     def capture(self) -> State:
         """Adam's moments by the number of their parameter, and the steps done."""
         moments = self.adam.state_dict()["state"]
-        return State({f"{i}.{name}": t for i, own in moments.items() for name, t in own.items()}, {"done": self.done})
+        return State({f"{i}.{name}": t for i, own in moments.items() for name, t in own.items()},
+                     {"done": self.done, "broken": self.broken, "norms": list(self.norms)})  # fmt: skip
 
     def restore(self, state: State) -> None:
         """Go on with these."""
@@ -126,4 +191,5 @@ class Optimizer:
             number, _, name = key.partition(".")
             moments.setdefault(int(number), {})[name] = tensor
         self.adam.load_state_dict({**self.adam.state_dict(), "state": moments})
-        self.done = state.facts["done"]
+        self.done, self.broken = state.facts["done"], state.facts["broken"]
+        self.norms.extend(state.facts["norms"])

@@ -31,6 +31,7 @@ from truing.rewards.combine import load_reward, model_sources
 from truing.rewards.function import Reward
 from truing.training import supervised
 from truing.training.algorithms import Algorithm, algorithm
+from truing.training.health import WATCHED_SIGNS, overoptimised, signs
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
 from truing.training.optimize import Learning, Optimizer, ready
@@ -283,14 +284,15 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
-        figures = {
-            f"{name}_before": value for name, value in fit(nets, chat, prompts, evaluation, judge, config, run).items()
-        }
+        now = fit(nets, chat, prompts, evaluation, judge, config, run)
         after = evaluate(nets, chat, evaluation, judge.reward, config, run, "after")
         save(nets.policy, chat.tokenizer, run.folder / "model")
         if nets.critic is not None:
             save(nets.critic, chat.tokenizer, run.folder / "critic")
-        run.finish({**figures, **{f"{name}_after": value for name, value in after.items()}})
+        for sign in overoptimised(now.history, now.before["reward"], after["reward"]):
+            run.say(sign)
+        told = (("before", now.before), ("after", after))
+        run.finish({f"{name}_{when}": value for when, figures in told for name, value in figures.items()} | now.cost)
     return nets
 
 
@@ -306,8 +308,8 @@ def speaker(nets: Nets, chat: Chat, config: Config, number: int) -> Speak:
 def fit(
     nets: Nets, chat: Chat, prompts: Sequence[Prompt], evaluation: Sequence[Prompt], judge: Judge, config: Config,
     run: Run,
-) -> dict[str, float]:  # fmt: skip
-    """All iterations. Returns the figures of the policy before the first."""
+) -> Standing:  # fmt: skip
+    """All iterations. Returns where it stands after the last."""
     algo, limit = config.row, config.sampling.max_new_tokens
     budget, extra = config.learning.budget_tokens, pretrain_term(nets, config, chat, run)
     rng = torch.Generator().manual_seed(config.seed)
@@ -318,7 +320,10 @@ def fit(
                config.allow_inexact) as keeper,
         Progress(config.iterations, "rl") as progress,
     ):  # fmt: skip
-        done = keeper.resume()
+        nets.say, done = run.say, keeper.resume()
+        nets.quarantine = lambda batch: run.quarantine(
+            done + 1, "gradient", responses=[chat.text(ids) for ids in batch.tokens.responses()]
+        )
         if not done and not now.before:
             now.before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")
         for chosen in minibatches(len(prompts), config.prompts_per_iteration, config.iterations, config.seed, done):
@@ -348,6 +353,9 @@ def fit(
             if config.reference_every and number % config.reference_every == 0:
                 nets.pull_reference(config.reference_pull)
             warn(figures, run)
+            now.history.append({name: figures[name] for name in WATCHED_SIGNS})
+            for sign in signs(now.history):
+                run.say(sign)
             run.log(number, **figures)
             run.sample(number, "", prompt=prompts[chosen[0]].text, response=answers[0].text)
             progress.update(number, figures, answers[0].text)
@@ -355,7 +363,8 @@ def fit(
                 save(nets.policy, chat.tokenizer, run.folder / "checkpoints" / f"iteration-{number:06d}")
             now.place, done = Place(), number
             keeper.passed(done)
-    return now.before | keeper.cost
+    now.cost = keeper.cost
+    return now
 
 
 def warn(figures: dict[str, float], run: Run) -> None:

@@ -40,6 +40,8 @@ class Standing:
     price: AdaptiveKL | None
     extra: Counted | None
     before: dict[str, float] = field(default_factory=dict)  # figures of the policy before the first iteration
+    history: list[dict[str, float]] = field(default_factory=list)  # what the signs of health are read from
+    cost: dict[str, float] = field(default_factory=dict)  # of saving
     place: Place = field(default_factory=Place)
 
     def parts(self, reference_moves: bool) -> dict[str, Part]:
@@ -57,12 +59,14 @@ class Standing:
 
     def _told(self) -> dict[str, Any]:
         return {
-            "before": self.before, "baseline": asdict(self.nets.baseline), "recomputes": self.nets.recomputes,
+            "before": self.before, "history": self.history, "baseline": asdict(self.nets.baseline),
+            "recomputes": self.nets.recomputes,
             "scores": asdict(self.judge.moments), "price": asdict(self.price) if self.price else None,
             "extra": self.extra.done if self.extra else 0,
         }  # fmt: skip
 
     def _taken(self, facts: dict[str, Any]) -> None:
+        self.history = facts["history"]
         self.before, self.nets.recomputes = facts["before"], facts["recomputes"]
         self.nets.baseline = RunningMoments(**facts["baseline"])
         self.judge.moments = RunningMoments(**facts["scores"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from truing.maths.surrogates import clip_fraction, value_error
 from truing.seams import seam
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
+from truing.training.optimize import finite, within_memory
 
 Speak = Callable[[Sequence[Prompt], int], tuple[Rollouts, list[Prompt], list[Response]]]
 Score = Callable[[Sequence[Prompt], Sequence[Response]], Tensor]
@@ -95,19 +97,30 @@ def learn(
         batches = place.said.select(place.order_B).split(algo.minibatches)
         for batch in batches[place.batch :]:
             batch = replace(batch, weight_N=algo.average(batch.lengths_B, limit))
-            notes: dict[str, float] = {"batch": len(batch.logp_N)}
-            for part in batch.parts(budget_tokens):
-                terms, told = losses(nets, part, algo)
-                sum(terms.values(), torch.zeros(())).backward()
-                for name, value in {**{f"loss/{k}": v.item() for k, v in terms.items()}, **told}.items():
-                    notes[name] = notes.get(name, 0.0) + value
+            work = partial(_gradients, nets, batch, algo)
+            notes, budget_tokens = within_memory(work, min(budget_tokens, nets.budget_tokens), nets.clear, nets.say)
+            nets.budget_tokens = budget_tokens
             if extra is not None:
                 notes |= extra()
             place.seen.append(notes | nets.step(learn_policy))
+            if place.seen[-1].get("policy/skipped") or place.seen[-1].get("critic/skipped"):
+                nets.quarantine(batch)
             place.batch += 1
             seam("minibatch")
             passed()
         place.order_B, place.batch, place.epoch = None, 0, place.epoch + 1
+
+
+def _gradients(nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int) -> dict[str, float]:
+    """Add up the gradients of a minibatch. Returns its losses and sums over its tokens."""
+    notes: dict[str, float] = {"batch": len(batch.logp_N)}
+    for part in batch.parts(budget_tokens):
+        terms, told = losses(nets, part, algo)
+        values = {f"loss/{name}": finite(term, f"loss/{name}") for name, term in terms.items()}
+        sum(terms.values(), torch.zeros(())).backward()
+        for name, value in {**values, **told}.items():
+            notes[name] = notes.get(name, 0.0) + value
+    return notes
 
 
 def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float = 0.0) -> Rollouts:

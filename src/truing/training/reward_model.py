@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -21,8 +22,9 @@ from truing.models.loading import Adapter, load_scorer, load_tokenizer, save
 from truing.models.roles import Scorer, trainable
 from truing.rewards.quality import ScoredPair, quality
 from truing.seams import seam
+from truing.training.health import worse_than_length
 from truing.training.keeper import Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.optimize import Learning, Optimizer, finite, ready, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -168,12 +170,14 @@ def preference_loss(score_B: Tensor, items: Sequence[Item], config: Config) -> T
     return torch.stack(losses)
 
 
-def step(scorer: Scorer, items: Sequence[Item], optimizer: Optimizer, config: Config) -> dict[str, float]:
+def step(
+    scorer: Scorer, items: Sequence[Item], optimizer: Optimizer, config: Config, budget_tokens: int
+) -> dict[str, float]:
     """One update over a minibatch of judgements; all answers of one are in one micro-batch, each read once."""
     total = sum(item.weight for item in items)
     figures = {"loss/preference": 0.0, **({"loss/language": 0.0} if config.language_weight else {})}
     preferred_tokens = sum(len(item.responses[item.tiers.index(0)]) for item in items)
-    for index in within_budget([item.tokens for item in items], config.learning.budget_tokens):
+    for index in within_budget([item.tokens for item in items], budget_tokens):
         part = [items[i] for i in index.tolist()]
         tokens = sequences(part)
         weight = torch.tensor([item.weight / total for item in part])
@@ -187,7 +191,7 @@ def step(scorer: Scorer, items: Sequence[Item], optimizer: Optimizer, config: Co
             score_B, language = scorer(tokens), torch.zeros(())
         preference = (weight * preference_loss(score_B, part, config)).sum()
         (config.preference_weight * preference + config.language_weight * language).backward()
-        figures["loss/preference"] += preference.item()
+        figures["loss/preference"] += finite(preference, "loss/preference")
     return {**figures, **{f"reward_model/{name}": value for name, value in optimizer.step().items()}}
 
 
@@ -246,6 +250,8 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
                 pairs = scored_pairs(scorer, items, config.learning.budget_tokens)
                 told = quality([_unscaled(pair, scorer.std) for pair in pairs])
                 summary |= _short(name, told) if name else told
+        for sign in worse_than_length(summary) if "reward_model_accuracy" in summary else ():
+            run.say(sign)
         run.finish(summary)
     return scorer
 
@@ -287,10 +293,14 @@ def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict
         Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
         Progress(steps, "reward") as progress,
     ):
-        done = keeper.resume()
+        done, budget = keeper.resume(), config.learning.budget_tokens
         for chosen in minibatches(len(items), config.batch_size, steps, config.seed, done):
             done += 1
-            figures = step(scorer, [items[i] for i in chosen], optimizer, config)
+            some = [items[i] for i in chosen]
+            work = partial(step, scorer, some, optimizer, config)
+            figures, budget = within_memory(work, budget, optimizer.clear, run.say)
+            if figures["reward_model/skipped"]:
+                run.quarantine(done, "gradient", judgements=chosen)
             run.log(done, **figures)
             progress.update(done, figures)
             seam("update")

@@ -26,9 +26,9 @@ from truing.training import checkpoint
 # What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
 # The summary goes first: a run half cleared away must not pass for a finished one.
 FILES = ("summary.json", "metrics.jsonl", "samples.jsonl", "report.html", "responses.jsonl")
-FOLDERS = ("events", "model", "critic", "checkpoints", "state")
+FOLDERS = ("events", "model", "critic", "checkpoints", "state", "quarantine")
 ROWS = ("metrics.jsonl", "samples.jsonl")
-STATE, LOCK = "state", ".lock"
+STATE, LOCK, QUARANTINE = "state", ".lock", "quarantine"
 HOW = ("out", "fresh", "allow_inexact", "save_state_s", "track")  # settings that do not change what comes out
 MOST_WARNINGS = 20
 
@@ -110,7 +110,7 @@ class Run:
     @property
     def state_home(self) -> Path:
         """The folder of saved states."""
-        return self._folder / STATE
+        return self.folder / STATE
 
     def place(self) -> dict[str, Any]:
         """How far the rows are, to be saved: a run that goes on cuts off what was written after."""
@@ -148,6 +148,14 @@ class Run:
     def sample(self, step: int, phase: str, **fields: Any) -> None:
         """One response to show: `phase` is "before" or "after" the stage, or "" on the way."""
         self._append("samples.jsonl", {"step": step, "phase": phase, **fields})
+
+    def quarantine(self, step: int, why: str, **batch: Any) -> None:
+        """Keep a batch that moved nothing, to look at: one line in quarantine/, and a word to the person."""
+        folder = self.folder / QUARANTINE
+        folder.mkdir(exist_ok=True)
+        with (folder / "batches.jsonl").open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(to_json({"step": step, "why": why, **batch}) + "\n")
+        self.say(f"step {step}: the {why} is not finite or leaps: nothing moved, the batch is in {folder}")
 
     def say(self, line: str) -> None:
         """Tell the person what must not pass in silence, now and in the report; the same thing once."""

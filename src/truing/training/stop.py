@@ -8,12 +8,12 @@ import sys
 import threading
 from types import FrameType, TracebackType
 
-from truing.errors import TruingExit
+from truing.errors import RunEnds
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(TruingExit):
+class Stopped(RunEnds):
     """A run was told to stop and has saved its state."""
 
 

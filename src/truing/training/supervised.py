@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -21,7 +22,7 @@ from truing.models.loading import Adapter, load_policy, load_tokenizer, save
 from truing.models.roles import Policy, trainable
 from truing.seams import seam
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.optimize import Learning, Optimizer, finite, ready, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -90,7 +91,7 @@ def step(policy: Policy, tokens: Sequences, optimizer: Optimizer, budget_tokens:
         part_weight_N = weight_N[ragged.tokens_of(index_B, tokens.lengths_B)]
         term = (part_weight_N * negative_log_likelihood(policy(part).logp_N)).sum()
         term.backward()
-        loss += term.item()
+        loss += finite(term, "loss/nll")
     return {"loss/nll": loss, **{f"policy/{name}": value for name, value in optimizer.step().items()}}
 
 
@@ -175,13 +176,15 @@ def fit(
         Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
         Progress(steps, run.stage) as progress,
     ):
-        done = keeper.resume()
+        done, budget = keeper.resume(), learning.budget_tokens
         if held_out is not None and not done:
             summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
         for chosen in minibatches(len(tokens), config.batch_size, steps, config.seed, done):
             done += 1
             batch = tokens.select(torch.tensor(chosen))
-            figures = step(policy, batch, optimizer, learning.budget_tokens)
+            figures, budget = within_memory(partial(step, policy, batch, optimizer), budget, optimizer.clear, run.say)
+            if figures["policy/skipped"]:
+                run.quarantine(done, "gradient", demonstrations=chosen)
             figures["tokens"] = float(len(batch.token_S))
             if held_out is not None and (done % config.evaluate_every == 0 or done == steps):
                 figures["loss/held_out"] = held_out_loss(policy, held_out, learning.budget_tokens)

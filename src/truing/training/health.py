@@ -1,0 +1,61 @@
+"""Signs that a run learns nothing, or the wrong thing: it must not look like success."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WATCHED_SIGNS = (
+    "reward/mean", "reward/std", "advantage/std", "kl/per_response", "response/unfinished", "policy/entropy",
+    "policy/first_ratio",
+)  # fmt: skip
+FEW = 3  # iterations in a row before a sign counts
+RUNAWAY_NATS = 50.0  # drift of a response from the reference
+COLLAPSED = 0.1  # share of the first entropy
+ENDLESS = 0.95  # share of responses cut by the length limit
+RATIO_OFF = 0.02  # the first update is made by the very policy that sampled
+
+
+def signs(history: Sequence[Mapping[str, float]]) -> list[str]:
+    """What is wrong with policy optimisation so far, a line each; `history` holds each iteration's figures."""
+    now, late = history[-1], history[-FEW:]
+    told = []
+    if now["kl/per_response"] > RUNAWAY_NATS:
+        told.append(f"drift runs away: over {RUNAWAY_NATS:.0f} nats a response; raise kl_in_reward or lower the lr")
+    if abs(now["policy/first_ratio"] - 1) > RATIO_OFF:
+        told.append("the ratio of the first update is not 1: sampling and learning disagree about the same policy")
+    if len(late) < FEW:
+        return told
+    if all(f["policy/entropy"] < COLLAPSED * history[0]["policy/entropy"] for f in late):
+        told.append(
+            f"entropy has collapsed below {COLLAPSED:.0%} of its start: responses are nearly the same each time"
+        )
+    if all(f["response/unfinished"] > ENDLESS for f in late):
+        told.append("nearly no response ends before the length limit: raise max_new_tokens, or set missing_end_penalty")
+    if all(f["reward/std"] == 0 for f in late):
+        told.append("all scores of an iteration are equal: there is nothing to learn from")
+    elif all(f["advantage/std"] < 1e-8 for f in late):
+        told.append("all answers to a prompt score the same: their advantages are zero and nothing is learned")
+    return told
+
+
+def overoptimised(history: Sequence[Mapping[str, float]], before: float, after: float) -> list[str]:
+    """Whether the reward rose on the prompts learned from while it fell on those held out."""
+    few = history[: max(1, len(history) // 5)], history[-max(1, len(history) // 5) :]
+    first, last = (sum(f["reward/mean"] for f in some) / len(some) for some in few)
+    if last > first and after < before:
+        return [f"the reward rose while learning ({first:.3g} to {last:.3g}) and fell on held-out prompts "
+                f"({before:.3g} to {after:.3g}): it is being gamed, or memorised"]  # fmt: skip
+    return []
+
+
+def worse_than_length(quality: Mapping[str, Any]) -> list[str]:
+    """Whether a reward model is beaten on held-out judgements by looking at lengths alone."""
+    name, best = max(
+        (("longer", quality["longer_wins_accuracy"]), ("shorter", quality["shorter_wins_accuracy"])),
+        key=lambda pair: pair[1],
+    )
+    if quality["reward_model_accuracy"] < best:
+        return [f"the reward model is right {quality['reward_model_accuracy']:.1%} of the time on held-out judgements, "
+                f'and "the {name} one wins" {best:.1%}: it has not learned what people prefer']  # fmt: skip
+    return []

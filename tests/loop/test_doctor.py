@@ -1,0 +1,76 @@
+import sqlite3
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from truing.errors import UserError
+from truing.feedback.database import Database
+from truing.loop import doctor
+from truing.loop.doctor import examine, examine_path, show
+from truing.training import checkpoint
+from truing.training.checkpoint import State
+
+
+def verdicts(found):
+    return [f.verdict for f in found]
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "model").mkdir(parents=True)
+    (folder / "config.toml").write_text('stage = "sft"\n')
+    (folder / "metrics.jsonl").write_text('{"step": 1}\n')
+    (folder / "summary.json").write_text("{}")
+    save_file({"w": torch.zeros(9)}, folder / "model" / "model.safetensors")
+    return folder
+
+
+def test_a_machine_that_is_well_ends_with_ok(capsys):
+    found = examine([])
+    assert {"versions", "sqlite", "free space", "permissions", "threads", "precision"} <= {f.what for f in found}
+    assert show(found) and capsys.readouterr().out.splitlines()[-1] == "OK"
+
+
+def test_a_whole_run_is_ok(run):
+    assert set(verdicts(examine_path(str(run)))) == {"ok"}
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "summary.json", "model/model.safetensors"])
+def test_each_damaged_file_is_named_with_what_to_do(run, name, capsys):
+    (run / name).write_bytes((run / name).read_bytes()[:-2] + b"{")
+    found = [f for f in examine_path(str(run)) if f.verdict == "wrong"]
+    assert len(found) == 1 and name in found[0].what and found[0].remedy
+    assert not show(found) and "1 thing is wrong" in capsys.readouterr().out
+
+
+def test_a_run_broken_off_tells_whether_it_can_go_on(run):
+    (run / "summary.json").unlink()
+    assert examine_path(str(run))[-1].verdict == "note"
+    for step in (4, 5):
+        checkpoint.write(run / "state", State({"w": torch.zeros(2)}, {"step": step}))
+    assert "after step 5" in examine_path(str(run))[-1].told
+    (checkpoint.saved(run / "state")[0] / "facts.json").write_text("{}")
+    found = examine_path(str(run))
+    assert found[-2].verdict == "wrong" and "after step 4" in found[-1].told
+
+
+def test_a_store_is_checked(tmp_path):
+    path = str(tmp_path / "feedback.db")
+    Database.open(path).close()
+    assert set(verdicts(examine_path(path))) == {"ok"}
+    with pytest.raises(UserError, match="no such store"):
+        examine_path(str(tmp_path / "none.db"))
+
+
+def test_an_old_sqlite_is_told_with_what_it_means(monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 40, 1))
+    assert "lose a label" in next(doctor.sqlite()).told
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
+    assert next(doctor.sqlite()).verdict == "ok"
+
+
+def test_something_else_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no run's folder"):
+        examine_path(str(tmp_path))

@@ -1,0 +1,106 @@
+import time
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from truing.errors import UserError
+from truing.training import checkpoint, keeper
+from truing.training.keeper import Draws, Facts, Keeper, fingerprint
+from truing.training.run import Run
+from truing.training.stop import Stopped
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 0.1
+    track: str = "none"
+
+
+def saved_run(folder, steps=2, data="d"):
+    generator, value = torch.Generator().manual_seed(1), {"x": 1}
+    with Run.open(folder, Config(), "rl") as run:
+        parts = {"draws": Draws(generator), "value": Facts(lambda: value, value.update)}
+        with Keeper(run, parts, data, 0.0, False) as kept:
+            for step in range(1, steps + 1):
+                torch.rand(3, generator=generator)
+                value["x"] = step
+                run.log(step, loss=step)
+                kept.passed(step)
+            run.log(99, loss=99)  # written after the last save: cut off when the run goes on
+    return torch.rand(3, generator=generator), kept
+
+
+def go_on(folder, data="d", allow_inexact=False):
+    generator, value = torch.Generator(), {"x": 0}
+    with Run.open(folder, Config(), "rl") as run:
+        parts = {"draws": Draws(generator), "value": Facts(lambda: value, value.update)}
+        done = Keeper(run, parts, data, 0.0, allow_inexact).resume()
+    return done, value["x"], torch.rand(3, generator=generator)
+
+
+def test_what_was_saved_is_put_back_and_later_rows_are_cut_off(tmp_path):
+    next_draw, kept = saved_run(tmp_path / "r")
+    done, value, draw = go_on(tmp_path / "r")
+    assert (done, value) == (2, 2) and torch.equal(draw, next_draw)
+    assert "99" not in (tmp_path / "r" / "metrics.jsonl").read_text()
+    assert kept.cost["states_saved"] == 2
+
+
+def test_without_a_state_a_run_begins_at_its_beginning(tmp_path):
+    assert go_on(tmp_path / "new")[:2] == (0, 0)
+
+
+def test_a_broken_newest_state_is_told_and_the_one_before_is_taken(tmp_path, capsys):
+    saved_run(tmp_path / "r")
+    newest = sorted((tmp_path / "r" / "state").iterdir())[-1]
+    (newest / "facts.json").write_text("{}")
+    assert go_on(tmp_path / "r")[0] == 1
+    assert "passed over" in capsys.readouterr().err
+
+
+def test_another_machine_is_named_and_must_be_allowed(tmp_path, monkeypatch):
+    saved_run(tmp_path / "r")
+    here = keeper.machine()
+    monkeypatch.setattr(keeper, "machine", lambda: {**here, "threads": 64})
+    with pytest.raises(UserError, match=r"threads \d+ then, 64 now; give --allow-inexact"):
+        go_on(tmp_path / "r")
+    assert go_on(tmp_path / "r", allow_inexact=True)[0] == 2
+
+
+def test_other_data_are_refused_with_both_fingerprints(tmp_path):
+    saved_run(tmp_path / "r", data="aaaa")
+    with pytest.raises(UserError, match=r"aaaa then, bbbb now"):
+        go_on(tmp_path / "r", data="bbbb")
+
+
+def test_the_clock_set_back_a_day_changes_nothing(tmp_path, monkeypatch):
+    """Red when times of day decide when to save."""
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 86_400)
+    saved_run(tmp_path / "r", steps=3)
+    assert go_on(tmp_path / "r")[0] == 3
+
+
+def test_a_signal_saves_whatever_the_clock_says(tmp_path):
+    with Run.open(tmp_path / "r", Config(), "rl") as run, Keeper(run, {}, "d", -1.0, False) as kept:
+        kept.passed(1)
+        assert not (tmp_path / "r" / "state").exists()
+        kept.stopping.asked = 15
+        with pytest.raises(Stopped) as stopped:
+            kept.passed(2)
+    assert stopped.value.code == 143
+    state, _ = checkpoint.newest(tmp_path / "r" / "state")
+    assert state.facts["step"] == 2
+
+
+def test_fingerprints_differ_where_anything_differs():
+    x = torch.arange(4)
+    prints = [
+        fingerprint(x),
+        fingerprint(x.flip(0)),
+        fingerprint(["a", "b"]),
+        fingerprint(["ab"]),
+        fingerprint(["a"], ["b"]),
+    ]
+    assert len(set(prints)) == 5 and fingerprint(x.clone()) == prints[0]
