@@ -56,10 +56,13 @@ def files(tmp_path_factory):
 def outcome(run):
     """A hash over names, types and bytes of all weights that came out, and the figures of each step but for times."""
     digest = hashlib.sha256()
+    if (run / "responses.jsonl").exists():
+        digest.update((run / "responses.jsonl").read_bytes())
     for model in sorted(run.glob("*/model.safetensors")):
         for name, tensor in sorted(safetensors.torch.load_file(model).items()):
             digest.update(f"{model.parent.name} {name} {tensor.dtype} ".encode() + tensor.numpy().tobytes())
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    path = run / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     figures = [{k: v for k, v in row.items() if not k.startswith(("time", "rate/"))} for row in rows]
     return digest.hexdigest(), figures
 
@@ -75,6 +78,11 @@ def stages(files, tiny_model):
         "sft": ("sft", *common, "--data", files / "demonstrations.jsonl", "--epochs", "2", "--batch-size", "8",
                 "--evaluate-every", "2"),
         "reward": ("reward", *common, "--data", files / "comparisons.jsonl", "--epochs", "2", "--batch-size", "8"),
+        "sample": ("sample", *common, "--data", files / "prompts.jsonl", "--answers", "64",
+                   "--sampling.max-new-tokens", "4"),
+        "pretrain": ("pretrain", "--data", files / "demonstrations.jsonl", "--vocabulary", "300", "--width", "32",
+                     "--layers", "1", "--heads", "2", "--context", "16", "--batch-size", "4", "--save-state-s", "0",
+                     "--learning.lr", "1e-3"),
         "ppo": (*rl, "--critic-from", "policy", "--scale-rewards", "--kl-target", "2"),
         "grpo": (*rl, "--algorithm", "grpo", "--override", "answers", "4"),
     }  # fmt: skip

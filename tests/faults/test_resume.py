@@ -26,7 +26,9 @@ def uninterrupted(stages, tmp_path_factory):
 @pytest.mark.parametrize(
     ("stage", "seam"),
     [
+        ("pretrain", "update:7"),
         ("sft", "update:5"),
+        ("sample", "chunk:6"),
         ("reward", "update:4"),
         ("ppo", "token:20"),  # while the second iteration speaks
         ("ppo", "minibatch:23"),  # second iteration, epoch 2 of 4, minibatch 3

@@ -19,7 +19,7 @@ from truing.feedback import auth, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
 
-KILLS = 20
+KILLS = 25
 SERVER = """
 import sys, uvicorn
 from truing.feedback.database import Database
@@ -63,7 +63,7 @@ def judge(port, token, acknowledged, stop):
             acknowledged.append(answer["annotation"])
 
 
-def test_every_acknowledged_judgement_survives_twenty_kills(tmp_path):
+def test_every_acknowledged_judgement_survives_all_kills(tmp_path):
     path = tmp_path / "feedback.db"
     db = Database.open(str(path))
     with db.writing() as connection:

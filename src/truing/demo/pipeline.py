@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,9 @@ from truing.generation.speak import speak
 from truing.models.loading import load_policy, load_tokenizer
 from truing.training import policy, pretrain, reward_model, sample, supervised
 from truing.training.optimize import Learning
-from truing.training.run import Run, replace_text, to_json
+from truing.training.run import Run, is_finished, replace_text, to_json
+
+C = TypeVar("C", pretrain.Config, supervised.Config, sample.Config, reward_model.Config, policy.Config)
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,20 @@ def run(config: Config) -> dict[str, Any]:
         data = write_data(config, folder / "data")
         step = _Steps(folder)
         step("pretrain a language model on made-up questions and answers")
-        pretrain.train(_pretrain(config, folder, data))
+        _unless_done(pretrain.train, _pretrain(config, folder, data))
         step("fine-tune it on demonstrations of mixed quality")
-        supervised.train(_sft(config, folder, data))
+        _unless_done(supervised.train, _sft(config, folder, data))
         step("sample four answers to each prompt")
-        conversations = sample.train(_sample(config, folder, data))
+        _unless_done(sample.train, _sample(config, folder, data))
+        read = formats.read(str(folder / "sample" / "responses.jsonl"), (Conversation,))
+        conversations = [record for record in read if isinstance(record, Conversation)]
         step("let simulated annotators rank them")
         judged = annotate(conversations, config)
         formats.write(judged, data / "rankings.jsonl")
         step("train the reward model on their rankings")
-        reward_model.train(_reward(config, folder, data))
+        _unless_done(reward_model.train, _reward(config, folder, data))
         step(f"optimise the policy: {config.algorithm}")
-        policy.train(_policy(config, folder, data))
+        _unless_done(policy.train, _policy(config, folder, data))
         step("evaluate against the hidden true preference")
         summary = evaluate(config, folder, data, whole)
         summary["minutes"] = (time.perf_counter() - start) / 60
@@ -95,6 +99,12 @@ def run(config: Config) -> dict[str, Any]:
     page = report.write(folder)
     _show(summary, config, page)
     return summary
+
+
+def _unless_done(train: Callable[[C], object], config: C) -> None:
+    """Run a stage, or go on with it, unless it is finished with these very settings: a demo broken off goes on."""
+    if config.fresh or not is_finished(config.out, config):
+        train(config)
 
 
 def write_data(config: Config, folder: Path) -> Path:
@@ -188,7 +198,7 @@ def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
         batch_size=8,
         learning=Learning(lr=3e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
         seed=config.seed,
-        fresh=True,
+        fresh=config.fresh,
     )
 
 
@@ -202,7 +212,7 @@ def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
         max_tokens=128,
         learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
         seed=config.seed,
-        fresh=True,
+        fresh=config.fresh,
     )
 
 
@@ -215,7 +225,7 @@ def _sample(config: Config, folder: Path, data: Path) -> sample.Config:
         answers=4,
         sampling=SAMPLING,
         seed=config.seed,
-        fresh=True,
+        fresh=config.fresh,
     )
 
 
@@ -231,7 +241,7 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         held_out=0.15,
         learning=Learning(lr=7e-4, schedule="cosine", warmup=0.05),
         seed=config.seed,
-        fresh=True,
+        fresh=config.fresh,
     )
 
 
@@ -248,7 +258,7 @@ def _policy(config: Config, folder: Path, data: Path) -> policy.Config:
         learning=Learning(lr=1e-4, schedule="linear"),
         override={"kl_in_reward": 0.2},  # a short leash: the reward model is easily fooled about facts
         seed=config.seed,
-        fresh=True,
+        fresh=config.fresh,
     )
 
 

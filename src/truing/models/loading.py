@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -183,7 +184,27 @@ def _config(model: str) -> PreTrainedConfig:
         raise UserError(f"model {model}: {_first_line(error)}") from error
 
 
+def _check_files(folder: Path) -> None:
+    """Refuse weights that are not whole safetensors files, or that an index looks for outside the folder."""
+    for index in folder.glob("*.index.json"):
+        try:
+            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise UserError(f"{index}: no index of weights: {_first_line(error)}") from error
+        outside = sorted(file for file in named if not isinstance(file, str) or Path(file).name != file)
+        if outside:
+            raise UserError(f"{index}: names weights outside its folder: {outside[0]!r:.80}")
+    for file in folder.glob("*.safetensors"):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except SafetensorError as error:
+            raise UserError(f"{file}: no whole safetensors file: {_first_line(error)}; fetch it again") from error
+
+
 def _from_pretrained(kind: Any, path: str, name: str) -> PreTrainedModel:
+    if Path(path).is_dir():
+        _check_files(Path(path))
     try:
         return kind.from_pretrained(path, attn_implementation=attention.NAME, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:

@@ -220,14 +220,22 @@ def _locked(folder: Path) -> TextIO | None:
     return lock
 
 
-def _refuse_other_settings(folder: Path, config: Any, stage: str) -> None:
+def is_finished(out: str | Path, config: Any) -> bool:
+    """Whether a finished run is there. Raises UserError where it had other settings."""
+    done = (Path(out) / "summary.json").is_file()
+    if done:
+        _refuse_other_settings(Path(out), config)
+    return done
+
+
+def _refuse_other_settings(folder: Path, config: Any, stage: str = "") -> None:
     """A run goes on with the settings it began with."""
     path = folder / "config.toml"
     try:
         before = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}): start over with --fresh") from None
-    if before.pop("stage", stage) != stage:
+    if before.pop("stage", stage) != stage and stage:
         raise UserError(
             f"out {folder}: a run of another stage was broken off here; name another folder, or give --fresh"
         )
@@ -235,7 +243,7 @@ def _refuse_other_settings(folder: Path, config: Any, stage: str) -> None:
     other = [name for name in sorted({*before, *after} - {*HOW}) if before.get(name) != after.get(name)]
     if other:
         told = "; ".join(f"{name} was {before.get(name)!r} and is {after.get(name)!r}"[:200] for name in other)
-        raise UserError(f"out {folder}: the run broken off here had other settings: {told}; name another folder, or "
+        raise UserError(f"out {folder}: the run here had other settings: {told}; name another folder, or "
                         "give --fresh to start over")  # fmt: skip
 
 

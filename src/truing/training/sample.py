@@ -10,7 +10,7 @@ import numpy as np
 
 from truing.data import formats
 from truing.data.chat import Chat, Layout
-from truing.data.formats import Read
+from truing.data.formats import Read, native
 from truing.data.records import Conversation, Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
@@ -19,6 +19,8 @@ from truing.generation.speak import speak
 from truing.models.loading import load_policy, load_tokenizer
 from truing.models.precision import Precision
 from truing.rewards.combine import load_reward
+from truing.seams import seam
+from truing.training.keeper import Facts, Keeper, Part, fingerprint
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -53,6 +55,10 @@ class Config:
     """Of the draws; each response has its own, made of this, its prompt's place and its number."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
+    save_state_s: float = 120.0
+    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
+    allow_inexact: bool = False
+    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
     fresh: bool = False
     """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
@@ -91,10 +97,17 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
         policy = load_policy(config.model).requires_grad_(False)
         run.say(policy.compute_as(config.precision, moves=False))
         reward = load_reward(config.reward, chat, config.layout, config.precision) if config.reward else None
-        conversations = []
+        conversations: list[Conversation] = []
         chunk = max(1, 256 // config.answers)
-        with Progress(len(prompts), "sample") as progress:
-            for start in range(0, len(prompts), chunk):
+        parts: dict[str, Part] = {"said": Facts(
+            lambda: {"rows": [native.row_of(c) for c in conversations]},
+            lambda facts: conversations.extend(c for row in facts["rows"] for c in native.records_of(row)),  # type: ignore[misc]
+        )}  # fmt: skip
+        with (
+            Keeper(run, parts, fingerprint(prompts), config.save_state_s, config.allow_inexact) as keeper,
+            Progress(len(prompts), "sample") as progress,
+        ):
+            for start in range(keeper.resume(), len(prompts), chunk):
                 some = prompts[start : start + chunk]
                 seed = config.seed * 1_000_003 + start
                 _, asked, said = speak(policy, chat, some, config.answers, config.sampling, seed, author=config.model)
@@ -106,6 +119,8 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
                     for answer in answers[:1]:
                         run.sample(0, "", prompt=prompt.text, response=answer.text, score=answer.score)
                 progress.update(min(start + chunk, len(prompts)), {}, said[-1].text)
+                seam("chunk")
+                keeper.passed(start + chunk)
         formats.write(conversations, run.folder / "responses.jsonl")
         run.finish(_summary(conversations))
     return conversations

@@ -1,0 +1,84 @@
+"""The corpus of bad rows: each is named by file and row and left out; a file of nothing else ends with exit code 2."""
+
+import gzip
+import json
+
+import pytest
+
+from truing.data import formats
+from truing.data.records import Comparison, Demonstration, Prompt
+from truing.errors import UserError
+
+GOOD = json.dumps({"prompt": "p", "chosen": "a", "rejected": "b"})
+BAD = {
+    "broken JSON": b'{"prompt": "p", "chosen": ',
+    "a number for a text": b'{"prompt": 7, "chosen": "a", "rejected": "b"}',
+    "null": b'{"prompt": null, "chosen": "a", "rejected": "b"}',
+    "a list for an object": b'["p", "a", "b"]',
+    "no text": b'{"prompt": "", "chosen": "a", "rejected": "b"}',
+    "not UTF-8": b'{"prompt": "\xff\xfe", "chosen": "a", "rejected": "b"}',
+    "nothing but a word": b"prompt",
+    "half a character": rb'{"prompt": "\ud800", "chosen": "a", "rejected": "b"}',
+    "deeply nested": b"[" * 100_000,
+    "a missing column": b'{"prompt": "p", "chosen": "a"}',
+    "a number that is none": b'{"prompt": "p", "chosen": NaN, "rejected": "b"}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_each_bad_row_is_named_and_the_others_are_read(what, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(GOOD.encode() + b"\n" + BAD[what] + b"\n" + GOOD.encode() + b"\n")
+    told = []
+    assert len(formats.read(str(path), (Comparison,), report=told.append)) == 2
+    assert any("row 2" in line and str(path) in line and len(line) < 600 for line in told), told
+    with pytest.raises(UserError, match="row 2"):
+        formats.read(str(path), (Comparison,), strict=True)
+
+
+@pytest.mark.parametrize("wrap", [lambda b: b, lambda b: b"\xef\xbb\xbf" + b, lambda b: b.replace(b"\n", b"\r\n")])
+def test_byte_order_marks_and_windows_line_ends_are_no_fault(wrap, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(wrap((GOOD + "\n" + GOOD + "\n").encode()))
+    told = []
+    assert len(formats.read(str(path), (Comparison,), report=told.append)) == 2 and told == []
+
+
+def test_a_line_of_50_megabytes_is_one_bad_row_and_its_text_is_cut(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(GOOD.encode() + b"\n" + b'{"prompt": "' + b"x" * 50_000_000 + b"\n" + GOOD.encode() + b"\n")
+    told = []
+    assert len(formats.read(str(path), (Comparison,), report=told.append)) == 2
+    assert "row 2" in told[0] and max(map(len, told)) < 600
+
+
+def test_twenty_are_told_and_all_are_counted(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(GOOD + "\n" + "nonsense\n" * 57)
+    told = []
+    formats.read(str(path), (Comparison,), report=told.append)
+    assert len(told) == 21 and "57" in told[-1]
+
+
+def test_a_damaged_gzip_is_one_line(tmp_path):
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress((GOOD + "\n").encode() * 1000)[:-20])
+    with pytest.raises(UserError, match=str(path)):
+        formats.read(str(path), (Comparison,), strict=True)
+
+
+@pytest.mark.parametrize("record", [Demonstration, Prompt])
+def test_a_file_without_one_good_row_is_refused(record, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("nonsense\n" * 3)
+    with pytest.raises(UserError, match=str(path)):
+        formats.read(str(path), (record,))
+
+
+def test_the_command_says_it_in_one_line_and_writes_nothing(truing, tiny_model, tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(BAD.values()))
+    told = truing("reward", "--model", tiny_model, "--data", "rows.jsonl", "--out", "run", code=2)
+    assert "Traceback" not in told.stderr and "rows.jsonl" in told.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+    told = truing("sft", "--model", tiny_model, "--data", "rows.jsonl", "--ephocs", "2", code=2)
+    assert "epochs" in told.stderr and "Traceback" not in told.stderr
