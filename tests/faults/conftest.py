@@ -44,6 +44,7 @@ def files(tmp_path_factory):
         "demonstrations": [{"prompt": p, "completion": text(rng.randrange(3, 9))} for p in prompts],
         "comparisons": [{"prompt": p, "chosen": text(6), "rejected": text(4)} for p in prompts],
         "prompts": [{"prompt": p} for p in prompts],
+        "texts": [{"text": text(12)} for _ in range(40)],
     }
     for name, some in rows.items():
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)) + "\n")
@@ -80,7 +81,7 @@ def stages(files, tiny_model):
         "reward": ("reward", *common, "--data", files / "comparisons.jsonl", "--epochs", "2", "--batch-size", "8"),
         "sample": ("sample", *common, "--data", files / "prompts.jsonl", "--answers", "64",
                    "--sampling.max-new-tokens", "4"),
-        "pretrain": ("pretrain", "--data", files / "demonstrations.jsonl", "--vocabulary", "300", "--width", "32",
+        "pretrain": ("pretrain", "--data", files / "texts.jsonl", "--vocabulary", "300", "--width", "32",
                      "--layers", "1", "--heads", "2", "--context", "16", "--batch-size", "4", "--save-state-s", "0",
                      "--learning.lr", "1e-3"),
         "ppo": (*rl, "--critic-from", "policy", "--scale-rewards", "--kl-target", "2"),
