@@ -186,9 +186,7 @@ def doctor(argv: Sequence[str]) -> None:
     from truing.loop.doctor import examine, show
 
     if any(argument.startswith("-") for argument in argv):
-        print(
-            "usage: truing doctor [--help] [RUN or STORE ...]   versions, space, precision, threads; whether files are whole"
-        )
+        print("usage: truing doctor [--help] [RUN or STORE ...]   versions, space, precision; whether files are whole")
         raise SystemExit(0 if "--help" in argv or "-h" in argv else 2)
     if not show(examine(list(argv))):
         raise SystemExit(1)
