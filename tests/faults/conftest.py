@@ -9,7 +9,6 @@ import sys
 
 import pytest
 import safetensors.torch
-from tests.conftest import SHARED
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -87,6 +86,3 @@ def stages(files, tiny_model):
         "ppo": (*rl, "--critic-from", "policy", "--scale-rewards", "--kl-target", "2"),
         "grpo": (*rl, "--algorithm", "grpo", "--override", "answers", "4"),
     }  # fmt: skip
-
-
-__all__ = ["SHARED"]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 Precision = Literal["auto", "float32", "bfloat16"]
-NARROWEST = 192  # below this width calls cost more than computing does: bfloat16 gains nothing
+NARROWEST = 128  # below this width calls cost more than computing does: bfloat16 gains nothing
 WORTH = 1.3  # bfloat16 is chosen where it is so many times as fast: below, its rounding buys nothing
 TOKENS = 512  # rows of the matrices that are tried
 
@@ -29,13 +29,12 @@ def dtype_of(wanted: Precision, width: int, device: torch.device) -> torch.dtype
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
 
 
-def described(dtype: torch.dtype, width: int, device: torch.device) -> str:
+def described(chosen: Precision, width: int, device: torch.device) -> str:
     """A line about what is computed with."""
-    if dtype == torch.float32:
+    if chosen == "float32":
         return "computing in float32"
-    return (
-        f"computing in bfloat16, {bfloat16_gain(width, str(device)):.1f} times as fast here; what learns stays float32"
-    )
+    gain = bfloat16_gain(width, str(device))
+    return f"computing in bfloat16, {gain:.1f} times as fast here; what learns stays float32"
 
 
 @cache

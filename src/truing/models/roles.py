@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.attention import Packed
-from truing.models.heads import VocabularyHead, exact_kl, logprobs_and_entropy
-from truing.models.precision import Precision, WorkingCopy, described, dtype_of, lower
+from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
+from truing.models.precision import Precision, WorkingCopy, dtype_of, lower
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,16 @@ class Role(nn.Module):
         return inside(self.lm)
 
     @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+        return self.lm_inside.config.hidden_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.lm.parameters()).device
+
+    @property
     def running(self) -> PreTrainedModel:
         """The transformers model that computes: the copy in low precision where there is one."""
         return inside(self.copied.lm if self.copied else self.lm)
@@ -55,12 +65,9 @@ class Role(nn.Module):
         elif dtype != torch.float32:
             lower(self.lm, dtype)
 
-    def compute_as(self, wanted: Precision, moves: bool = True) -> str:
-        """The same by name; "auto" measures. Returns a line that tells what was chosen."""
-        width, device = self.lm_inside.config.hidden_size, next(self.lm.parameters()).device
-        dtype = dtype_of(wanted, width, device)
-        self.compute_in(dtype, moves)
-        return described(dtype, width, device)
+    def compute_as(self, wanted: Precision, moves: bool = True) -> None:
+        """The same by name; "auto" measures."""
+        self.compute_in(dtype_of(wanted, self.width, self.device), moves)
 
     def follow(self) -> None:
         """After weights have moved: the copy that computes takes them over."""
@@ -100,6 +107,11 @@ class Policy(Role):
                 ref_ND = hidden(reference.running, tokens)[tokens.response_place_N - 1]
             kl_N = exact_kl(self.head, before_ND, reference.head, ref_ND, temperature)
         return Prediction(logp_N, entropy_N, value_N, tail_value_B, kl_N)
+
+    def logprobs(self, tokens: Sequences, temperature: float = 1.0) -> Tensor:
+        """Log-probs of the response tokens, [N], in nats: all that many a pass needs, and less work."""
+        before_ND = hidden(self.running, tokens)[tokens.response_place_N - 1]
+        return logprobs(self.head, before_ND, tokens.token_N, temperature)
 
     def values(self, hidden_ND: Tensor) -> Tensor:
         """What the value head on the trunk says, [N], in float32."""
@@ -153,7 +165,7 @@ class Scorer(Role):
         if output is None:
             raise UserError("the language-model loss needs a causal language model to start from, not a reward model")
         head = VocabularyHead(output.weight, output.bias)
-        logp_N, _ = logprobs_and_entropy(head, hidden_SD[tokens.response_place_N - 1], tokens.token_N)
+        logp_N = logprobs(head, hidden_SD[tokens.response_place_N - 1], tokens.token_N)
         return self.read(hidden_SD[tokens.last_place_B]), logp_N
 
     def values(self, tokens: Sequences) -> tuple[Tensor, Tensor]:

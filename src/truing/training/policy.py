@@ -34,7 +34,7 @@ from truing.training.algorithms import Algorithm, algorithm
 from truing.training.health import WATCHED_SIGNS, overoptimised, signs
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
-from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.optimize import Learning, Optimizer, finite, ready, settled
 from truing.training.policy_state import Standing
 from truing.training.policy_step import Place, Speak, step
 from truing.training.progress import Progress
@@ -169,12 +169,13 @@ class Config:
         return algorithm(self.algorithm, self.override, self.choose)
 
 
-def assemble(config: Config, chat: Chat) -> Nets:
+def assemble(config: Config, run: Run) -> Nets:
     """Policy, reference and critic as configured, with their optimizers."""
     row = config.row
     start = critic_start(config) if row.critic else ""
     torch.manual_seed(config.seed)  # LoRA's first weights
     policy = load_policy(config.model, config.lora, config.freeze, trunk_value=start == "trunk")
+    learning = settled(config.learning, policy, run)
     reference = None
     if not config.lora.lora_rank:
         reference = load_policy(config.reference) if config.reference else copy.deepcopy(policy)
@@ -186,16 +187,17 @@ def assemble(config: Config, chat: Chat) -> Nets:
             nn.init.zeros_(critic.score.weight)
     for role in (policy, reference, critic):
         if role is not None:
-            ready(role, config.learning, moves=role is not reference or bool(config.reference_every))
+            ready(role, learning, moves=role is not reference or bool(config.reference_every))
     updates = config.iterations * row.epochs * row.minibatches
-    critic_learning = replace(config.learning, lr=config.critic_lr or config.learning.lr)
+    critic_learning = replace(learning, lr=config.critic_lr or learning.lr)
     return Nets(
         policy,
         reference,
         critic,
-        Optimizer(trainable(policy), config.learning, updates, policy.follow),
+        Optimizer(trainable(policy), learning, updates, policy.follow),
         Optimizer(trainable(critic), critic_learning, updates, critic.follow) if critic is not None else None,
         config.sampling.temperature,
+        learning.precision,
     )
 
 
@@ -243,9 +245,9 @@ class PretrainTerm:
         loss = 0.0
         for index_B in batch.parts(config.learning.budget_tokens):
             part_weight_N = weight_N[ragged.tokens_of(index_B, batch.lengths_B)]
-            term = (part_weight_N * negative_log_likelihood(self.nets.policy(batch.select(index_B)).logp_N)).sum()
+            term = (part_weight_N * negative_log_likelihood(self.nets.policy.logprobs(batch.select(index_B)))).sum()
             term.backward()
-            loss += term.item()
+            loss += finite(term, "loss/pretrain")
         return {"loss/pretrain": loss}
 
 
@@ -279,8 +281,8 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
     with Run.open(config.out, config, "rl", fresh=config.fresh) as run:
         prompts, evaluation = read_prompts(config, run, read)
         chat = Chat(load_tokenizer(config.model), config.layout)
-        judge = Judge(reward or load_reward(config.reward, chat, config.layout, config.learning.precision), config)
-        nets = assemble(config, chat)
+        nets = assemble(config, run)
+        judge = Judge(reward or load_reward(config.reward, chat, config.layout, nets.precision), config)
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
@@ -322,7 +324,7 @@ def fit(
     ):  # fmt: skip
         nets.say, done = run.say, keeper.resume()
         nets.quarantine = lambda batch: run.quarantine(
-            done + 1, "gradient", responses=[chat.text(ids) for ids in batch.tokens.responses()]
+            done + 1, responses=[chat.text(ids) for ids in batch.tokens.responses()]
         )
         if not done and not now.before:
             now.before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")

@@ -19,7 +19,7 @@ from truing.maths.surrogates import clip_fraction, value_error
 from truing.seams import seam
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
-from truing.training.optimize import finite, within_memory
+from truing.training.optimize import finite, watched, within_memory
 
 Speak = Callable[[Sequence[Prompt], int], tuple[Rollouts, list[Prompt], list[Response]]]
 Score = Callable[[Sequence[Prompt], Sequence[Response]], Tensor]
@@ -97,18 +97,24 @@ def learn(
         batches = place.said.select(place.order_B).split(algo.minibatches)
         for batch in batches[place.batch :]:
             batch = replace(batch, weight_N=algo.average(batch.lengths_B, limit))
-            work = partial(_gradients, nets, batch, algo)
-            notes, budget_tokens = within_memory(work, min(budget_tokens, nets.budget_tokens), nets.clear, nets.say)
-            nets.budget_tokens = budget_tokens
-            if extra is not None:
-                notes |= extra()
-            place.seen.append(notes | nets.step(learn_policy))
-            if place.seen[-1].get("policy/skipped") or place.seen[-1].get("critic/skipped"):
-                nets.quarantine(batch)
+            update = partial(_update, nets, batch, algo, min(budget_tokens, nets.budget_tokens), extra, learn_policy)
+            notes, nets.budget_tokens = watched(update, partial(nets.quarantine, batch))
+            place.seen.append(notes)
             place.batch += 1
             seam("minibatch")
             passed()
         place.order_B, place.batch, place.epoch = None, 0, place.epoch + 1
+
+
+def _update(
+    nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int, extra: Extra | None, learn_policy: bool
+) -> tuple[dict[str, float], int]:
+    """Add up the gradients of a minibatch and move by them. Returns its figures and the budget that memory allows."""
+    work = partial(_gradients, nets, batch, algo)
+    notes, budget_tokens = within_memory(work, budget_tokens, nets.clear, nets.say)
+    if extra is not None:
+        notes |= extra()
+    return notes | nets.step(learn_policy), budget_tokens
 
 
 def _gradients(nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int) -> dict[str, float]:
