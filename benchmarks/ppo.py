@@ -114,20 +114,14 @@ def main() -> None:
         told = iterations(wanted.size, wanted.precision, wanted.critic, wanted.ends, wanted.iterations + 1)
         work.told_once([t["seconds"] for t in told[1:]], figures=told[-1])
         return
-    given = ["benchmarks.ppo", "--size", wanted.size, "--precision", wanted.precision, "--critic", wanted.critic,
-             "--ends", str(wanted.ends), "--threads", str(wanted.threads),
-             "--iterations", str(wanted.iterations)]  # fmt: skip
     more = ["--default"] if wanted.out_of_the_box else ["--malloc"]
     more += ["--eos_p", str(wanted.ends)] if wanted.ends else []
 
     def peer() -> dict | None:
-        if wanted.no_peer:
-            return None
         return work.peer_turn("trl_ppo.py", wanted.size, "fp32", "nogc", "2", "--threads", str(wanted.threads), *more)
 
-    name = f"ppo {wanted.size} {wanted.precision} critic {wanted.critic} ends {wanted.ends:g}"
-    work.compare(name, wanted.turns, lambda: work.own_turn(given), peer, lambda told: told["iters"],
-                 useful_flops(wanted.size, wanted.critic), wanted.json)  # fmt: skip
+    name = f"ppo, critic {wanted.critic}, ends {wanted.ends:g},"
+    work.compare(wanted, name, peer, lambda told: told["iters"], useful_flops(wanted.size, wanted.critic))
 
 
 if __name__ == "__main__":

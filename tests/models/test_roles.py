@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.models.loading import load_scorer
+from truing.models.loading import Adapter, load_policy, load_scorer
 from truing.models.roles import Policy, trainable
 
 TOKENS = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
@@ -68,3 +69,23 @@ def test_activation_checkpointing_keeps_gradients(policy):
     policy.train()
     policy.lm_inside.gradient_checkpointing_enable()
     torch.testing.assert_close(gradient(), plain)
+
+
+def test_logprobs_alone_are_those_of_the_whole_prediction(policy):
+    tokens = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
+    torch.testing.assert_close(policy.logprobs(tokens, 0.7), policy(tokens, 0.7).logp_N, atol=1e-6, rtol=0)
+
+
+def test_flops_count_each_matrix_once_and_the_vocabulary_where_it_is_used(tiny_model):
+    """Against the arithmetic that torch itself counts in the same pass."""
+    policy = load_policy(tiny_model)
+    tokens = Sequences.of([[1, 5, 7]] * 2, [[6, 7, 8]] * 2)
+    with FlopCounterMode(display=False) as counter:
+        policy.logprobs(tokens)
+    by_operator = counter.get_flop_counts()["Global"]
+    attention = sum(n for op, n in by_operator.items() if "bmm" in str(op) or "attention" in str(op))
+    counted = counter.get_total_flops() - attention
+    assert policy.flops(len(tokens.token_S), len(tokens.token_N)) == pytest.approx(counted)
+    assert policy.learning_flops(4, 2) == 3 * policy.flops(4, 2)
+    adapted = load_policy(tiny_model, Adapter(lora_rank=2))
+    assert adapted.learning_flops(4, 2) == 2 * adapted.flops(4, 2)

@@ -60,6 +60,13 @@ def product_s(width: int, dtype: torch.dtype, device: str = "cpu", tokens: int =
     return statistics.median(times[2:])
 
 
+@cache
+def best_flops(device: str = "cpu") -> float:
+    """Multiplications and additions a second in this machine's best matrix product of 1024 rows and columns."""
+    dtypes = (torch.float32, torch.bfloat16) if bfloat16_gain(1024, device) > 1 else (torch.float32,)
+    return max(8 * 1024 * 1024**2 / product_s(1024, dtype, device, 1024) for dtype in dtypes)
+
+
 def lower(lm: nn.Module, dtype: torch.dtype) -> None:
     """Weights in another precision, in place. Buffers stay: positions of rotary embeddings need all their digits."""
     for parameter in lm.parameters():

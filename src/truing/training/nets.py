@@ -82,6 +82,15 @@ class Nets:
         tails = tail_value_B if reads_values else None
         return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
 
+    def flops(self, tokens: Sequences, epochs: int) -> float:
+        """What an iteration needs: speaking, one look by reference and critic, learning. Reward models not counted."""
+        read, said = len(tokens.token_S), len(tokens.token_N)
+        needed = self.policy.flops(said, said) + epochs * self.policy.learning_flops(read, said)
+        needed += (self.reference or self.policy).flops(read, said)
+        if self.critic is not None:
+            needed += self.critic.flops(read) + epochs * self.critic.learning_flops(read)
+        return needed
+
     def clear(self) -> None:
         """Forget the gradients added up so far."""
         self.policy_optimizer.clear()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from truing.errors import Diverged, UserError
-from truing.models.precision import Precision, described, dtype_of
+from truing.models.precision import Precision, best_flops, described, dtype_of
 from truing.models.roles import Role
 from truing.training.checkpoint import State
 from truing.training.run import Run
@@ -122,6 +122,11 @@ def within_memory(
         undo()
         budget_tokens //= 2
         say(f"out of memory: micro-batches have {budget_tokens} tokens from now on; what is learned stays the same")
+
+
+def speed(tokens: int, flops: float, seconds: float, device: torch.device) -> dict[str, float]:
+    """Tokens a second, and the share of the machine's best matrix product that the needed arithmetic came to."""
+    return {"rate/tokens_per_s": tokens / seconds, "rate/share_of_peak": flops / seconds / best_flops(str(device))}
 
 
 def finite(loss: Tensor, name: str) -> float:

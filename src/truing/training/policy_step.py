@@ -19,7 +19,7 @@ from truing.maths.surrogates import clip_fraction, value_error
 from truing.seams import seam
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
-from truing.training.optimize import finite, watched, within_memory
+from truing.training.optimize import finite, speed, watched, within_memory
 
 Speak = Callable[[Sequence[Prompt], int], tuple[Rollouts, list[Prompt], list[Response]]]
 Score = Callable[[Sequence[Prompt], Sequence[Response]], Tensor]
@@ -82,7 +82,9 @@ def step(
     figures = place.figures | averaged(place.seen) | {"time/learn_s": time.perf_counter() - begin}
     figures["policy/first_ratio"] = place.seen[0]["policy/ratio"] / place.seen[0]["batch"]
     spent = sum(figures[f"time/{part}_s"] for part in ("sample", "judge", "learn"))
-    return figures | {"rate/tokens_per_s": len(place.said.logp_N) / spent}, place.answers
+    return figures | speed(
+        len(place.said.logp_N), nets.flops(place.said.tokens, algo.epochs), spent, nets.policy.device
+    ), place.answers
 
 
 def learn(

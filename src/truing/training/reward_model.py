@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,7 +25,7 @@ from truing.rewards.quality import ScoredPair, quality
 from truing.seams import seam
 from truing.training.health import worse_than_length
 from truing.training.keeper import Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, finite, ready, settled, watched, within_memory
+from truing.training.optimize import Learning, Optimizer, finite, ready, settled, speed, watched, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -299,9 +300,11 @@ def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict
         for chosen in minibatches(len(items), config.batch_size, steps, config.seed, done):
             done += 1
             some = [items[i] for i in chosen]
-            work = partial(step, scorer, some, optimizer, config)
+            begin, work = time.perf_counter(), partial(step, scorer, some, optimizer, config)
             update = partial(within_memory, work, budget, optimizer.clear, run.say)
             figures, budget = watched(update, partial(run.quarantine, done, judgements=chosen))
+            read = sum(item.tokens for item in some)
+            figures |= speed(read, scorer.learning_flops(read), time.perf_counter() - begin, scorer.device)
             run.log(done, **figures)
             progress.update(done, figures)
             seam("update")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,7 @@ from truing.models.loading import Adapter, load_policy, load_tokenizer, save
 from truing.models.roles import Policy, trainable
 from truing.seams import seam
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, finite, ready, settled, watched, within_memory
+from truing.training.optimize import Learning, Optimizer, finite, ready, settled, speed, watched, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -183,10 +184,12 @@ def fit(
         for chosen in minibatches(len(tokens), config.batch_size, steps, config.seed, done):
             done += 1
             batch = tokens.select(torch.tensor(chosen))
-            work = partial(step, policy, batch, optimizer)
+            begin, work = time.perf_counter(), partial(step, policy, batch, optimizer)
             update = partial(within_memory, work, budget, optimizer.clear, run.say)
             figures, budget = watched(update, partial(run.quarantine, done, demonstrations=chosen))
             figures["tokens"] = float(len(batch.token_S))
+            needed = policy.learning_flops(len(batch.token_S), len(batch.token_N))
+            figures |= speed(len(batch.token_S), needed, time.perf_counter() - begin, policy.device)
             if held_out is not None and (done % config.evaluate_every == 0 or done == steps):
                 figures["loss/held_out"] = held_out_loss(policy, held_out, learning.budget_tokens)
                 summary["held_out_loss"] = figures["loss/held_out"]
