@@ -374,7 +374,7 @@ def evaluate(
     for prompt, answer, score in zip(asked, answers, score_B, strict=True):
         run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score, finish_reason=answer.finish_reason)
     said, _ = nets.remember(replace(said, value_N=None), False, False, config.learning.budget_tokens)
-    scores = torch.tensor([score for score in score_B if math.isfinite(score)])
+    scores = torch.tensor([score for score in score_B if math.isfinite(score)] or [math.nan])
     return {
         "reward": scores.mean().item(),
         "reward_std": scores.std(correction=0).item(),
