@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import safetensors
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import truing
@@ -89,8 +91,8 @@ class Keeper:
     """Saves the parts of a run when it is due or when told to stop, and puts them back when it goes on.
 
     `data` is a fingerprint of what is learned from: a run does not go on with other data. What is saved is copied at
-    once and written while the training goes on; where memory does not hold the copy, the training waits. An error of
-    writing (OSError, or UserError for a full disk) is raised at the next save, or when the keeper is left.
+    once and written while the training goes on; where memory does not hold the copy, the training waits. Where the disk
+    cannot be written, UserError is raised at the next save, or when the keeper is left.
     """
 
     def __init__(self, run: Run, parts: Mapping[str, Part], data: str, every_s: float, allow_inexact: bool) -> None:
@@ -108,7 +110,7 @@ class Keeper:
     ) -> None:
         try:
             self._wait()
-        except (OSError, UserError) as lost:
+        except UserError as lost:
             if error is None:
                 raise
             self.run.note(f"the last state could not be written: {lost}")
@@ -160,7 +162,7 @@ class Keeper:
         state = State(tensors, facts)
         fits = ROOM * checkpoint.size(state) < free_bytes()
         state = checkpoint.frozen(state) if fits else state
-        self._behind.begin(partial(checkpoint.write, self.run.state_home, state))
+        self._behind.begin(partial(_write, self.run.state_home, state))
         if not fits:
             self._behind.wait()
         self._saved = time.monotonic()
@@ -194,6 +196,14 @@ class Keeper:
                             "--allow-inexact to go on all the same")  # fmt: skip
         if other:
             self.run.say(f"the run went on elsewhere, so its bits may differ: {'; '.join(other)}")
+
+
+def _write(home: Path, state: State) -> None:
+    try:
+        checkpoint.write(home, state)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{home}: the state could not be written: {error}; what was saved before is still there: mend "
+                        "the disk, then the same command goes on") from error  # fmt: skip
 
 
 def machine() -> dict[str, Any]:

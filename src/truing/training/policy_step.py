@@ -70,7 +70,9 @@ def step(
         spoken = time.perf_counter()
         # Judge: one score a response, or it is left out; reference and critic see the same tokens.
         said, score_B = scored(said, score(asked, place.answers), algo.advantage in COMPARES_ANSWERS)
-        said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens)
+        remember = partial(nets.remember, said, check, bool(algo.bootstrap))
+        budget_tokens = min(budget_tokens, nets.budget_tokens)
+        (said, gap), nets.budget_tokens = within_memory(remember, budget_tokens, nets.clear, nets.say)
         # Credit: a score becomes a reward on the last token, drift costs, and the estimator spreads it.
         said = credited(said, score_B, algo, nets.baseline.mean)
         nets.baseline = nets.baseline.update(score_B)
