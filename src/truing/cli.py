@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import sys
@@ -267,6 +268,14 @@ def _conclude(folder: str) -> None:
     print(f"\nmodel and figures: {folder}\nreport: {path}")
 
 
+DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+)  # full, read-only, broken: the disk's fault
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake is one line and exit code 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -294,6 +303,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         # The reader of our output went away (`truing rl --help | head`): nothing is wrong, and nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        _refuse(
+            f"{error.filename or 'the disk'}: cannot be written: {os.strerror(error.errno)}; what was saved is kept"
+        )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

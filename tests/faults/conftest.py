@@ -6,6 +6,8 @@ import os
 import random
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 
 import pytest
 import safetensors.torch
@@ -13,20 +15,74 @@ import safetensors.torch
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
+PLAIN = "from truing.cli import main; main()"
+
+
+def command_of(argv, fault=None, first=""):
+    """Words and surroundings of `truing …`; `first` is Python that runs before, to break what no seam can."""
+    words = ["-m", "truing"] if not first else ["-c", f"{first}\n{PLAIN}"]
+    return [sys.executable, *words, *map(str, argv)], {**ENVIRONMENT, **({"TRUING_FAULT": fault} if fault else {})}
+
+
 @pytest.fixture
 def truing(tmp_path):
     """Run `truing …` in its own process; `fault` is where and how it breaks."""
 
-    def run(*argv, fault=None, code=0):
-        environment = {**ENVIRONMENT, **({"TRUING_FAULT": fault} if fault else {})}
+    def run(*argv, fault=None, code=0, first=""):
+        words, environment = command_of(argv, fault, first)
         told = subprocess.run(
-            [sys.executable, "-m", "truing", *map(str, argv)], capture_output=True, text=True, check=False,
-            env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            words, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL
+        )
         assert told.returncode == code, (told.returncode, told.stderr[-2000:])
+        assert code < 0 or "Traceback" not in told.stderr
         return told
 
     return run
+
+
+@pytest.fixture
+def held(tmp_path, files):
+    """A policy optimisation that waits in its second iteration, while it judges, until it is told to go on."""
+    (tmp_path / "held.py").write_text(HELD)
+
+    @contextmanager
+    def begin(command, out, code):
+        words = list(map(str, command))
+        words[words.index("--reward") + 1] = "held.py:many_vowels"
+        words, environment = command_of([*words, "--out", out])
+        for name in ("hold", "holding"):
+            (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / "hold").touch()
+        with (tmp_path / "stderr").open("w") as stderr:
+            process = subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=stderr, stderr=stderr)
+            try:
+                while not (tmp_path / "holding").exists():
+                    assert process.poll() is None, (tmp_path / "stderr").read_text()
+                    time.sleep(0.02)
+                yield process
+                (tmp_path / "hold").unlink()
+                assert process.wait(60) == code, (tmp_path / "stderr").read_text()
+            finally:
+                process.kill()
+                process.wait()
+
+    return begin
+
+
+HELD = """
+import os, time
+
+calls = 0
+
+def many_vowels(prompt, response):
+    global calls
+    calls += 1
+    if calls == 16:
+        open("holding", "w").close()
+        while os.path.exists("hold"):
+            time.sleep(0.02)
+    return sum(c in "aeiou" for c in response) / 10
+"""
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +142,18 @@ def stages(files, tiny_model):
         "ppo": (*rl, "--critic-from", "policy", "--scale-rewards", "--kl-target", "2"),
         "grpo": (*rl, "--algorithm", "grpo", "--override", "answers", "4"),
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(stages, tmp_path_factory):
+    """What comes out of a stage when nothing happens, computed once."""
+    known = {}
+
+    def of(stage, truing):
+        if stage not in known:
+            out = tmp_path_factory.mktemp(stage) / "whole"
+            truing(*stages[stage], "--out", out)
+            known[stage] = outcome(out)
+        return known[stage]
+
+    return of

@@ -4,23 +4,13 @@ Red when broken on purpose: leaving Adam's moments out of what is restored, or t
 place within an iteration, fails `test_a_killed_run_ends_in_the_same_bits`.
 """
 
+import shutil
+import time
+
 import pytest
 from tests.faults.conftest import outcome
 
-
-@pytest.fixture(scope="module")
-def uninterrupted(stages, tmp_path_factory):
-    """What comes out when nothing happens, computed once a stage."""
-    known = {}
-
-    def of(stage, truing):
-        if stage not in known:
-            out = tmp_path_factory.mktemp(stage) / "whole"
-            truing(*stages[stage], "--out", out)
-            known[stage] = outcome(out)
-        return known[stage]
-
-    return of
+from truing.training import checkpoint
 
 
 @pytest.mark.parametrize(
@@ -28,6 +18,7 @@ def uninterrupted(stages, tmp_path_factory):
     [
         ("pretrain", "update:7"),
         ("sft", "update:5"),
+        ("sft", "save:17"),  # as the second state gets its name
         ("sample", "chunk:6"),
         ("reward", "update:4"),
         ("ppo", "token:20"),  # while the second iteration speaks
@@ -42,6 +33,64 @@ def test_a_killed_run_ends_in_the_same_bits(stage, seam, stages, uninterrupted, 
     told = truing(*stages[stage], "--out", out)
     assert "goes on after step" in told.stderr
     assert outcome(out) == uninterrupted(stage, truing)
+
+
+@pytest.mark.parametrize("stage", ["sft", "ppo"])
+def test_three_legs_whole_is_resumed_and_is_not_the_weights_alone(stage, stages, uninterrupted, truing, tmp_path):
+    """What is saved beside the weights matters: with Adam's moments lost, a run ends elsewhere."""
+    command = stages[stage]
+    truing(
+        *command,
+        "--out",
+        tmp_path / "resumed",
+        fault=f"kill@{'update:6' if stage == 'sft' else 'minibatch:20'}",
+        code=-9,
+    )
+    shutil.copytree(tmp_path / "resumed", tmp_path / "weights")
+    state, _ = checkpoint.newest(tmp_path / "weights" / "state")
+    for name, tensor in state.tensors.items():
+        if "optimizer/" in name and name.endswith(("exp_avg", "exp_avg_sq")):
+            tensor.zero_()
+    checkpoint.write(tmp_path / "weights" / "state", state)
+    for leg in ("resumed", "weights"):
+        truing(*command, "--out", tmp_path / leg)
+    whole = uninterrupted(stage, truing)
+    assert outcome(tmp_path / "resumed") == whole
+    assert outcome(tmp_path / "weights")[0] != whole[0]
+
+
+def test_a_second_signal_ends_at_once_and_the_state_before_goes_on(held, stages, uninterrupted, truing, tmp_path):
+    """Broken on purpose: the second signal only noted -> red, for the step that holds it never ends."""
+    with held(stages["ppo"], "run", code=143) as process:
+        process.terminate()
+        while "SIGTERM" not in (tmp_path / "stderr").read_text():
+            time.sleep(0.02)
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(5) == 143
+    told = (tmp_path / "stderr").read_text()
+    assert "once more stops at once" in told and "Traceback" not in told and "stopped after" not in told
+    words = list(map(str, stages["ppo"]))
+    words[words.index("--reward") + 1] = "held.py:many_vowels"
+    truing(*words, "--out", "run")
+    assert outcome(tmp_path / "run") == uninterrupted("ppo", truing)
+
+
+CLOCK = """
+import time
+from truing.training import keeper
+real, later = keeper.Keeper.passed, time.time
+def passed(self, step):
+    if step == 1:
+        time.time = lambda: later() - 86400
+    return real(self, step)
+keeper.Keeper.passed = passed
+"""
+
+
+def test_the_clock_set_back_a_day_in_mid_run_changes_nothing(stages, uninterrupted, truing, tmp_path):
+    truing(*stages["ppo"], "--out", "run", first=CLOCK)
+    assert outcome(tmp_path / "run") == uninterrupted("ppo", truing)
 
 
 def test_told_to_stop_a_run_saves_and_says_how_to_go_on(stages, uninterrupted, truing, tmp_path):

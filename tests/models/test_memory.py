@@ -33,3 +33,18 @@ def test_freed_memory_is_kept_for_the_next_tensor():
 def test_peak_is_at_least_what_is_held():
     held = bytearray(50 * 2**20)
     assert memory.peak_bytes() >= len(held)
+
+
+def test_what_is_free_is_the_least_of_machine_and_bound(tmp_path, monkeypatch):
+    assert 2**20 < memory.free_bytes() < float("inf")
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable: 8 kB\n")
+    monkeypatch.setattr(memory, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "BOUND", tmp_path)
+    assert memory.free_bytes() == 8192
+    for name, told in (("max", "6000"), ("current", "5000"), ("stat", "anon 3000\ninactive_file 2000\n")):
+        (tmp_path / f"memory.{name}").write_text(told)
+    assert memory.free_bytes() == 3000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_bytes() == 8192
+    (tmp_path / "meminfo").unlink()
+    assert memory.free_bytes() == float("inf")

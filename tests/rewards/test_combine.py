@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
-from truing.rewards.combine import checked, load_reward, model_sources
+from truing.rewards.combine import checked, load_reward, model_sources, weighted_sum
 
 PROMPT = Prompt((Message("user", "3 + 4?"),), tags=("answer:7",))
 
@@ -12,10 +13,32 @@ def test_several_rewards_are_a_weighted_sum():
     assert reward([PROMPT] * 2, [Response("7"), Response("8")]) == [3.5, 1.0]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "7", [1.0]])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "7", [1.0], 1e39, 10**400])
 def test_what_is_not_a_finite_number_stops_the_run(value):
     with pytest.raises(UserError, match=f"reward mine gave .* for prompt {PROMPT.id}"):
         checked(value, "mine", PROMPT)
+
+
+def test_where_that_is_let_pass_the_response_has_no_score_whatever_the_others_say():
+    told, bad = [], iter([float("nan"), 3.0, None, "7"])
+    sources = [(1.0, "one", lambda p, r: [1.0] * 4), (0.5, "two", lambda p, r: list(bad))]
+    scores = weighted_sum(sources, told.append)([PROMPT] * 4, [Response("x")] * 4)
+    assert [str(s) for s in scores] == ["nan", "2.5", "nan", "nan"]
+    assert len(told) == 3 and all("reward two" in line and PROMPT.id in line for line in told)
+
+
+def test_a_weight_that_lifts_a_score_beyond_all_numbers_is_seen():
+    with pytest.raises(UserError, match="not a finite number"):
+        weighted_sum([(1e30, "big", lambda p, r: [1e30])])([PROMPT], [Response("x")])
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert checked(np.float32(0.5), "mine", PROMPT) == 0.5 and checked(np.int64(2), "mine", PROMPT, weight=3) == 6
+
+
+def test_one_score_for_each_response():
+    with pytest.raises(UserError, match="gave 1 scores for 2 responses"):
+        weighted_sum([(1.0, "short", lambda p, r: [1.0])])([PROMPT] * 2, [Response("x")] * 2)
 
 
 def test_model_sources_are_those_without_a_colon():

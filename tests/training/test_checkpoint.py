@@ -105,3 +105,15 @@ def test_a_small_file_system_that_is_truly_full(tmp_path):
         assert checkpoint.newest(tmp_path / "state")[0].facts["step"] == 1
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_frozen_state_stays_as_it_was():
+    """Broken on purpose: tensors or lists shared with the training -> red."""
+    weight, facts = torch.arange(6.0).view(2, 3).t(), {"norms": [1.0], "figures": {"a": float("nan")}}
+    kept = checkpoint.frozen(State({"w": weight}, facts))
+    weight.zero_()
+    facts["norms"].append(2.0)
+    facts["figures"]["b"] = 1
+    assert kept.tensors["w"].tolist() == [[0, 3], [1, 4], [2, 5]] and kept.tensors["w"].is_contiguous()
+    assert kept.facts["norms"] == [1.0] and list(kept.facts["figures"]) == ["a"]
+    assert checkpoint.size(kept) == 24

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -76,6 +77,21 @@ def test_checkpoints_are_policies(tiny_model, tmp_path):
     train(config_of(tiny_model, tmp_path, save_every=1), vowels)
     load_policy(str(tmp_path / "run" / "checkpoints" / "iteration-000001"))
     assert not (tmp_path / "run" / "checkpoints" / "iteration-000002").exists()  # the last one is model/
+
+
+def test_bad_rewards_stop_the_run_or_are_dropped_and_counted(tiny_model, tmp_path, capsys):
+    def sometimes(prompts, responses):
+        return [[0.5, None, math.inf, 1.0][len(r.text) % 4] for r in responses]
+
+    with pytest.raises(UserError, match=r"reward \(given in Python\) gave (None|inf) for prompt"):
+        train(config_of(tiny_model, tmp_path), sometimes)
+    train(config_of(tiny_model, tmp_path, bad_rewards="drop", kl_target=1.0), sometimes)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(row["reward/dropped"] >= 1 and 0.5 <= row["reward/mean"] <= 1 for row in rows)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert sum("reward/dropped" in line for line in summary["warnings"]) == 1 and 0.5 <= summary["reward_after"] <= 1
+    with pytest.raises(UserError, match="nothing can be learned"):
+        train(config_of(tiny_model, tmp_path, bad_rewards="drop"), lambda p, r: [None] * len(r))
 
 
 def test_judge_penalises_scales_and_clips(tiny_model, tmp_path):

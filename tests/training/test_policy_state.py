@@ -60,6 +60,7 @@ def test_between_iterations_there_is_nothing_to_put_back(tiny_model):
 
 def test_numbers_beside_the_weights_are_put_back(tiny_model):
     one, other = standing(tiny_model), standing(tiny_model)
+    one.nets.budget_tokens = 64
     one.before, one.nets.recomputes, one.nets.baseline = {"reward": 0.3}, True, RunningMoments(4.0, 5.0, 6)
     other.judge.moments, other.extra.done = RunningMoments(), 0
     other.price = AdaptiveKL(9.0, 2.0, 10.0)
@@ -69,6 +70,7 @@ def test_numbers_beside_the_weights_are_put_back(tiny_model):
         True,
         RunningMoments(4, 5, 6),
     )
+    assert other.nets.budget_tokens == 64
     assert other.judge.moments.count == 3 and other.extra.done == 7 and other.price == one.price
 
 

@@ -54,14 +54,16 @@ def spoken(nets: Nets, answers: int) -> Rollouts:
     )
 
 
-def run_step(nets: Nets, algo, budget_tokens: int = 10_000, said: Rollouts | None = None, **kwargs) -> dict[str, float]:
+def run_step(
+    nets: Nets, algo, budget_tokens: int = 10_000, said: Rollouts | None = None, scores=SCORES, **kwargs
+) -> dict[str, float]:
     said = said if said is not None else spoken(nets, algo.answers)
 
     def speak(prompts, answers):
-        return said, [PROMPT] * 8, [Response("x")] * 8
+        return said, [PROMPT] * len(said), [Response("x")] * len(said)
 
     rng = torch.Generator().manual_seed(5)
-    return step(nets, [PROMPT], speak, lambda asked, said: SCORES, algo, rng, 12, budget_tokens, **kwargs)[0]
+    return step(nets, [PROMPT], speak, lambda asked, said: scores, algo, rng, 12, budget_tokens, **kwargs)[0]
 
 
 def weights(nets: Nets) -> torch.Tensor:
@@ -82,6 +84,22 @@ def test_microbatches_do_not_change_the_result(tiny_model, row):
         results.append(weights(nets))
     torch.testing.assert_close(results[0], results[1], atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(results[0], results[2], atol=2e-5, rtol=1e-4)
+
+
+def test_a_response_without_a_score_might_as_well_not_have_been_sampled(tiny_model, row):
+    """To the bit. Broken on purpose: its score taken as zero, or its tokens kept in the loss's normaliser -> red."""
+    bad_B = torch.zeros(8, dtype=torch.bool)
+    bad_B[[2, 7] if row.answers == 1 else [2, 4, 5, 6]] = True  # answer 7 is then alone with its prompt
+    gone_B = bad_B.clone()
+    gone_B[7] = True
+    one, other = nets_of(tiny_model, row), nets_of(tiny_model, row)
+    figures = run_step(one, row, scores=torch.where(bad_B, float("nan"), SCORES))
+    left = (~gone_B).nonzero().flatten()
+    again = run_step(other, row, said=spoken(other, row.answers).select(left), scores=SCORES[left])
+    assert torch.equal(weights(one), weights(other)) and one.baseline == other.baseline
+    assert (figures["reward/dropped"], again["reward/dropped"]) == (gone_B.sum(), 0)
+    same = {name for name in figures if not name.startswith(("time/", "rate/"))} - {"reward/dropped"}
+    assert all(figures[name] == again[name] for name in same)
 
 
 def test_every_row_moves_the_weights_towards_better_answers(tiny_model, row):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 # glibc's <malloc.h>; 2**31 - 1 is the most that mallopt's int can say.
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
+MEMORY, BOUND = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 SPARE_BYTES = 64 * 2**20
 
 
@@ -31,3 +32,20 @@ def peak_bytes() -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+def free_bytes() -> float:
+    """Memory that can still be had, in bytes, of the machine or of the group of processes this one is bounded by;
+    infinite where the system does not tell."""
+    found = []
+    try:
+        lines = MEMORY.read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+        most = (BOUND / "memory.max").read_text().strip()
+        if most != "max":
+            held = dict(line.split() for line in (BOUND / "memory.stat").read_text().splitlines())
+            used = int((BOUND / "memory.current").read_text()) - int(held.get("inactive_file", 0))
+            found.append(int(most) - used)
+    except (OSError, ValueError):
+        pass
+    return min(found, default=float("inf"))

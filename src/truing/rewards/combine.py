@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
@@ -13,9 +14,22 @@ from truing.rewards.function import Reward, function_reward, load_function
 from truing.rewards.http import http_reward
 from truing.rewards.verifier import exact_reward, regex_reward
 
+LARGEST = 3.4e38  # float32 holds no more
+Refuse = Callable[[str], None]
+"""What happens where a score is no number; the line names source and prompt. If it returns, the score is NaN."""
+
+
+def stop(line: str) -> None:
+    """The run ends there: a score that is none would poison every mean it enters."""
+    raise UserError(line)
+
 
 def load_reward(
-    names: Sequence[str], speaker: Chat | None = None, layout: Layout = "auto", precision: Precision = "float32"
+    names: Sequence[str],
+    speaker: Chat | None = None,
+    layout: Layout = "auto",
+    precision: Precision = "float32",
+    refuse: Refuse = stop,
 ) -> Reward:
     """Each name is `[WEIGHT*]SOURCE`; a source is
 
@@ -26,13 +40,22 @@ def load_reward(
         raise UserError(
             "reward: name one at least: a reward model's run, file.py:function, regex:…, exact, or http://…"
         )
-    weighted = [(weight, source, _load(source, speaker, layout, precision)) for weight, source in map(_weight, names)]
+    return weighted_sum(
+        [(weight, source, _load(source, speaker, layout, precision)) for weight, source in map(_weight, names)], refuse
+    )
+
+
+def weighted_sum(sources: Sequence[tuple[float, str, Reward]], refuse: Refuse = stop) -> Reward:
+    """Rewards by weight, name and function as one. A response that one of them cannot score has no score (NaN)."""
 
     def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
         sums = [0.0] * len(responses)
-        for weight, source, reward in weighted:
-            for i, value in enumerate(reward(prompts, responses)):
-                sums[i] += weight * checked(value, source, prompts[i])
+        for weight, source, reward in sources:
+            values = reward(prompts, responses)
+            if len(values) != len(responses):
+                raise UserError(f"reward {source} gave {len(values)} scores for {len(responses)} responses")
+            for i, value in enumerate(values):
+                sums[i] += checked(value, source, prompts[i], refuse, weight)
         return sums
 
     return score
@@ -44,13 +67,16 @@ def model_sources(names: Sequence[str]) -> list[str]:
     return [source for source in sources if source != "exact" and ":" not in source]
 
 
-def checked(value: object, source: str, prompt: Prompt) -> float:
-    """The score as a number; anything else stops the run, for it would poison every mean it enters."""
-    if isinstance(value, bool | int | float) and math.isfinite(value):
-        return float(value)
-    raise UserError(
-        f"reward {source} gave {value!r:.80} for prompt {prompt.id} ({prompt.text[:40]!r}): not a finite number"
-    )
+def checked(value: object, source: str, prompt: Prompt, refuse: Refuse = stop, weight: float = 1.0) -> float:
+    """The score as a number, times its weight; anything else goes to `refuse`, and where that returns it is NaN."""
+    if (
+        isinstance(value, int | float | np.integer | np.floating)
+        and -LARGEST <= value <= LARGEST
+        and abs(weight * float(value)) <= LARGEST
+    ):
+        return weight * float(value)
+    refuse(f"reward {source} gave {value!r:.80} for prompt {prompt.id} ({prompt.text[:40]!r}): not a finite number")
+    return float("nan")
 
 
 def _weight(name: str) -> tuple[float, str]:

@@ -30,6 +30,17 @@ class State:
     facts: dict[str, Any]
 
 
+def size(state: State) -> int:
+    """Bytes of its tensors."""
+    return sum(t.numel() * t.element_size() for t in state.tensors.values())
+
+
+def frozen(state: State) -> State:
+    """A copy in this machine's memory that stays as it is while the training moves on."""
+    tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in state.tensors.items()}
+    return State(tensors, json.loads(json.dumps(state.facts)))
+
+
 def write(home: Path, state: State) -> Path:
     """Add a state to a folder of states, under the next number, and remove all but the newest.
 
@@ -38,7 +49,7 @@ def write(home: Path, state: State) -> Path:
     """
     home.mkdir(parents=True, exist_ok=True)
     _sweep(home)
-    needed = sum(t.numel() * t.element_size() for t in state.tensors.values())
+    needed = size(state)
     free = shutil.disk_usage(home).free
     if free < needed * 1.05 + 2**20:
         raise UserError(f"{home}: {free / 2**20:.0f} MiB are free and the state takes {needed / 2**20:.0f}: make room; "

@@ -8,20 +8,28 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 import safetensors
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import truing
 from truing.errors import UserError
+from truing.models.memory import free_bytes
 from truing.models.roles import Role
 from truing.training import checkpoint
+from truing.training.behind import Behind
 from truing.training.checkpoint import State
 from truing.training.run import Run
 from truing.training.stop import Stopped, Stopping
+
+ROOM = 2.0  # a copy of the state is made where so many times its size is free in memory
 
 
 class Part(Protocol):
@@ -82,21 +90,33 @@ class Facts:
 class Keeper:
     """Saves the parts of a run when it is due or when told to stop, and puts them back when it goes on.
 
-    `data` is a fingerprint of what is learned from: a run does not go on with other data.
+    `data` is a fingerprint of what is learned from: a run does not go on with other data. What is saved is copied at
+    once and written while the training goes on; where memory does not hold the copy, the training waits. Where the disk
+    cannot be written, UserError is raised at the next save, or when the keeper is left.
     """
 
     def __init__(self, run: Run, parts: Mapping[str, Part], data: str, every_s: float, allow_inexact: bool) -> None:
         self.run, self.parts, self.data = run, dict(parts), data
         self.every_s, self.allow_inexact = every_s, allow_inexact
-        self.stopping = Stopping()
-        self._saved, self._cost_s, self._count = time.monotonic(), 0.0, 0
+        self.stopping, self._behind = Stopping(), Behind()
+        self._saved, self._held_s, self._count = time.monotonic(), 0.0, 0
 
     def __enter__(self) -> Keeper:
         self.stopping.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self.stopping.__exit__(*error)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._wait()
+        except UserError as lost:
+            if error is None:
+                raise
+            self.run.note(f"the last state could not be written: {lost}")
+        finally:
+            self._behind.close()
+            self.stopping.__exit__(kind, error, trace)
 
     def resume(self) -> int:
         """Put back the newest state that verifies. Returns the steps done: 0 where there is none."""
@@ -124,28 +144,44 @@ class Keeper:
             return
         self.save(step)
         if asked:
+            self._wait()
             raise Stopped(
                 f"stopped after step {step}; all is saved in {self.run.folder}: the same command goes on", 128 + asked
             )
 
     def save(self, step: int) -> None:
-        """Write everything down."""
+        """Copy everything, and begin to write it down; first the save before has to end."""
         begin = time.monotonic()
+        self._behind.wait()
         captured = {name: part.capture() for name, part in self.parts.items()}
         tensors: dict[str, Tensor] = {
             f"{name}/{key}": t for name, s in captured.items() for key, t in s.tensors.items()
         }
         facts = {"step": step, "parts": {name: s.facts for name, s in captured.items()}, "run": self.run.place(),
                  "data": self.data, "machine": machine()}  # fmt: skip
-        checkpoint.write(self.run.state_home, State(tensors, facts))
+        state = State(tensors, facts)
+        fits = ROOM * checkpoint.size(state) < free_bytes()
+        state = checkpoint.frozen(state) if fits else state
+        self._behind.begin(partial(_write, self.run.state_home, state))
+        if not fits:
+            self._behind.wait()
         self._saved = time.monotonic()
-        self._cost_s += self._saved - begin
+        self._held_s += self._saved - begin
         self._count += 1
 
     @property
     def cost(self) -> dict[str, float]:
-        """How often state was saved, and the seconds that took, for the summary."""
-        return {"states_saved": self._count, "saving_s": round(self._cost_s, 2)} if self._count else {}
+        """How often state was saved, the seconds that took, and those in which the training waited, for the summary."""
+        told = {"states_saved": self._count, "saving_s": round(self._behind.spent_s, 2),
+                "saving_held_s": round(self._held_s, 2)}  # fmt: skip
+        return told if self._count else {}
+
+    def _wait(self) -> None:
+        begin = time.monotonic()
+        try:
+            self._behind.wait()
+        finally:
+            self._held_s += time.monotonic() - begin
 
     def _compare(self, facts: Mapping[str, Any]) -> None:
         if facts["data"] != self.data:
@@ -160,6 +196,14 @@ class Keeper:
                             "--allow-inexact to go on all the same")  # fmt: skip
         if other:
             self.run.say(f"the run went on elsewhere, so its bits may differ: {'; '.join(other)}")
+
+
+def _write(home: Path, state: State) -> None:
+    try:
+        checkpoint.write(home, state)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{home}: the state could not be written: {error}; what was saved before is still there: mend "
+                        "the disk, then the same command goes on") from error  # fmt: skip
 
 
 def machine() -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from truing.data import formats
 from truing.data.batches import Sequences, minibatches
@@ -21,17 +22,17 @@ from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.maths import ragged
-from truing.maths.advantages import RunningMoments
 from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer, save
 from truing.models.roles import trainable
-from truing.rewards.combine import load_reward, model_sources
+from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
 from truing.training import supervised
 from truing.training.algorithms import Algorithm, algorithm
 from truing.training.health import WATCHED_SIGNS, overoptimised, signs
+from truing.training.judge import Bad, Judge, refusing
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
 from truing.training.optimize import Learning, Optimizer, finite, ready, settled
@@ -88,6 +89,8 @@ class Config:
     """Scores are held within plus and minus this; 0: off."""
     scale_rewards: bool = False
     """Divide scores by their running standard deviation; the mean is not taken off."""
+    bad_rewards: Bad = "stop"
+    """A score that is NaN, None, infinite or a text: stop, naming prompt and source, or drop the response and count."""
     pretrain_data: tuple[str, ...] = ()
     """Demonstrations whose likelihood is kept up meanwhile (PPO-ptx)."""
     pretrain_weight: float = 0.0
@@ -212,24 +215,6 @@ def critic_start(config: Config) -> str:
     return start
 
 
-class Judge:
-    """The reward as learning sees it: penalty for unfinished responses, clipping, scaling by the running spread."""
-
-    def __init__(self, reward: Reward, config: Config) -> None:
-        self.reward, self.config = reward, config
-        self.moments = RunningMoments()
-
-    def __call__(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
-        config = self.config
-        score_B = torch.tensor(self.reward(prompts, responses), dtype=torch.float32)
-        unfinished_B = torch.tensor([float(r.finish_reason == "length") for r in responses])
-        score_B = score_B - config.missing_end_penalty * unfinished_B
-        if config.scale_rewards:
-            self.moments = self.moments.update(score_B)
-            score_B = score_B / self.moments.std
-        return score_B.clamp(-config.reward_clip, config.reward_clip) if config.reward_clip else score_B
-
-
 class PretrainTerm:
     """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): a minibatch of demonstrations adds its gradient."""
 
@@ -282,7 +267,12 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         prompts, evaluation = read_prompts(config, run, read)
         chat = Chat(load_tokenizer(config.model), config.layout)
         nets = assemble(config, run)
-        judge = Judge(reward or load_reward(config.reward, chat, config.layout, nets.precision), config)
+        refuse = refusing(config.bad_rewards, run)
+        if reward is None:
+            judging = load_reward(config.reward, chat, config.layout, nets.precision, refuse)
+        else:
+            judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
+        judge = Judge(judging, config)
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
@@ -351,7 +341,7 @@ def fit(
             )
             if now.price is not None:
                 figures["kl/coefficient"] = now.price.coefficient
-                now.price = now.price.update(figures["kl/per_response"], len(answers))
+                now.price = now.price.update(figures["kl/per_response"], len(answers) - int(figures["reward/dropped"]))
             if config.reference_every and number % config.reference_every == 0:
                 nets.pull_reference(config.reference_pull)
             warn(figures, run)
@@ -380,13 +370,13 @@ def warn(figures: dict[str, float], run: Run) -> None:
 def evaluate(
     nets: Nets, chat: Chat, prompts: Sequence[Prompt], reward: Reward, config: Config, run: Run, phase: str
 ) -> dict[str, float]:
-    """Mean reward, drift and shape of responses to held-out prompts, the same seeds before and after."""
+    """Mean reward (of those scored), drift and shape of responses to held-out prompts; the same seeds each time."""
     said, asked, answers = speak(nets.policy, chat, prompts, 1, config.sampling, seed=config.seed + 987_654_321)
     score_B = reward(asked, answers)
     for prompt, answer, score in zip(asked, answers, score_B, strict=True):
         run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score, finish_reason=answer.finish_reason)
     said, _ = nets.remember(replace(said, value_N=None), False, False, config.learning.budget_tokens)
-    scores = torch.tensor(score_B)
+    scores = torch.tensor([score for score in score_B if math.isfinite(score)] or [math.nan])
     return {
         "reward": scores.mean().item(),
         "reward_std": scores.std(correction=0).item(),

@@ -17,7 +17,8 @@ from truing.maths.kl import k3
 from truing.maths.ragged import at_last_token, total
 from truing.maths.surrogates import clip_fraction, value_error
 from truing.seams import seam
-from truing.training.algorithms import Algorithm
+from truing.training.algorithms import COMPARES_ANSWERS, Algorithm
+from truing.training.judge import scored
 from truing.training.nets import Nets
 from truing.training.optimize import finite, speed, watched, within_memory
 
@@ -67,14 +68,18 @@ def step(
         # Speak: the current policy answers every prompt `answers` times.
         said, asked, place.answers = speak(prompts, algo.answers)
         spoken = time.perf_counter()
-        # Judge: one score a response; reference and critic see the same tokens.
-        score_B = score(asked, place.answers)
-        said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens)
+        # Judge: one score a response, or it is left out; reference and critic see the same tokens.
+        said, score_B = scored(said, score(asked, place.answers), algo.advantage in COMPARES_ANSWERS)
+        remember = partial(nets.remember, said, check, bool(algo.bootstrap))
+        budget_tokens = min(budget_tokens, nets.budget_tokens)
+        (said, gap), nets.budget_tokens = within_memory(remember, budget_tokens, nets.clear, nets.say)
         # Credit: a score becomes a reward on the last token, drift costs, and the estimator spreads it.
         said = credited(said, score_B, algo, nets.baseline.mean)
         nets.baseline = nets.baseline.update(score_B)
         times = {"time/sample_s": spoken - begin, "time/judge_s": time.perf_counter() - spoken}
-        place.figures = described(said, score_B, gap if check else None) | (measure(said) if measure else {}) | times
+        dropped = {"reward/dropped": float(len(place.answers) - len(said))}
+        figures = described(said, score_B, gap if check else None) | (measure(said) if measure else {})
+        place.figures = figures | dropped | times
         place.said = said
         passed()
     begin = time.perf_counter()

@@ -124,7 +124,7 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
                 seam("chunk")
                 keeper.passed(start + chunk)
         formats.write(conversations, run.folder / "responses.jsonl")
-        run.finish(_summary(conversations))
+        run.finish({**_summary(conversations), **keeper.cost})
     return conversations
 
 

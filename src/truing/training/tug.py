@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 import torch
@@ -12,6 +13,7 @@ from truing.data.rollouts import Rollouts
 from truing.models.roles import in_graph
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
+from truing.training.optimize import within_memory
 from truing.training.policy_step import losses
 
 
@@ -20,8 +22,26 @@ def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_t
 
     The policy's term is taken apart into the scores' pull (`reward`) and that of drift's price (`reference`), which is
     exact here, before the first update, where the loss is linear in the advantage. A separate critic pulls at
-    other weights: it has a norm and no cosine.
+    other weights: it has a norm and no cosine. Where memory runs out, it is measured in smaller micro-batches.
     """
+    budget_tokens = min(budget_tokens, nets.budget_tokens)
+    pulls, nets.budget_tokens = within_memory(
+        partial(_pulls, nets, said, algo, limit), budget_tokens, nets.clear, nets.say
+    )
+    figures = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
+    for (a, left), (b, right) in combinations(pulls.items(), 2):
+        if (
+            len(left) == len(right)
+            and left.norm() > 0
+            and right.norm() > 0
+            and not (nets.critic and "critic" in (a, b))
+        ):
+            figures[f"tug/cosine_{a}_{b}"] = torch.cosine_similarity(left, right, dim=0).item()
+    return figures
+
+
+def _pulls(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_tokens: int) -> dict[str, Tensor]:
+    """The gradient of each term, flat."""
     pulls: dict[str, Tensor] = {}
     policy_weights, critic_weights = in_graph(nets.policy), in_graph(nets.critic) if nets.critic else []
     weighted = replace(said, weight_N=algo.average(said.lengths_B, limit))
@@ -33,16 +53,7 @@ def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_t
                     [(torch.zeros_like(w) if g is None else g).flatten().float() for w, g in zip(weights, grads)]
                 )
                 pulls[name] = pulls[name] + flat if name in pulls else flat
-    figures = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
-    for (a, left), (b, right) in combinations(pulls.items(), 2):
-        if (
-            len(left) == len(right)
-            and left.norm() > 0
-            and right.norm() > 0
-            and not (nets.critic and "critic" in (a, b))
-        ):
-            figures[f"tug/cosine_{a}_{b}"] = torch.cosine_similarity(left, right, dim=0).item()
-    return figures
+    return pulls
 
 
 def _terms(

@@ -1,0 +1,78 @@
+"""Learning that goes wrong, in whole commands: a gradient that leaps or is none, memory that runs out.
+
+Broken on purpose: norms left out of the saved state -> the spike moves the weights after a resume, red; gradients of
+the try that lacked memory kept -> red.
+"""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+from tests.faults.conftest import outcome
+
+GRADIENT = """
+from truing.training import optimize
+real, broken = optimize.Optimizer.step, []
+def step(self):
+    if self.done == {update} and not broken:
+        broken.append(1)
+        for p in self.parameters:
+            if p.grad is not None:
+                p.grad.mul_({factor})
+    return real(self)
+optimize.Optimizer.step = step
+"""
+
+
+def figures(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_spike_is_skipped_and_after_a_resume_too(stages, truing, tmp_path):
+    command = [*stages["sft"], "--batch-size", "1", "--epochs", "4.5", "--evaluate-every", "1000"]
+    spike = GRADIENT.format(update=134, factor=100)
+    truing(*command, "--out", "whole", first=spike)
+    skipped = [row["step"] for row in figures(tmp_path / "whole") if row["policy/skipped"]]
+    assert skipped
+    truing(*command, "--out", "broken", first=spike, fault="kill@update:131", code=-9)
+    truing(*command, "--out", "broken", first=spike)
+    assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
+    largest = max(figures(tmp_path / "whole"), key=lambda row: row["policy/grad_norm"])
+    assert largest["step"] in skipped and (tmp_path / "whole" / "quarantine" / "batches.jsonl").exists()
+
+
+@pytest.mark.parametrize("stage", ["sft", "ppo"])
+def test_nan_in_one_gradient_moves_nothing_and_is_told(stage, stages, truing, tmp_path):
+    told = truing(*stages[stage], "--out", "run", first=GRADIENT.format(update=3, factor="float('nan')"))
+    assert "quarantine" in told.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert any("quarantine" in line for line in summary["warnings"])
+    assert len((tmp_path / "run" / "quarantine" / "batches.jsonl").read_text().splitlines()) == 1
+    for path in (tmp_path / "run").glob("*/model.safetensors"):
+        assert all(t.isfinite().all() for t in safetensors.torch.load_file(path).values())
+
+
+LACKS = """
+import torch
+from truing.models.roles import Policy
+whole = Policy.forward
+def forward(self, tokens, *more):
+    if torch.is_grad_enabled() and len(tokens.token_S) > 70:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return whole(self, tokens, *more)
+Policy.forward = forward
+"""
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_out_of_memory_at_large_microbatches_equals_small_ones(stage, stages, truing, tmp_path):
+    exact = ("--learning.precision", "float32")
+    told = truing(*stages[stage], *exact, "--learning.budget-tokens", "128", "--out", "lacked", first=LACKS)
+    assert "out of memory: micro-batches have 64 tokens" in told.stderr
+    truing(*stages[stage], *exact, "--learning.budget-tokens", "64", "--out", "small")
+    one, other = (
+        safetensors.torch.load_file(tmp_path / run / "model" / "model.safetensors") for run in ("lacked", "small")
+    )
+    for name, weight in one.items():
+        torch.testing.assert_close(weight, other[name], rtol=0, atol=1e-6)
