@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.loading import Adapter, load_policy, load_scorer
-from truing.models.roles import Policy, trainable
+from truing.models.roles import Policy, share_frozen, trainable
 
 TOKENS = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
 
@@ -89,3 +89,21 @@ def test_flops_count_each_matrix_once_and_the_vocabulary_where_it_is_used(tiny_m
     assert policy.learning_flops(4, 2) == 3 * policy.flops(4, 2)
     adapted = load_policy(tiny_model, Adapter(lora_rank=2))
     assert adapted.learning_flops(4, 2) == 2 * adapted.flops(4, 2)
+
+
+def test_roles_with_adapters_share_their_base(tiny_model):
+    """Red when the critic keeps a base of its own, or when weights that differ are shared."""
+    policy, critic = load_policy(tiny_model, Adapter(lora_rank=2)), load_scorer(tiny_model, Adapter(lora_rank=2))
+    with torch.no_grad():
+        critic.lm_inside.get_parameter("model.norm.weight").mul_(2)
+    for role in (policy, critic):
+        role.compute_as("bfloat16")
+    before = critic(TOKENS)
+    share_frozen(critic, policy)
+    assert torch.equal(critic(TOKENS), before)
+    for mine, theirs in ((policy.lm, critic.lm), (policy.copied.lm, critic.copied.lm)):
+        places = {name: p.data_ptr() for name, p in theirs.named_parameters()}
+        same = {name for name, p in mine.named_parameters() if p.data_ptr() == places[name]}
+        frozen = {name for name, p in mine.named_parameters() if not p.requires_grad}
+        assert {n for n in frozen if "norm.weight" not in n} <= same <= frozen
+        assert not any(name.endswith("model.norm.weight") for name in same)

@@ -79,11 +79,14 @@ class WorkingCopy:
     def __init__(self, master: nn.Module, dtype: torch.dtype) -> None:
         self.lm = copy.deepcopy(master)
         lower(self.lm, dtype)
-        self._low: list[Tensor] = list(self.lm.parameters())
-        self._master: list[Tensor] = list(master.parameters())
-        for low, high in zip(self._low, self._master, strict=True):
-            if high.requires_grad:
-                low.register_post_accumulate_grad_hook(partial(_hand_over, high))
+        pairs = list(zip(self.lm.parameters(), master.parameters(), strict=True))
+        learning = [(low, high) for low, high in pairs if high.requires_grad]
+        for low, high in learning:
+            low.register_post_accumulate_grad_hook(partial(_hand_over, high))
+        # A reference that is pulled along moves without learning: then all of it does.
+        moving = learning or pairs
+        self._low: list[Tensor] = [low for low, _ in moving]
+        self._master: list[Tensor] = [high for _, high in moving]
 
     @torch.no_grad()
     def follow(self) -> None:

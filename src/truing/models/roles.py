@@ -243,6 +243,18 @@ def in_graph(role: Role) -> list[nn.Parameter]:
     return [*(p for p in role.copied.lm.parameters() if p.requires_grad), *heads]
 
 
+def share_frozen(role: Role, owner: Role) -> None:
+    """Let a role compute with another's frozen weights where they are equal: one base in memory for all adapters."""
+    nets = [(role.lm, owner.lm)]
+    if role.copied is not None and owner.copied is not None:
+        nets.append((role.copied.lm, owner.copied.lm))
+    for mine, theirs in nets:
+        known = {name: p for name, p in theirs.named_parameters() if not p.requires_grad}
+        for name, own in mine.named_parameters():
+            if not own.requires_grad and name in known and torch.equal(own, known[name]):
+                own.data = known[name].data
+
+
 def trainable(*roles: nn.Module | None) -> Iterator[nn.Parameter]:
     """Parameters that learn, each once, also where roles share a trunk."""
     seen: set[int] = set()

@@ -26,7 +26,7 @@ from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer, save
-from truing.models.roles import trainable
+from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
 from truing.training import supervised
@@ -191,6 +191,8 @@ def assemble(config: Config, run: Run) -> Nets:
     for role in (policy, reference, critic):
         if role is not None:
             ready(role, learning, moves=role is not reference or bool(config.reference_every))
+    if critic is not None:
+        share_frozen(critic, policy)
     updates = config.iterations * row.epochs * row.minibatches
     critic_learning = replace(learning, lr=config.critic_lr or learning.lr)
     return Nets(
