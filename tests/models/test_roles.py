@@ -1,9 +1,10 @@
 import pytest
 import torch
+from tests.conftest import tiny_llama
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.models.loading import load_scorer
+from truing.models.loading import load_scorer, policy_of
 from truing.models.roles import Policy, trainable
 
 TOKENS = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
@@ -68,3 +69,13 @@ def test_activation_checkpointing_keeps_gradients(policy):
     policy.train()
     policy.lm_inside.gradient_checkpointing_enable()
     torch.testing.assert_close(gradient(), plain)
+
+
+def test_the_token_that_pads_learns_like_any_other(tokenizer):
+    """Red when torch keeps its gradient back: with pad == eos the end of an answer would never be learned."""
+    lm = tiny_llama(len(tokenizer))
+    lm.config.tie_word_embeddings, lm.lm_head.weight = False, torch.nn.Parameter(lm.lm_head.weight.detach().clone())
+    assert lm.model.embed_tokens.padding_idx == 0
+    policy = policy_of(lm)
+    policy(Sequences.of([[1, 5]], [[0, 7]])).logp_N.sum().backward()
+    assert policy.lm.model.embed_tokens.weight.grad[0].abs().sum() > 0

@@ -15,7 +15,7 @@ from truing.data.records import Conversation, Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.generation.select import By, select
-from truing.generation.speak import speak
+from truing.generation.speak import speak, with_room
 from truing.models.loading import load_policy, load_tokenizer
 from truing.models.precision import Precision
 from truing.rewards.combine import load_reward
@@ -96,6 +96,7 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
         chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model).requires_grad_(False)
         run.say(policy.compute_as(config.precision, moves=False))
+        prompts = with_room(prompts, policy, chat, run.say, config.strict)
         reward = load_reward(config.reward, chat, config.layout, config.precision) if config.reward else None
         conversations: list[Conversation] = []
         chunk = max(1, 256 // config.answers)
