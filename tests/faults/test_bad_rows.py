@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import subprocess
+import sys
 
 import pytest
 
 from truing.data import formats
+from truing.data.formats import files
 from truing.data.records import Comparison, Demonstration, Prompt
 from truing.errors import UserError
 
@@ -21,6 +24,7 @@ BAD = {
     "half a character": rb'{"prompt": "\ud800", "chosen": "a", "rejected": "b"}',
     "deeply nested": b"[" * 100_000,
     "a missing column": b'{"prompt": "p", "chosen": "a"}',
+    "an empty answer": b'{"prompt": "p", "chosen": "  ", "rejected": "b"}',
     "a number that is none": b'{"prompt": "p", "chosen": NaN, "rejected": "b"}',
 }  # fmt: skip
 
@@ -50,6 +54,79 @@ def test_a_line_of_50_megabytes_is_one_bad_row_and_its_text_is_cut(tmp_path):
     told = []
     assert len(formats.read(str(path), (Comparison,), report=told.append)) == 2
     assert "row 2" in told[0] and max(map(len, told)) < 600
+
+
+def peak_of(code):
+    """What a child that runs this says, and the most memory it held, in MiB."""
+    code += "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *said, peak = told.stdout.splitlines()
+    return "\n".join(said), int(peak)
+
+
+READ = """
+from truing.data import formats
+from truing.data.records import Comparison
+from truing.errors import UserError
+try:
+    print(len(formats.read({path!r}, (Comparison,))))
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("kind", ["one line without end", "one value without end", "rows without end"])
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_in_bounded_memory(kind, tmp_path):
+    """2 GB in 2 MB or less. Broken on purpose: the unpacked bytes not counted -> red (memory, or minutes)."""
+    path = tmp_path / ("bomb.json.gz" if "value" in kind else "bomb.jsonl.gz")
+    piece = b" " * 2**20 if "rows" not in kind else (json.dumps({"a": "b" * 1000}) + "\n").encode() * 1000
+    with gzip.open(path, "wb", compresslevel=6) as file:
+        for _ in range(2000):
+            file.write(piece)
+    assert path.stat().st_size < 8_000_000
+    said, peak = peak_of(READ.format(path=str(path)))
+    assert "unpacks to more than 100 times its size" in said and str(path) in said and "\n" not in said
+    assert peak < 1200
+
+
+def test_text_that_packs_well_is_no_bomb(tmp_path):
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress((GOOD + "\n").encode() * 20_000))
+    assert len(formats.read(str(path), (Comparison,))) == 20_000
+
+
+def test_a_parquet_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    path = tmp_path / "bomb.parquet"
+    table = pyarrow.table({name: ["x" * 2**20] * 100 for name in ("prompt", "chosen", "rejected")})
+    parquet.write_table(table, path, compression="zstd", use_dictionary=False)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(UserError, match="unpacks to more than 100 times"):
+        formats.read(str(path), (Comparison,))
+
+
+def test_json_in_one_piece_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "WHOLE", 1000)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([json.loads(GOOD)] * 100))
+    with pytest.raises(UserError, match=r"name it \.jsonl"):
+        formats.read(str(path), (Comparison,))
+
+
+def test_an_id_given_to_two_prompts_is_a_bad_row_and_the_same_prompt_twice_is_none(tmp_path):
+    """Broken on purpose: ids not compared -> red, one of the prompts is silently gone."""
+
+    def row(identity, text):
+        return json.dumps({"record": "Prompt", "id": identity, "messages": [{"role": "user", "content": text}]})
+
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([row("a", "one"), row("b", "two"), row("a", "three"), row("a", "one")]))
+    told = []
+    found = formats.read(str(path), (Prompt,), report=told.append)
+    assert [p.text for p in found] == ["one", "two", "one"]
+    assert len(told) == 1 and "row 3: the id a belongs to another prompt" in told[0] and "row 1" in told[0]
 
 
 def test_twenty_are_told_and_all_are_counted(tmp_path):

@@ -96,3 +96,15 @@ def test_weights_listed_outside_the_folder_are_not_read(model, tmp_path):
     index = {"metadata": {}, "weight_map": {name: "../secret.safetensors" for name in names}}
     (model / "model.safetensors.index.json").write_text(json.dumps(index))
     refused(model, "outside")
+
+
+@pytest.mark.parametrize("command", ["sft", "rl", "export"])
+def test_whole_commands_refuse_in_one_line_and_leave_no_run(command, model, files, truing, tmp_path):
+    weights_of(model).write_bytes(struct.pack("<Q", 2**40) + b"{}")
+    words = {
+        "sft": ("--data", files / "demonstrations.jsonl"),
+        "rl": ("--data", files / "prompts.jsonl", "--reward", "exact"),
+        "export": (),
+    }[command]
+    told = truing(command, "--model", model, *words, "--out", "run", code=2).stderr
+    assert str(model) in told.splitlines()[-1] and not (tmp_path / "run").exists()

@@ -4,6 +4,7 @@ Seen red with the commit moved behind the answer (an acknowledged label was lost
 the idempotency key left out of the retry (labels came double).
 """
 
+import json
 import socket
 import subprocess
 import sys
@@ -63,19 +64,40 @@ def judge(port, token, acknowledged, stop):
             acknowledged.append(answer["annotation"])
 
 
-def test_every_acknowledged_judgement_survives_all_kills(tmp_path):
-    path = tmp_path / "feedback.db"
+def filled(path, tasks, people):
+    """A store with tasks to judge, and a token for each person."""
     db = Database.open(str(path))
     with db.writing() as connection:
         project = store.open_project(connection)
-        for i in range(4000):
+        for i in range(tasks):
             answers = (Response("A", author="m"), Response("B", author="m"))
             conversation = Conversation(Prompt((Message("user", f"{i}?"),)), answers)
             store.add_conversation(connection, project, conversation, "pair")
-        tokens = [auth.issue(connection, "api", auth.add_person(connection, f"P{i}")) for i in range(6)]
+        return db, [auth.issue(connection, "api", auth.add_person(connection, f"P{i}")) for i in range(people)]
+
+
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def looked_through(db, acknowledged):
+    """What is acknowledged is there, each task has one judgement at most, and the file is whole."""
+    with db.reading() as connection:
+        c = t.annotation.c
+        stored = set(connection.scalars(select(c.id)))
+        assert set(acknowledged) <= stored
+        assert connection.scalar(select(func.count()).select_from(t.comparison)) == len(stored)
+        most = select(func.count(c.id).label("n")).group_by(c.task_id).subquery()
+        assert connection.scalar(select(func.max(most.c.n))) == 1
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    return stored
+
+
+def test_every_acknowledged_judgement_survives_all_kills_and_a_backup_under_load_is_whole(truing, tmp_path):
+    path, port = tmp_path / "feedback.db", free_port()
+    db, tokens = filled(path, 4000, 6)
     acknowledged, stop = [], threading.Event()
     server = start(path, port)
     people = [threading.Thread(target=judge, args=(port, token, acknowledged, stop)) for token in tokens]
@@ -89,17 +111,59 @@ def test_every_acknowledged_judgement_survives_all_kills(tmp_path):
         server.kill()
         server.wait()
         server = start(path, port)
+    before = list(acknowledged)
+    truing("feedback", "backup", "--store", path, "--out", tmp_path / "copy.db")
+    assert len(acknowledged) > len(before)  # they went on meanwhile
     stop.set()
     for person in people:
         person.join()
     server.kill()
     server.wait()
-    with db.reading() as connection:
-        stored = set(connection.scalars(select(t.annotation.c.id)))
-        assert len(acknowledged) > 5 * KILLS and set(acknowledged) <= stored
-        assert len(set(acknowledged)) == len(acknowledged)
-        c = t.annotation.c
-        assert connection.scalar(select(func.count()).select_from(t.comparison)) == len(stored)
-        most = select(func.count(c.id).label("n")).group_by(c.task_id).subquery()
-        assert connection.scalar(select(func.max(most.c.n))) == 1
-        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    assert len(acknowledged) > 5 * KILLS and len(set(acknowledged)) == len(acknowledged)
+    looked_through(db, acknowledged)
+    restored(truing, tmp_path / "copy.db", before, tokens[0])
+
+
+def restored(truing, copy, before, token):
+    """The copy takes the store's place: it is whole, people go on in it, and an older Truing leaves it alone."""
+    assert "OK" in truing("doctor", copy).stdout
+    port, more = free_port(), []
+    server, stop = start(copy, port), threading.Event()
+    person = threading.Thread(target=judge, args=(port, token, more, stop))
+    person.start()
+    while len(more) < 5:
+        time.sleep(0.01)
+    stop.set()
+    person.join()
+    server.kill()
+    server.wait()
+    db = Database.open(str(copy))
+    looked_through(db, before + more)
+    with db.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    db.close()
+    told = truing("feedback", "stats", "--store", copy, code=2)
+    assert "newer Truing" in told.stderr and "Traceback" not in told.stderr
+
+
+def test_an_answer_that_was_lost_is_asked_for_again_and_is_the_same(tmp_path):
+    """The connection breaks after a judgement was sent. Broken on purpose: a new row for each request -> red."""
+    path, port = tmp_path / "feedback.db", free_port()
+    db, (token,) = filled(path, 3, 1)
+    server = start(path, port)
+    headers = {"authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+        task = client.post("/api/next", json={"held": []}).json()["task"]
+        place = f"/api/assignments/{task['assignment']}/submit"
+        body = {"key": uuid.uuid4().hex, "payload": {"verdict": "tie"}}
+        raw = json.dumps(body).encode()
+        head = f"POST {place} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
+        with socket.create_connection(("127.0.0.1", port)) as lost:
+            lost.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
+        again = [client.post(place, json=body) for _ in range(2)]
+        assert again[0].status_code == 200 and again[0].json() == again[1].json()
+        other = client.post(place, json={**body, "payload": {"verdict": "both_bad"}})
+        assert other.status_code == 409 and other.json()["code"] == "conflict"
+    server.kill()
+    server.wait()
+    assert looked_through(db, [again[0].json()["annotation"]]) == {again[0].json()["annotation"]}

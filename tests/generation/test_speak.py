@@ -1,8 +1,10 @@
+import pytest
 import torch
 
 from truing.data.records import Message, Prompt
+from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.generation.speak import end_ids, speak
+from truing.generation.speak import end_ids, speak, with_room
 
 PROMPTS = [Prompt((Message("user", text),)) for text in ("The cat", "What colour?", "A bird sang")]
 
@@ -42,3 +44,14 @@ def test_text_is_cut_at_the_stop_string_and_tokens_are_not(policy, chat):
 def test_end_ids_join_tokenizer_and_generation_settings(policy, chat):
     policy.lm_inside.generation_config.eos_token_id = [7, 9]
     assert end_ids(policy, chat) == sorted({chat.end_id, 7, 9})
+
+
+def test_prompts_that_leave_no_room_are_told_and_left_out(policy, chat):
+    long = Prompt((Message("user", "cat " * 200),))
+    told = []
+    assert with_room([*PROMPTS, long], policy, chat, told.append) == PROMPTS
+    assert len(told) == 1 and "1 of 4 prompts" in told[0] and long.id in told[0] and "context of 96" in told[0]
+    assert with_room(PROMPTS, policy, chat, told.append) == PROMPTS and len(told) == 1
+    for some, strict in (([long], False), ([*PROMPTS, long], True)):
+        with pytest.raises(UserError, match="shorten them"):
+            with_room(some, policy, chat, told.append, strict)

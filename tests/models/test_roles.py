@@ -1,10 +1,11 @@
 import pytest
 import torch
+from tests.conftest import tiny_llama
 from torch.utils.flop_counter import FlopCounterMode
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.models.loading import Adapter, load_policy, load_scorer
+from truing.models.loading import Adapter, load_policy, load_scorer, policy_of
 from truing.models.roles import Policy, share_frozen, trainable
 
 TOKENS = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
@@ -107,3 +108,13 @@ def test_roles_with_adapters_share_their_base(tiny_model):
         frozen = {name for name, p in mine.named_parameters() if not p.requires_grad}
         assert {n for n in frozen if "norm.weight" not in n} <= same <= frozen
         assert not any(name.endswith("model.norm.weight") for name in same)
+
+
+def test_the_token_that_pads_learns_like_any_other(tokenizer):
+    """Red when torch keeps its gradient back: with pad == eos the end of an answer would never be learned."""
+    lm = tiny_llama(len(tokenizer))
+    lm.config.tie_word_embeddings, lm.lm_head.weight = False, torch.nn.Parameter(lm.lm_head.weight.detach().clone())
+    assert lm.model.embed_tokens.padding_idx == 0
+    policy = policy_of(lm)
+    policy(Sequences.of([[1, 5]], [[0, 7]])).logp_N.sum().backward()
+    assert policy.lm.model.embed_tokens.weight.grad[0].abs().sum() > 0

@@ -1,4 +1,6 @@
+import gzip
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -74,8 +76,6 @@ def test_nobody_there(monkeypatch):
 
 def raw_server(answer):
     """A socket that says HTTP headers and then whatever `answer` sends."""
-    import socket
-
     listening = socket.create_server(("127.0.0.1", 0))
     times = []
 
@@ -150,3 +150,43 @@ def test_scores_that_are_no_numbers_are_refused_with_prompt_and_source(server, l
     script.append((200, f'{{"scores": [{lie}]}}'))
     with pytest.raises(UserError, match=f"{PROMPT.id}.*not a finite number"):
         load_reward([address])([PROMPT], [Response("a")])
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(server, status):
+    """Broken on purpose: follow_redirects=True -> red, the private address is asked."""
+    address, script, asked = server
+    script.append((200, '{"scores": [1]}'))
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def elsewhere():
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65536)
+            head = f"HTTP/1.1 {status} Over there\r\nlocation: {address}\r\ncontent-length: 0\r\n\r\n"
+            connection.sendall(head.encode())
+
+    threading.Thread(target=elsewhere, daemon=True).start()
+    with pytest.raises(UserError, match=f"status {status}: redirects are not followed"):
+        http_reward(f"http://127.0.0.1:{listening.getsockname()[1]}/")([PROMPT], [Response("a")])
+    listening.close()
+    assert asked == []
+
+
+def test_a_packed_answer_is_not_unpacked():
+    """20 kB that would become 20 MB. Broken on purpose: iter_bytes in place of iter_raw -> red."""
+    bomb = gzip.compress(b" " * 20_000_000)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65536)
+            head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(bomb)}\r\n\r\n"
+            connection.sendall(head.encode() + bomb)
+
+    threading.Thread(target=serve, daemon=True).start()
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    status, body = http._bounded(address, {"prompts": [], "responses": []}, 5.0)
+    listening.close()
+    assert (status, body) == (200, bomb)

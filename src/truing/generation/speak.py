@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import torch
@@ -63,6 +63,29 @@ def speak(
         for f in flights
     ]
     return _rollouts(flights, answers), asked, responses
+
+
+def with_room(
+    prompts: Sequence[Prompt], policy: Policy, chat: Chat, say: Callable[[str], None], strict: bool = False
+) -> list[Prompt]:
+    """The prompts that leave room for an answer in the model's context; how many do not is told, with the first.
+
+    Raises UserError at the first where `strict`, and where none is left.
+    """
+    context = getattr(policy.lm_inside.config, "max_position_embeddings", None)
+    if context is None:
+        return list(prompts)
+    lengths = [len(chat.prompt_ids(prompt.messages)) for prompt in prompts]
+    kept = [prompt for prompt, length in zip(prompts, lengths, strict=True) if length < context]
+    if len(kept) < len(prompts):
+        first, length = next((p, n) for p, n in zip(prompts, lengths, strict=True) if n >= context)
+        count = len(prompts) - len(kept)
+        told = (f"{count} of {len(prompts)} prompts leave no room in the model's context of {context} tokens; the "
+                f"first, {first.id} ({first.text[:40]!r}), has {length}")  # fmt: skip
+        if strict or not kept:
+            raise UserError(f"{told}: shorten them")
+        say(f"{told}; left out")
+    return kept
 
 
 def cut_at_stops(text: str, stops: Sequence[str]) -> str:

@@ -7,10 +7,9 @@ import platform
 from pathlib import Path
 
 # glibc's <malloc.h>; 2**31 - 1 is the most that mallopt's int can say.
-TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 MEMORY, BOUND = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 SPARE_BYTES = 64 * 2**20
-OWN_BYTES = 32 * 2**20  # the most that glibc takes: a block as large is given back, for nothing smaller fills its hole
 
 
 def keep_freed_memory() -> bool:
@@ -22,7 +21,7 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    settings = ((MMAP_THRESHOLD, OWN_BYTES), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, SPARE_BYTES))
+    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, SPARE_BYTES))
     return all([libc.mallopt(what, value) == 1 for what, value in settings])
 
 

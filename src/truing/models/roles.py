@@ -40,6 +40,10 @@ class Role(nn.Module):
         super().__init__()
         self.lm = lm
         self.copied: WorkingCopy | None = None
+        for module in lm.modules():
+            if isinstance(module, nn.Embedding):
+                # No padding here; and where a tokenizer pads with its end token, that token would never learn.
+                module.padding_idx = None
 
     @property
     def lm_inside(self) -> PreTrainedModel:

@@ -33,16 +33,23 @@ def http_reward(address: str, timeout_s: float = 60.0) -> Reward:
 
 
 def _bounded(address: str, question: dict[str, list[str]], timeout_s: float) -> tuple[int, bytes]:
-    """Status and body of the answer, which is bounded in time as a whole and in size: a server may trickle for ever."""
-    end, body = time.monotonic() + timeout_s, b""
-    with httpx.stream("POST", address, json=question, timeout=timeout_s) as reply:
-        for piece in reply.iter_bytes():
+    """Status and body of the answer, which is bounded in time as a whole and in size: a server may trickle for ever.
+
+    Redirects are not followed, for they could lead to where the server may not, and nothing is unpacked: a few bytes
+    could become gigabytes.
+    """
+    end, body = time.monotonic() + timeout_s, bytearray()
+    plain = {"accept-encoding": "identity"}
+    with httpx.stream(
+        "POST", address, json=question, headers=plain, timeout=timeout_s, follow_redirects=False
+    ) as reply:
+        for piece in reply.iter_raw():
             body += piece
             if len(body) > LARGEST_ANSWER:
                 raise UserError(f"reward server {address}: the answer has more than {LARGEST_ANSWER:,} bytes")
             if time.monotonic() > end:
                 raise TimeoutError(f"the answer was not whole after {timeout_s:g} s")
-        return reply.status_code, body
+        return reply.status_code, bytes(body)
 
 
 def _ask(address: str, question: dict[str, list[str]], timeout_s: float) -> object:
@@ -59,6 +66,8 @@ def _ask(address: str, question: dict[str, list[str]], timeout_s: float) -> obje
             trouble = f"status {status}"
             continue
         shown = body[:80].decode("utf-8", "replace")
+        if 300 <= status < 400:
+            raise UserError(f"reward server {address}: status {status}: redirects are not followed; name the place")
         if status != 200:
             raise UserError(f"reward server {address}: status {status}: {shown!r}")
         try:

@@ -20,7 +20,7 @@ from truing.data.records import Demonstration, Prompt, Response, split_of
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
+from truing.generation.speak import speak, with_room
 from truing.maths import ragged
 from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
@@ -275,6 +275,16 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judging, config)
+<<<<<<< HEAD
+=======
+        nets = assemble(config, chat)
+        every = list({p.id: p for p in (*prompts, *evaluation)}.values())
+        fitting = {p.id for p in with_room(every, nets.policy, chat, run.say, config.strict)}
+        prompts = [p for p in prompts if p.id in fitting]
+        if not prompts:
+            raise UserError("every prompt to learn on is too long for the model's context: shorten them")
+        evaluation = [p for p in evaluation if p.id in fitting] or prompts[: config.evaluation_prompts]
+>>>>>>> reliability
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip

@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from truing.feedback import auth
@@ -12,6 +14,14 @@ def test_bodies_that_are_no_json_object(here, body, code):
     client = here.signed_in("Ann")
     answer = client.post("/api/undo", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+def test_a_packed_body_is_never_unpacked(here):
+    """A megabyte that would become a gigabyte is bytes that are no JSON."""
+    client, bomb = here.signed_in("Ann"), gzip.compress(b" " * 100_000_000)
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = client.post("/api/undo", content=bomb, headers=headers)
+    assert answer.status_code == 400 and answer.json()["code"] in ("json", "depth")
 
 
 def test_json_may_be_nested_so_deep_and_no_deeper(here):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from truing.data.formats import argilla, files, hh, hub, instructions, label_studio, native, oasst, openrlhf, trl
 from truing.data.formats.convert import convert
-from truing.data.records import Comparison, Record
+from truing.data.records import Comparison, Message, Prompt, Record
 from truing.data.validate import BadRow, Complaints, cut
 from truing.errors import UserError, nearest
 
@@ -48,20 +48,32 @@ def read(
 
 def _read_one(source: str, kinds: tuple[type, ...], strict: bool, report: Callable[[str], None] | None) -> list[Record]:
     records: list[Record] = []
+    asked: dict[str, tuple[str, tuple[Message, ...]]] = {}
     seen = 0
     complaints = Complaints(source, strict, report)
     for name, place, row in _rows(source, complaints):
         seen += 1
         complaints.source = name
         try:
-            records += _records_of(row)
+            found = _records_of(row)
+            for record in found:
+                _refuse_other_prompt(record, f"{name}:{place}", asked)
+            records += found
         except BadRow as error:
             complaints.add(place, str(error))
     complaints.close()
-    found = convert(records, kinds)
-    if not found:
+    wanted = convert(records, kinds)
+    if not wanted:
         raise UserError(_nothing(source, kinds, seen, records, complaints))
-    return found
+    return wanted
+
+
+def _refuse_other_prompt(record: Record, place: str, asked: dict[str, tuple[str, tuple[Message, ...]]]) -> None:
+    """BadRow where the id of a record's prompt is that of another prompt before: only one of them would be learned."""
+    prompt = record if isinstance(record, Prompt) else record.prompt
+    first, messages = asked.setdefault(prompt.id, (place, prompt.messages))
+    if messages != prompt.messages:
+        raise BadRow(f"the id {cut(prompt.id)} belongs to another prompt, of {first}")
 
 
 def _nothing(source: str, kinds: tuple[type, ...], seen: int, records: list[Record], complaints: Complaints) -> str:

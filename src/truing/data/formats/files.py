@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import os
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +18,9 @@ from truing.errors import UserError
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 LONGEST_LINE = 32 * 2**20
+WHOLE = 512 * 2**20  # bytes of a .json file, which is read at once
+AT_ONCE = 1024  # rows of a .parquet file
+RATIO, SMALL = 100, 64 * 2**20  # text packs to a tenth; a file that unpacks to more than both of these is a bomb
 
 Row = dict[str, Any]
 
@@ -48,14 +53,47 @@ def _open(path: Path, packed: bool) -> IO[bytes]:
     return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
 
 
+class _Bounded:
+    """A file that says so when it unpacks to far more than it should."""
+
+    def __init__(self, path: Path, packed: bool) -> None:
+        self.path, self.file, self.seen = path, _open(path, packed), 0
+        self.most = max(SMALL, RATIO * path.stat().st_size) if packed else sys.maxsize
+
+    def close(self) -> None:
+        """Let the file go."""
+        self.file.close()
+
+    def line(self) -> bytes:
+        """The next line, or LONGEST_LINE bytes of it. Raises UserError for a bomb."""
+        return self._counted(self.file.readline(LONGEST_LINE))
+
+    def whole(self) -> bytes:
+        """All of it. Raises UserError for a bomb, and for more than memory should hold."""
+        pieces = []
+        while piece := self._counted(self.file.read(2**20)):
+            pieces.append(piece)
+            if self.seen > WHOLE:
+                raise UserError(f"{self.path}: more than {WHOLE >> 20} MiB of JSON in one piece; write a row a line, "
+                                "name it .jsonl: rows are then read one by one")  # fmt: skip
+        return b"".join(pieces)
+
+    def _counted(self, piece: bytes) -> bytes:
+        self.seen += len(piece)
+        if self.seen > self.most:
+            raise UserError(f"{self.path}: it unpacks to more than {RATIO} times its size: a damaged file or a bomb; "
+                            "unpack it yourself if it is neither")  # fmt: skip
+        return piece
+
+
 def _jsonl(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple[int, object]]:
-    with _open(path, packed) as file:
+    with closing(_Bounded(path, packed)) as file:
         number = 0
-        while line := file.readline(LONGEST_LINE):
+        while line := file.line():
             number += 1
             if not line.endswith(b"\n") and len(line) >= LONGEST_LINE:
                 complaints.add(f"row {number}", f"the line is longer than {LONGEST_LINE >> 20} MiB")
-                while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                while (rest := file.line()) and not rest.endswith(b"\n"):
                     pass
                 continue
             try:
@@ -96,9 +134,9 @@ def has_half_character(value: object, text: str) -> bool:
 
 
 def _json(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple[int, object]]:
-    with _open(path, packed) as file:
+    with closing(_Bounded(path, packed)) as file:
         try:
-            text = file.read().decode("utf-8-sig")
+            text = file.whole().decode("utf-8-sig")
             value = json.loads(text) if text.strip() else []
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from error
@@ -118,8 +156,11 @@ def _parquet(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple
 
     try:
         with parquet.ParquetFile(path) as file:
+            groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+            if sum(group.total_byte_size for group in groups) > max(SMALL, RATIO * path.stat().st_size):
+                raise UserError(f"{path}: it unpacks to more than {RATIO} times its size: a damaged file or a bomb")
             number = 0
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(AT_ONCE):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, {key: value for key, value in row.items() if value is not None}

@@ -1,0 +1,56 @@
+"""Eight processes race for a hundred tasks: each is judged once, by whoever was first, and all are.
+
+Broken on purpose: a lease taken in a transaction that only reads at first (BEGIN in place of BEGIN IMMEDIATE) -> red.
+"""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+
+from sqlalchemy import func, select
+from tests.faults.test_server_killed import filled
+
+from truing.feedback import auth
+from truing.feedback import schema as t
+
+PROCESSES, TASKS = 8, 100
+PERSON = """
+import sys, time
+from truing.feedback import assign, store
+from truing.feedback.database import Database
+db = Database.open(sys.argv[1])
+with db.reading() as connection:
+    project = store.project_named(connection)
+time.sleep(max(0.0, float(sys.argv[3]) - time.time()))
+while True:
+    with db.writing(durable=False) as connection:
+        one = assign.lease(connection, project, sys.argv[2], [], 600.0, 0.0)
+    if one is None:
+        break
+    with db.writing() as connection:
+        print(assign.submit(connection, one, sys.argv[2], {"verdict": "tie"}, f"{sys.argv[2]}-{one}")[0])
+"""
+
+
+def test_eight_processes_race_for_a_hundred_tasks(tmp_path):
+    path = tmp_path / "feedback.db"
+    db, _ = filled(path, TASKS, 0)
+    with db.writing() as connection:
+        people = [auth.add_person(connection, f"Racer {i}") for i in range(PROCESSES)]
+    start = str(time.time() + 4)
+    racing = [
+        subprocess.Popen([sys.executable, "-c", PERSON, str(path), person, start], stdout=subprocess.PIPE, text=True)
+        for person in people
+    ]
+    told = [process.communicate(timeout=120)[0].split() for process in racing]
+    assert all(process.returncode == 0 for process in racing)
+    with db.reading() as connection:
+        c = t.annotation.c
+        judged = Counter(connection.scalars(select(c.task_id)))
+        stored = set(connection.scalars(select(c.id)))
+        numbers = connection.scalars(select(c.number).order_by(c.number)).all()
+        assert connection.scalar(select(func.count()).select_from(t.comparison)) == TASKS
+    assert len(judged) == TASKS and set(judged.values()) == {1}
+    assert sorted(one for mine in told for one in mine) == sorted(stored) and list(numbers) == list(range(1, TASKS + 1))
+    assert sum(bool(mine) for mine in told) > 1, "nobody raced"
