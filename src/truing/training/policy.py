@@ -26,7 +26,7 @@ from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer, save
-from truing.models.roles import share_frozen, trainable
+from truing.models.roles import Policy, share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
 from truing.training import supervised
@@ -263,6 +263,18 @@ def read_prompts(config: Config, run: Run, read: Read = formats.read) -> tuple[l
     return split["train"], (split["test"] or split["train"])[: config.evaluation_prompts]
 
 
+def fitting(
+    prompts: Sequence[Prompt], evaluation: Sequence[Prompt], policy: Policy, chat: Chat, config: Config, run: Run
+) -> tuple[list[Prompt], list[Prompt]]:
+    """Those of the prompts that leave room for a response in the model's context."""
+    every = list({p.id: p for p in (*prompts, *evaluation)}.values())
+    room = {p.id for p in with_room(every, policy, chat, run.say, config.strict)}
+    learned = [p for p in prompts if p.id in room]
+    if not learned:
+        raise UserError("every prompt to learn on is too long for the model's context: shorten them")
+    return learned, [p for p in evaluation if p.id in room] or learned[: config.evaluation_prompts]
+
+
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:
     """The whole stage, from files to a run's folder. `reward` given in Python takes the place of those named."""
     with Run.open(config.out, config, "rl", fresh=config.fresh) as run:
@@ -275,16 +287,7 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judging, config)
-<<<<<<< HEAD
-=======
-        nets = assemble(config, chat)
-        every = list({p.id: p for p in (*prompts, *evaluation)}.values())
-        fitting = {p.id for p in with_room(every, nets.policy, chat, run.say, config.strict)}
-        prompts = [p for p in prompts if p.id in fitting]
-        if not prompts:
-            raise UserError("every prompt to learn on is too long for the model's context: shorten them")
-        evaluation = [p for p in evaluation if p.id in fitting] or prompts[: config.evaluation_prompts]
->>>>>>> reliability
+        prompts, evaluation = fitting(prompts, evaluation, nets.policy, chat, config, run)
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
