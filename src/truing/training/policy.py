@@ -16,17 +16,17 @@ from truing.data import formats
 from truing.data.batches import Sequences, minibatches
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
-from truing.data.records import Demonstration, Prompt, Response, split_of
+from truing.data.records import Demonstration, Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak, with_room
+from truing.generation.speak import speak
 from truing.maths import ragged
 from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer, save
-from truing.models.roles import Policy, share_frozen, trainable
+from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
 from truing.training import supervised
@@ -39,6 +39,7 @@ from truing.training.optimize import Learning, Optimizer, finite, ready, settled
 from truing.training.policy_state import Standing
 from truing.training.policy_step import Place, Speak, step
 from truing.training.progress import Progress
+from truing.training.prompts import fitting, read_prompts
 from truing.training.run import Run
 from truing.training.tug import tug_of_war
 
@@ -245,34 +246,6 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainT
     records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say)
     shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
     return PretrainTerm(nets, supervised.encode(records, chat, shape)[0], config)
-
-
-def read_prompts(config: Config, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
-    """Prompts to learn on, and held-out ones for the figures before and after."""
-    prompts = read(config.data, (Prompt,), config.strict, run.say)
-    prompts = list({p.id: p for p in prompts}.values())
-    split = {
-        "train": [p for p in prompts if p.split in ("", "train")],
-        "test": [p for p in prompts if p.split == "test"],
-    }
-    if not split["test"]:
-        parts = [(split_of(p.root, config.held_out), p) for p in split["train"]]
-        split = {name: [p for part, p in parts if part == name] for name in split}
-    if not split["train"]:
-        raise UserError(f"held_out = {config.held_out} leaves no prompt to learn on: {len(prompts)} prompts in all")
-    return split["train"], (split["test"] or split["train"])[: config.evaluation_prompts]
-
-
-def fitting(
-    prompts: Sequence[Prompt], evaluation: Sequence[Prompt], policy: Policy, chat: Chat, config: Config, run: Run
-) -> tuple[list[Prompt], list[Prompt]]:
-    """Those of the prompts that leave room for a response in the model's context."""
-    every = list({p.id: p for p in (*prompts, *evaluation)}.values())
-    room = {p.id for p in with_room(every, policy, chat, run.say, config.strict)}
-    learned = [p for p in prompts if p.id in room]
-    if not learned:
-        raise UserError("every prompt to learn on is too long for the model's context: shorten them")
-    return learned, [p for p in evaluation if p.id in room] or learned[: config.evaluation_prompts]
 
 
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:
