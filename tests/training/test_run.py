@@ -225,3 +225,19 @@ def test_a_tracker_that_is_missing_is_named_before_anything_is_written(
 def test_to_json_refuses_what_json_cannot_say() -> None:
     with pytest.raises(TypeError):
         to_json({"x": object()})
+
+
+def test_what_was_chosen_when_a_run_began_is_kept_by_one_that_goes_on(tmp_path: Path) -> None:
+    with Run.open(tmp_path / "run", Config(), "sft") as run:
+        assert run.decided("precision", lambda: "bfloat16") == "bfloat16"
+        assert not (tmp_path / "run").exists()  # nothing is written before the run begins
+        run.log(1, loss=1.0)
+        assert run.decided("precision", lambda: "float32") == "bfloat16"
+    with Run(tmp_path / "run", Config(), "sft", continues=True) as run:
+        assert run.decided("precision", lambda: "float32") == "bfloat16"
+    (tmp_path / "run" / "decisions.json").write_text("{")
+    with (
+        Run(tmp_path / "run", Config(), "sft", continues=True) as run,
+        pytest.raises(UserError, match=r"decisions\.json"),
+    ):
+        run.decided("precision", lambda: "float32")

@@ -161,8 +161,12 @@ class Run:
 
     def decided(self, name: str, choose: Callable[[], str]) -> str:
         """What was chosen by measuring when the run began: one that goes on must not choose anew."""
-        if self.continues and not self._decisions:
-            self._decisions = json.loads((self._folder / DECISIONS).read_text(encoding="utf-8"))
+        kept = self._folder / DECISIONS
+        if self.continues and not self._decisions and kept.is_file():
+            try:
+                self._decisions = json.loads(kept.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(f"{kept}: broken JSON: {error}; start over with --fresh") from None
         if name not in self._decisions:
             self._decisions[name] = choose()
             if self._begun:
