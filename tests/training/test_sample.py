@@ -40,6 +40,15 @@ def test_seed_and_prompts_have_effect(tiny_model, prompts, tmp_path):
     assert len(one) == 2 and one[0].responses[0].token_ids != two[0].responses[0].token_ids
 
 
+def test_precision_has_effect_and_rounds_no_more_than_it_must(tiny_model, prompts, tmp_path):
+    """The first tokens' log-probs, before a draw can differ: bfloat16 has three digits."""
+    fine, rough = (
+        [c.responses[0].logprobs[0] for c in run(tiny_model, prompts, tmp_path, name, precision=name)]
+        for name in ("float32", "bfloat16")
+    )
+    assert fine != rough and fine == pytest.approx(rough, rel=0.05)
+
+
 @pytest.mark.parametrize("bad", [{"answers": 0}, {"prompts": -1}, {"keep": 5}, {"keep": 1}])
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(UserError):

@@ -76,6 +76,15 @@ def test_a_model_learns_to_say_what_the_demonstrations_say(tiny_model, tmp_path)
         train(config)
 
 
+def test_precision_has_effect_and_learns_nearly_the_same(tiny_model, tmp_path):
+    data, ends = rows(tmp_path / "demos.jsonl"), []
+    for name in ("float32", "bfloat16"):
+        learning = Learning(lr=1e-3, precision=name)
+        train(Config(tiny_model, (data,), str(tmp_path / name), epochs=1, batch_size=8, learning=learning))
+        ends.append(json.loads((tmp_path / name / "summary.json").read_text())["loss"])
+    assert ends[0] != ends[1] and ends[0] == pytest.approx(ends[1], rel=0.05)
+
+
 def test_a_loss_that_is_not_finite_stops_and_names_its_batch(tiny_model, tmp_path):
     """Red when the run stops without keeping the batch."""
     policy = load_policy(tiny_model)
