@@ -75,8 +75,6 @@ def main() -> None:
     parser.add_argument("--peer", choices=("float32", "bfloat16"), help="one turn of the peer in this process")
     wanted = parser.parse_args()
     work.started(wanted)
-    given = ["benchmarks.generation", "--size", wanted.size, "--precision", wanted.precision,
-             "--threads", str(wanted.threads), *(["--mixed"] if wanted.mixed else [])]  # fmt: skip
     if wanted.once:
         run = (
             theirs(wanted.size, wanted.mixed, getattr(torch, wanted.peer), 1)
@@ -88,23 +86,21 @@ def main() -> None:
     both: dict[str, list[dict]] = {"float32": [], "bfloat16": []}
 
     def peer() -> dict | None:
-        if wanted.no_peer:
-            return None
         for precision, told in both.items():
-            told.append(work.own_turn([*given, "--peer", precision]))
+            told.append(work.own_turn("--peer", precision))
         better = min(both.values(), key=lambda told: sum(sum(t["seconds"]) / t["tokens"] for t in told))
         return {**better[-1], "rss": better[-1]["peak_mb"]}
 
     # Responses end at random, so that both sides are told in seconds for the tokens that ours said.
-    told = work.own_turn(given)
+    told = work.own_turn()
 
     def seconds_of(other: dict) -> list[float]:
         return [s * told["tokens"] / other["tokens"] for s in other["seconds"]]
 
     lengths = [len(ids) for ids in prompts(wanted.size, wanted.mixed)]
     flops = useful_generation_flops(wanted.size, lengths, told["tokens"])
-    name = f"generation {wanted.size} {wanted.precision}{' mixed' if wanted.mixed else ''}"
-    work.compare(name, wanted.turns, lambda: work.own_turn(given), peer, seconds_of, flops, wanted.json)
+    name = "generation, mixed," if wanted.mixed else "generation"
+    work.compare(wanted, name, peer, seconds_of, flops)
     print(f"{told['tokens']} tokens a turn")
 
 

@@ -58,24 +58,11 @@ def main() -> None:
     body, head = s.sequence_flops(PROMPT + RESPONSE), RESPONSE * s.head_flops
     read_again = (ANSWERS - 1) * s.sequence_flops(PROMPT)  # a prompt is read once for its responses
     flops = PROMPTS * (ANSWERS * 4 * (body + head) - read_again)
-    given = [
-        "benchmarks.grpo",
-        "--size",
-        wanted.size,
-        "--precision",
-        wanted.precision,
-        "--threads",
-        str(wanted.threads),
-    ]
 
     def peer() -> dict | None:
-        if wanted.no_peer:
-            return None
-        tuned = ("--malloc",) + (() if wanted.precision == "float32" else ("--bf16",))
-        return work.peer_turn("trl_sft_rm_grpo_rloo.py", "grpo", wanted.size, *tuned)
+        return work.peer_turn("trl_sft_rm_grpo_rloo.py", "grpo", wanted.size, *work.tuned(wanted))
 
-    work.compare(f"grpo {wanted.size} {wanted.precision}", wanted.turns, lambda: work.own_turn(given), peer,
-                 lambda told: [told["samples"] / told["samples_s"]], flops, wanted.json)  # fmt: skip
+    work.compare(wanted, "grpo", peer, lambda told: [told["samples"] / told["samples_s"]], flops)
 
 
 if __name__ == "__main__":

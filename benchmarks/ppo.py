@@ -6,15 +6,18 @@ python -m benchmarks.ppo --precision float32              # float32 on both side
 python -m benchmarks.ppo --critic trunk                   # the critic on the policy's trunk
 python -m benchmarks.ppo --ends 0.0108                    # half of the responses end early
 python -m benchmarks.ppo --out-of-the-box                 # TRL without its allocator settings
+python -m benchmarks.ppo --size XS --growth               # seconds a token and memory, from 64 to 1,024 responses
 
 Sampling, reference, reward, values, advantages, 16 updates of two networks with AdamW, all diagnostics on.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import math
 import random
+import statistics
 import time
 
 import torch
@@ -34,10 +37,11 @@ from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.policy_step import step
 
 PROMPTS, PROMPT, RESPONSE = 64, 32, 64
+GROWTH = (64, 256, 1024)  # responses of an iteration
 
 
-def iterations(size: str, precision: str, critic: str, ends: float, count: int) -> list[dict[str, float]]:
-    """The figures of `count` iterations, with `seconds`."""
+def iterations(size: str, precision: str, critic: str, ends: float, count: int, asked: int) -> list[dict[str, float]]:
+    """The figures of `count` iterations of `asked` prompts, with `seconds`."""
     learning = Learning(lr=1e-5, schedule="constant", precision=precision, budget_tokens=2048)  # type: ignore[arg-type]
     chat = Chat(work.tokenizer(size), "plain")
     policy = policy_of(ending(work.language_model(size, 0), ends), trunk_value=critic == "trunk")
@@ -55,7 +59,7 @@ def iterations(size: str, precision: str, critic: str, ends: float, count: int) 
     sampling = Sampling(max_new_tokens=RESPONSE)
     told = []
     for number in range(count):
-        prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(PROMPTS)]
+        prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(asked)]
         begin = time.perf_counter()
         figures, _ = step(
             nets, prompts, lambda p, a, n=number: speak(policy, chat, p, a, sampling, n),
@@ -99,6 +103,19 @@ def useful_generation_flops(size: str, prompt_lengths: list[int], said: int) -> 
     return sum(s.sequence_flops(round(n + mean)) for n in prompt_lengths) + said * s.head_flops
 
 
+def growth(turns: int) -> None:
+    """Print what a token costs as the iteration grows; the sizes in turn."""
+    told: dict[int, list[dict]] = {asked: [] for asked in GROWTH}
+    for _ in range(turns):
+        for asked in GROWTH:
+            told[asked].append(work.own_turn("--prompts", str(asked)))
+    for asked, turns_of in told.items():
+        each = [s / (asked * RESPONSE) * 1e3 for turn in turns_of for s in turn["seconds"]]
+        peak = max(turn["peak_mb"] for turn in turns_of)
+        print(f"{asked:5} responses: {statistics.median(each):.3f} ms a token [{min(each):.3f}, {max(each):.3f}], "
+              f"{peak:.0f} MB")  # fmt: skip
+
+
 def main() -> None:
     """Run it."""
     parser = work.arguments(__doc__ or "")
@@ -108,26 +125,26 @@ def main() -> None:
         "--iterations", type=int, default=2, help="iterations of a turn; the first one of ours is left out"
     )
     parser.add_argument("--out-of-the-box", action="store_true")
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--prompts", type=int, default=PROMPTS, help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     work.started(wanted)
     if wanted.once:
-        told = iterations(wanted.size, wanted.precision, wanted.critic, wanted.ends, wanted.iterations + 1)
+        told = iterations(wanted.size, wanted.precision, wanted.critic, wanted.ends, wanted.iterations + 1,
+                          wanted.prompts)  # fmt: skip
         work.told_once([t["seconds"] for t in told[1:]], figures=told[-1])
         return
-    given = ["benchmarks.ppo", "--size", wanted.size, "--precision", wanted.precision, "--critic", wanted.critic,
-             "--ends", str(wanted.ends), "--threads", str(wanted.threads),
-             "--iterations", str(wanted.iterations)]  # fmt: skip
+    if wanted.growth:
+        growth(wanted.turns)
+        return
     more = ["--default"] if wanted.out_of_the_box else ["--malloc"]
     more += ["--eos_p", str(wanted.ends)] if wanted.ends else []
 
     def peer() -> dict | None:
-        if wanted.no_peer:
-            return None
         return work.peer_turn("trl_ppo.py", wanted.size, "fp32", "nogc", "2", "--threads", str(wanted.threads), *more)
 
-    name = f"ppo {wanted.size} {wanted.precision} critic {wanted.critic} ends {wanted.ends:g}"
-    work.compare(name, wanted.turns, lambda: work.own_turn(given), peer, lambda told: told["iters"],
-                 useful_flops(wanted.size, wanted.critic), wanted.json)  # fmt: skip
+    name = f"ppo, critic {wanted.critic}, ends {wanted.ends:g},"
+    work.compare(wanted, name, peer, lambda told: told["iters"], useful_flops(wanted.size, wanted.critic))
 
 
 if __name__ == "__main__":

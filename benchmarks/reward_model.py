@@ -51,17 +51,11 @@ def main() -> None:
         return
     rows, s = items(wanted.size), work.SIZES[wanted.size]
     flops = 3 * sum(s.sequence_flops(len(row.prompt) + len(text)) for row in rows for text in row.responses)
-    given = ["benchmarks.reward_model", "--size", wanted.size, "--precision", wanted.precision,
-             "--threads", str(wanted.threads)]  # fmt: skip
 
     def peer() -> dict | None:
-        if wanted.no_peer:
-            return None
-        tuned = ("--malloc",) + (() if wanted.precision == "float32" else ("--bf16",))
-        return work.peer_turn("trl_sft_rm_grpo_rloo.py", "rm", wanted.size, *tuned)
+        return work.peer_turn("trl_sft_rm_grpo_rloo.py", "rm", wanted.size, *work.tuned(wanted))
 
-    work.compare(f"reward model {wanted.size} {wanted.precision}", wanted.turns, lambda: work.own_turn(given), peer,
-                 lambda told: [len(rows) / told["pairs_s"]], flops, wanted.json)  # fmt: skip
+    work.compare(wanted, "reward model", peer, lambda told: [len(rows) / told["pairs_s"]], flops)
 
 
 if __name__ == "__main__":

@@ -53,16 +53,11 @@ def main() -> None:
     tokens = sum(map(len, rows))
     s = work.SIZES[wanted.size]
     flops = 3 * sum(s.sequence_flops(len(row)) + len(row) * s.head_flops for row in rows)
-    given = ["benchmarks.sft", "--size", wanted.size, "--precision", wanted.precision, "--threads", str(wanted.threads)]
 
     def peer() -> dict | None:
-        if wanted.no_peer:
-            return None
-        tuned = ("--packing", "bfd", "--malloc") + (() if wanted.precision == "float32" else ("--bf16",))
-        return work.peer_turn("trl_sft_rm_grpo_rloo.py", "sft", wanted.size, *tuned)
+        return work.peer_turn("trl_sft_rm_grpo_rloo.py", "sft", wanted.size, "--packing", "bfd", *work.tuned(wanted))
 
-    work.compare(f"sft {wanted.size} {wanted.precision}", wanted.turns, lambda: work.own_turn(given), peer,
-                 lambda told: [tokens / told["tok_s_after_first"]], flops, wanted.json)  # fmt: skip
+    work.compare(wanted, "sft", peer, lambda told: [tokens / told["tok_s_after_first"]], flops)
     print(f"{tokens} tokens in {torch.get_num_threads()} threads")
 
 

@@ -106,10 +106,12 @@ def arguments(about: str, **defaults: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def own_turn(arguments_given: list[str]) -> dict[str, Any]:
-    """One turn of ours in a process of its own, so that its peak memory is its own too."""
+def own_turn(*more: str) -> dict[str, Any]:
+    """One turn of ours: this benchmark in a process of its own, so that its peak memory is its own too."""
+    module = sys.modules["__main__"].__spec__
+    assert module is not None
     told = subprocess.run(
-        [sys.executable, "-m", *arguments_given, "--once"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", module.name, *sys.argv[1:], "--once", *more], capture_output=True, text=True, check=False
     )  # fmt: skip
     if told.returncode:
         raise SystemExit(told.stderr)
@@ -135,6 +137,11 @@ def peer_turn(script: str, *given: str) -> dict[str, Any] | None:
     return json.loads(lines[-1])
 
 
+def tuned(wanted: argparse.Namespace) -> tuple[str, ...]:
+    """What makes TRL 1.16 fastest: allocator settings, and bfloat16 unless float32 is wanted on both sides."""
+    return ("--malloc",) if wanted.precision == "float32" else ("--malloc", "--bf16")
+
+
 def started(wanted: argparse.Namespace) -> None:
     """What the commands do too before they begin."""
     torch.set_num_threads(wanted.threads)
@@ -147,18 +154,19 @@ def told_once(seconds: list[float], **more: Any) -> None:
 
 
 def compare(
-    name: str, turns: int, ours: Callable[[], dict[str, Any]], peer: Callable[[], dict[str, Any] | None],
-    seconds_of: Callable[[dict[str, Any]], list[float]], flops: float, as_json: bool,
+    wanted: argparse.Namespace, name: str, peer: Callable[[], dict[str, Any] | None],
+    seconds_of: Callable[[dict[str, Any]], list[float]], flops: float,
 ) -> None:  # fmt: skip
     """Ours and the peer's in turn; medians, ratio, share of the machine's best matrix product, peak memory."""
     from truing.models.precision import product_s
 
     mine, theirs, memory_mb, their_mb = [], [], 0.0, 0.0
-    for _ in range(turns):
-        told = ours()
+    name = f"{name} {wanted.size} {wanted.precision}"
+    for _ in range(wanted.turns):
+        told = own_turn()
         mine += told["seconds"]
         memory_mb = max(memory_mb, told["peak_mb"])
-        other = peer()
+        other = None if wanted.no_peer else peer()
         if other is not None:
             theirs += seconds_of(other)
             their_mb = max(their_mb, float(other["rss"]))
@@ -173,7 +181,7 @@ def compare(
                  "peer_runs": theirs}  # fmt: skip
         print(f"peer: {line['peer']:.3f} s [{min(theirs):.3f}, {max(theirs):.3f}], {their_mb:.0f} MB; "
               f"ratio {line['ratio']:.2f}, memory {memory_mb / their_mb:.2f}")  # fmt: skip
-    elif turns:
+    else:
         print("no peer here: ratio not measured")
-    if as_json:
+    if wanted.json:
         print(json.dumps(line))

@@ -291,6 +291,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _refuse(f'there is no command "{argv[0]}"; {nearest(argv[0], COMMANDS)}')
     _quiet()
     if argv[0] in LARGE:
+        _share_cores()
         from truing.models.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -316,6 +317,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _refuse(message: str, code: int = 2) -> None:
     print(f"truing: {message}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def _share_cores() -> None:
+    """Threads wait for each other a moment, then sleep (before torch is loaded: OpenMP reads this once).
+
+    Left to itself, GNU's OpenMP spins for as long as threads are no more than cores. Beside another busy process, most
+    of the time goes there: a core spins for a thread that waits for that core.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def _quiet() -> None:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import pytest
 import safetensors.torch
-from tests.conftest import SHARED
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -158,6 +157,3 @@ def uninterrupted(stages, tmp_path_factory):
         return known[stage]
 
     return of
-
-
-__all__ = ["SHARED"]

@@ -138,3 +138,15 @@ def test_an_earlier_run_is_not_harmed_by_a_mistake(tiny_model, demos, tmp_path):
     told = truing("sft", "--model", tiny_model, "--data", bad, "--out", "sft", "--fresh", cwd=tmp_path)
     assert told.returncode == 2 and "broken JSON" in told.stderr
     assert before == {p: p.read_bytes() for p in sorted((tmp_path / "sft").rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize(("chosen", "spins"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_threads_that_wait_soon_leave_the_core_to_others(chosen, spins):
+    """GNU's OpenMP itself tells what it took. Red when torch is loaded before the command has chosen."""
+    told = subprocess.run(
+        [sys.executable, "-m", "truing", "sft", "--help"], capture_output=True, text=True, check=True,
+        env={**os.environ, "OMP_DISPLAY_ENV": "verbose", **chosen},
+    )  # fmt: skip
+    if "GOMP_SPINCOUNT" not in told.stderr:
+        pytest.skip("another OpenMP than GNU's")
+    assert f"GOMP_SPINCOUNT = '{spins}'" in told.stderr

@@ -17,7 +17,7 @@ def parts(dtype=torch.float64, bias=True):
 
 @pytest.fixture(autouse=True)
 def chunks_smaller_than_the_batch(monkeypatch):
-    monkeypatch.setattr(heads, "CHUNK_NUMBERS", 3 * V)
+    monkeypatch.setitem(heads.CHUNK_NUMBERS, "cpu", 3 * V)
 
 
 @pytest.mark.parametrize(("scale", "softcap", "temperature"), [(1.0, None, 1.0), (0.7, None, 0.5), (1.3, 2.0, 1.7)])
@@ -87,7 +87,7 @@ def test_no_tensor_of_tokens_times_vocabulary_is_ever_made(monkeypatch):
             return out
 
     tokens, vocabulary, chunk = 64, 500, 8
-    monkeypatch.setattr(heads, "CHUNK_NUMBERS", chunk * vocabulary)
+    monkeypatch.setitem(heads.CHUNK_NUMBERS, "cpu", chunk * vocabulary)
     hidden_ND = torch.randn(tokens, 4, requires_grad=True)
     weight_VD = torch.randn(vocabulary, 4, requires_grad=True)
     with Largest() as largest:

@@ -1,11 +1,12 @@
 import pytest
 import torch
 from tests.conftest import tiny_llama
+from torch.utils.flop_counter import FlopCounterMode
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.models.loading import load_scorer, policy_of
-from truing.models.roles import Policy, trainable
+from truing.models.loading import Adapter, load_policy, load_scorer, policy_of
+from truing.models.roles import Policy, share_frozen, trainable
 
 TOKENS = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
 
@@ -69,6 +70,44 @@ def test_activation_checkpointing_keeps_gradients(policy):
     policy.train()
     policy.lm_inside.gradient_checkpointing_enable()
     torch.testing.assert_close(gradient(), plain)
+
+
+def test_logprobs_alone_are_those_of_the_whole_prediction(policy):
+    tokens = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
+    torch.testing.assert_close(policy.logprobs(tokens, 0.7), policy(tokens, 0.7).logp_N, atol=1e-6, rtol=0)
+
+
+def test_flops_count_each_matrix_once_and_the_vocabulary_where_it_is_used(tiny_model):
+    """Against the arithmetic that torch itself counts in the same pass."""
+    policy = load_policy(tiny_model)
+    tokens = Sequences.of([[1, 5, 7]] * 2, [[6, 7, 8]] * 2)
+    with FlopCounterMode(display=False) as counter:
+        policy.logprobs(tokens)
+    by_operator = counter.get_flop_counts()["Global"]
+    attention = sum(n for op, n in by_operator.items() if "bmm" in str(op) or "attention" in str(op))
+    counted = counter.get_total_flops() - attention
+    assert policy.flops(len(tokens.token_S), len(tokens.token_N)) == pytest.approx(counted)
+    assert policy.learning_flops(4, 2) == 3 * policy.flops(4, 2)
+    adapted = load_policy(tiny_model, Adapter(lora_rank=2))
+    assert adapted.learning_flops(4, 2) == 2 * adapted.flops(4, 2)
+
+
+def test_roles_with_adapters_share_their_base(tiny_model):
+    """Red when the critic keeps a base of its own, or when weights that differ are shared."""
+    policy, critic = load_policy(tiny_model, Adapter(lora_rank=2)), load_scorer(tiny_model, Adapter(lora_rank=2))
+    with torch.no_grad():
+        critic.lm_inside.get_parameter("model.norm.weight").mul_(2)
+    for role in (policy, critic):
+        role.compute_as("bfloat16")
+    before = critic(TOKENS)
+    share_frozen(critic, policy)
+    assert torch.equal(critic(TOKENS), before)
+    for mine, theirs in ((policy.lm, critic.lm), (policy.copied.lm, critic.copied.lm)):
+        places = {name: p.data_ptr() for name, p in theirs.named_parameters()}
+        same = {name for name, p in mine.named_parameters() if p.data_ptr() == places[name]}
+        frozen = {name for name, p in mine.named_parameters() if not p.requires_grad}
+        assert {n for n in frozen if "norm.weight" not in n} <= same <= frozen
+        assert not any(name.endswith("model.norm.weight") for name in same)
 
 
 def test_the_token_that_pads_learns_like_any_other(tokenizer):

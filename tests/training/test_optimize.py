@@ -6,11 +6,23 @@ import torch
 
 from truing.data.batches import Sequences
 from truing.errors import Diverged, UserError
+from truing.models import precision
 from truing.models.loading import load_policy
 from truing.models.roles import trainable
 from truing.training import supervised
 from truing.training.checkpoint import State
-from truing.training.optimize import Learning, Optimizer, finite, rate, within_memory
+from truing.training.optimize import (
+    REMEMBERED,
+    Learning,
+    Optimizer,
+    Recent,
+    finite,
+    rate,
+    settled,
+    watched,
+    within_memory,
+)
+from truing.training.run import Run
 
 
 def test_rate_warms_up_and_falls():
@@ -88,6 +100,65 @@ def test_a_spike_moves_nothing_and_the_decision_is_the_same_after_a_resume():
     assert decisions == [[1, 0, 0, 0]] * 2
 
 
+def test_norms_that_spread_by_factors_are_no_spikes():
+    """Red when sums are taken in place of logarithms: the long tail of common norms is then left out of learning."""
+    draws = torch.Generator().manual_seed(0)
+    sizes = (torch.randn(1000, generator=draws) * 0.5).exp()
+    recent = Recent()
+    assert not any(recent.leaps(size) for size in sizes.tolist())
+    assert recent.leaps(100.0)
+
+
+def test_numbers_that_hardly_differ_leap_only_when_they_double():
+    recent = Recent()
+    assert not any(recent.leaps(1.0) for _ in range(REMEMBERED))
+    assert not recent.leaps(1.9) and recent.leaps(4.0)
+
+
+def test_a_leaping_loss_moves_nothing_and_the_decision_is_the_same_after_a_resume():
+    """Red when the loss is not looked at, or its history is left out of the state."""
+    for broken_off in (False, True):
+        weight = torch.nn.Parameter(torch.ones(1))
+        optimizer = Optimizer([weight], Learning(schedule="constant"), 999)
+        for i in range(140):
+            weight.sum().backward()
+            assert optimizer.step(loss=2 + 0.1 * (i % 5))["skipped"] == 0
+        if broken_off:
+            state = optimizer.capture()
+            optimizer = Optimizer([weight], Learning(schedule="constant"), 999)
+            optimizer.restore(state)
+        before = weight.item()
+        weight.sum().backward()
+        assert optimizer.step(loss=50.0)["skipped"] == 1 and weight.item() == before
+        weight.sum().backward()
+        assert optimizer.step(loss=2.0)["skipped"] == 0 and weight.item() != before
+
+
+def test_a_batch_that_ends_the_run_or_moves_nothing_is_kept():
+    kept = []
+
+    def diverges():
+        raise Diverged("loss is nan")
+
+    with pytest.raises(Diverged):
+        watched(diverges, lambda: kept.append("diverged"))
+    for skipped in (0.0, 1.0):
+        assert watched(lambda: ({"critic/skipped": skipped}, 7), lambda: kept.append("skipped"))[1] == 7  # noqa: B023
+    assert kept == ["diverged", "skipped"]
+
+
+def test_a_run_keeps_the_precision_it_began_with(tiny_model, tmp_path, monkeypatch):
+    """Red when a run that goes on measures anew: a machine that is busy at that moment would then change its bits."""
+    chosen = []
+    for gain, continues in ((9.0, False), (0.5, True), (0.5, False)):
+        monkeypatch.setattr(precision, "bfloat16_gain", lambda width, device, gain=gain: gain)
+        monkeypatch.setattr(precision, "NARROWEST", 1)
+        with Run(tmp_path / "run", Learning(), "sft", continues=continues) as run:
+            chosen.append(settled(Learning(), load_policy(tiny_model), run).precision)
+            run.log(1, loss=1.0)
+    assert chosen == ["bfloat16", "bfloat16", "float32"]
+
+
 def test_adam_goes_on_from_its_moments():
     ends = []
     for broken_off in (False, True):
@@ -112,16 +183,16 @@ def test_out_of_memory_halves_the_microbatch_and_learns_the_same(tiny_model):
     for budget, lacks in ((48, True), (12, False)):
         policy = load_policy(tiny_model)
         optimizer = Optimizer(trainable(policy), Learning(lr=1e-2), 9)
-        whole, sizes = policy.forward, []
+        whole, sizes = policy.logprobs, []
 
-        def forward(part, *more, lacks=lacks, whole=whole, sizes=sizes):
+        def logprobs(part, *more, lacks=lacks, whole=whole, sizes=sizes):
             sizes.append(len(part.token_S))
             # 36 tokens: too many at once; then 24 fit and the 12 after them do not; then three times 12 do.
             if lacks and (sizes[-1] > 24 or sizes == [36, 24, 12]):
                 raise torch.OutOfMemoryError("out of memory")
             return whole(part, *more)
 
-        policy.forward = forward
+        policy.logprobs = logprobs
         work = partial(supervised.step, policy, tokens, optimizer)
         assert within_memory(work, budget, optimizer.clear, said.append)[1] == 12
         assert sizes[-3:] == [12, 12, 12]

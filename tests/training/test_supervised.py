@@ -5,11 +5,12 @@ import torch
 
 from truing.data.batches import Sequences
 from truing.data.records import Demonstration, Message, Prompt
-from truing.errors import UserError
+from truing.errors import Diverged, UserError
 from truing.models.loading import load_policy
 from truing.models.roles import trainable
 from truing.training.optimize import Learning, Optimizer
-from truing.training.supervised import Config, encode, held_out_loss, step, train
+from truing.training.run import Run
+from truing.training.supervised import Config, encode, fit, held_out_loss, step, train
 
 TOKENS = Sequences.of([[1, 4], [1], [1, 5, 6]], [[7, 8, 9], [10], [11, 12, 13, 14, 15]])
 
@@ -73,6 +74,19 @@ def test_a_model_learns_to_say_what_the_demonstrations_say(tiny_model, tmp_path)
     assert again.lm_inside.config.vocab_size == 320
     with pytest.raises(UserError, match="finished run"):
         train(config)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_its_batch(tiny_model, tmp_path):
+    """Red when the run stops without keeping the batch."""
+    policy = load_policy(tiny_model)
+    with torch.no_grad():
+        policy.lm_inside.get_input_embeddings().weight[7] = float("nan")
+    tokens = Sequences.of([[1, 5]] * 6, [[6, 8]] * 5 + [[7, 8]])
+    config = Config(tiny_model, ("none",), str(tmp_path / "run"), batch_size=2, learning=Learning(precision="float32"))
+    with pytest.raises(Diverged, match="loss/nll is nan"), Run.open(config.out, config, "sft") as run:
+        fit(policy, tokens, None, config, run)
+    (kept,) = (tmp_path / "run" / "quarantine" / "batches.jsonl").read_text().splitlines()
+    assert 5 in json.loads(kept)["demonstrations"]
 
 
 @pytest.mark.parametrize(

@@ -52,10 +52,6 @@ class Rollouts:
         """Where the tokens of these responses lie in the flat vectors, in this order."""
         return ragged.tokens_of(index_B, self.lengths_B)
 
-    def shuffled(self, rng: torch.Generator) -> Rollouts:
-        """The same responses in random order."""
-        return self.select(torch.randperm(len(self), generator=rng))
-
     def split(self, count: int) -> list[Rollouts]:
         """Minibatches: `count` runs of neighbouring responses, sizes differing by one at most."""
         return [self.select(index_B) for index_B in torch.arange(len(self)).tensor_split(count) if len(index_B)]

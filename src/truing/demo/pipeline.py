@@ -239,7 +239,7 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
         max_tokens=128,
         held_out=0.15,
-        learning=Learning(lr=7e-4, schedule="cosine", warmup=0.05),
+        learning=Learning(lr=7e-4, schedule="cosine", warmup=0.05, weight_decay=0.1),
         seed=config.seed,
         fresh=config.fresh,
     )

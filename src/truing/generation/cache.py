@@ -21,26 +21,39 @@ class SlotCache:
         self.slots, self.room = slots, 0
         self.keys: dict[int, Tensor] = {}  # layer -> [slots, heads, room, width]
         self.values: dict[int, Tensor] = {}
+        self._blocks: dict[tuple[bool, int], Tensor] = {}  # the memory behind them, larger than what is used now
 
     def fit(self, longest: int, shrinks: bool = False) -> None:
         """Make room for sequences of up to so many tokens; if it `shrinks`, give room back that nobody needs."""
         room = -(-longest // STEP) * STEP
         if self.room < room or (shrinks and room + STEP < self.room):
+            kept, self.room = min(room, self.room), room
             for store in (self.keys, self.values):
                 for layer, old in store.items():
-                    kept = min(room, self.room)
-                    store[layer] = old.new_empty(*old.shape[:2], room, old.shape[3])
-                    store[layer][:, :, :kept] = old[:, :, :kept]
+                    known = old[:, :, :kept].clone()  # it moves within the same memory
+                    store[layer] = self._shaped(store is self.keys, layer, old)
+                    store[layer][:, :, :kept] = known
                     store[layer][:, :, kept:] = 0  # not anything: zero times what is no number is no number
-            self.room = room
 
     def layer(self, layer: int, key_SGD: Tensor, value_SGD: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's storage, made when its sizes are first seen."""
         if layer not in self.keys:
             for store, new_SGD in ((self.keys, key_SGD), (self.values, value_SGD)):
-                _, heads, width = new_SGD.shape
-                store[layer] = new_SGD.new_zeros(self.slots, heads, self.room, width)
+                store[layer] = self._shaped(store is self.keys, layer, new_SGD.transpose(0, 1)[None]).zero_()
         return self.keys[layer], self.values[layer]
+
+    def _shaped(self, is_key: bool, layer: int, like: Tensor) -> Tensor:
+        """A layer's storage for the room there is now, [slots, heads, room, width], its contents undefined.
+
+        A block is twice as large as needed when it is made: memory that nobody has written to costs nothing, and a
+        block that must grow often would leave holes in the heap that nothing else fits into.
+        """
+        heads, width = like.shape[1], like.shape[3]
+        needed = self.slots * heads * self.room * width
+        block = self._blocks.get((is_key, layer))
+        if block is None or len(block) < needed:
+            block = self._blocks[is_key, layer] = like.new_empty(2 * needed if like.device.type == "cpu" else needed)
+        return block[:needed].view(self.slots, heads, self.room, width)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of one slot over another."""

@@ -56,8 +56,6 @@ def measure(config: Config) -> dict[str, float]:
     figures["copy_gib_s"] = 2 * 2**28 / _seconds(lambda: torch.ones(2**26).clone(), config.turns) / 2**30
     dtype = dtype_of(config.precision, width, device)
     peak = figures[f"product_{'bfloat16' if dtype == torch.bfloat16 else 'float32'}_gflops"] * 1e9
-    head = 2 * width * vocabulary
-    body = 2 * sum(p.numel() for p in lm.parameters()) - head * (1 if lm.config.tie_word_embeddings else 2)
     learning = Learning(lr=1e-9, precision=config.precision)
     ready(policy, learning)
     optimizer = Optimizer(trainable(policy), learning, 10**9, policy.follow)
@@ -65,10 +63,10 @@ def measure(config: Config) -> dict[str, float]:
     said, read = config.sequences * RESPONSE, config.sequences * (PROMPT + RESPONSE)
     spent = _seconds(lambda: _sample(policy, tokens), config.turns)
     figures["sample_tokens_s"] = said / spent
-    figures["sample_share"] = (read * body + said * head) / spent / peak
+    figures["sample_share"] = policy.flops(read, said) / spent / peak
     spent = _seconds(lambda: supervised.step(policy, tokens, optimizer, learning.budget_tokens), config.turns)
     figures["learn_tokens_s"] = read / spent
-    figures["learn_share"] = 3 * (read * body + said * head) / spent / peak
+    figures["learn_share"] = policy.learning_flops(read, said) / spent / peak
     return figures
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_NUMBERS = 2**20  # logits alive at a time
+CHUNK_NUMBERS = {"cpu": 2**20, "cuda": 2**26}  # logits alive at a time: what a cache holds; what fills many cores
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def _accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _slices(count: int, width: int) -> list[slice]:
+def _slices(count: int, width: int, device: torch.device) -> list[slice]:
     """Slices of `count`, each with at most CHUNK_NUMBERS numbers where one takes `width`."""
-    size = max(1, CHUNK_NUMBERS // max(1, width))
+    size = max(1, CHUNK_NUMBERS[device.type] // max(1, width))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
@@ -117,7 +117,7 @@ class _Logprobs(torch.autograd.Function):
         temperature: float, wants_entropy: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.head, ctx.temperature, ctx.wants_entropy = head, temperature, wants_entropy
-        ctx.slices_N, ctx.slices_V = [slice(0, len(token_N))], _slices(len(weight_VD), len(token_N))
+        ctx.slices_N, ctx.slices_V = [slice(0, len(token_N))], _slices(len(weight_VD), len(token_N), hidden_ND.device)
 
         def sums(shift_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             """Over the vocabulary: the sum of e^(logit - shift), that of it times the logit; and the token's logit."""
@@ -203,7 +203,7 @@ class _ExactKL(torch.autograd.Function):
     ) -> Tensor:
         kl_N = hidden_ND.new_empty(len(hidden_ND), dtype=_accumulator(hidden_ND.dtype))
         ctx.head, ctx.reference, ctx.temperature = head, reference, temperature
-        ctx.slices_N = _slices(len(hidden_ND), len(weight_VD))
+        ctx.slices_N = _slices(len(hidden_ND), len(weight_VD), hidden_ND.device)
         for chunk in ctx.slices_N:
             logp_NV, ref_NV = _both(ctx, head.logits(hidden_ND[chunk]), ref_hidden_ND[chunk])
             kl_N[chunk] = (logp_NV.exp() * (logp_NV - ref_NV)).sum(-1)

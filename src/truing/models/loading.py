@@ -99,7 +99,12 @@ def policy_of(
         nn.init.zeros_(value_head.bias)
     policy = Policy(_with_adapter(lm, adapter, freeze), value_head)
     policy.check()
-    return policy
+    return policy.to(accelerator())
+
+
+def accelerator() -> torch.device:
+    """Where networks live and compute: the first GPU, or the processor. CUDA_VISIBLE_DEVICES= hides all GPUs."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), seed: int = 0) -> Scorer:
@@ -120,7 +125,7 @@ def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...
     _prepare(lm)
     config = lm.config
     mean, std = getattr(config, "truing_score_mean", 0.0), getattr(config, "truing_score_std", 1.0)
-    return Scorer(_with_adapter(lm, adapter, freeze), head, mean, std)
+    return Scorer(_with_adapter(lm, adapter, freeze), head, mean, std).to(accelerator())
 
 
 def save(

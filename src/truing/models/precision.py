@@ -7,7 +7,6 @@ lost (Micikevicius et al. 2018, arXiv:1710.03740, section 3.1). Only the computi
 from __future__ import annotations
 
 import copy
-import statistics
 import time
 from functools import cache, partial
 from typing import Literal
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 Precision = Literal["auto", "float32", "bfloat16"]
-NARROWEST = 192  # below this width calls cost more than computing does: bfloat16 gains nothing
+NARROWEST = 128  # below this width calls cost more than computing does: bfloat16 gains nothing
 WORTH = 1.3  # bfloat16 is chosen where it is so many times as fast: below, its rounding buys nothing
 TOKENS = 512  # rows of the matrices that are tried
 
@@ -29,13 +28,12 @@ def dtype_of(wanted: Precision, width: int, device: torch.device) -> torch.dtype
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
 
 
-def described(dtype: torch.dtype, width: int, device: torch.device) -> str:
+def described(chosen: Precision, width: int, device: torch.device) -> str:
     """A line about what is computed with."""
-    if dtype == torch.float32:
+    if chosen == "float32":
         return "computing in float32"
-    return (
-        f"computing in bfloat16, {bfloat16_gain(width, str(device)):.1f} times as fast here; what learns stays float32"
-    )
+    gain = bfloat16_gain(width, str(device))
+    return f"computing in bfloat16, {gain:.1f} times as fast here; what learns stays float32"
 
 
 @cache
@@ -47,18 +45,26 @@ def bfloat16_gain(width: int, device: str = "cpu") -> float:
         return 0.0
 
 
-def product_s(width: int, dtype: torch.dtype, device: str = "cpu", tokens: int = TOKENS, tries: int = 7) -> float:
-    """Seconds of one product [tokens, width] x [width, 4 width], the median of some tries."""
+def product_s(width: int, dtype: torch.dtype, device: str = "cpu", tokens: int = TOKENS, tries: int = 9) -> float:
+    """Seconds of one product [tokens, width] x [width, 4 width]: the shortest of some tries, for what other work takes
+    away from the machine meanwhile must not decide."""
     x = torch.randn(tokens, width, device=device).to(dtype)
     weight = torch.randn(4 * width, width, device=device).to(dtype)
     times = []
-    for _ in range(tries + 2):
+    for _ in range(tries):
         begin = time.perf_counter()
         nn.functional.linear(x, weight)
         if device != "cpu":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - begin)
-    return statistics.median(times[2:])
+    return min(times)
+
+
+@cache
+def best_flops(device: str = "cpu") -> float:
+    """Multiplications and additions a second in this machine's best matrix product of 1024 rows and columns."""
+    dtypes = (torch.float32, torch.bfloat16) if bfloat16_gain(1024, device) > 1 else (torch.float32,)
+    return max(8 * 1024 * 1024**2 / product_s(1024, dtype, device, 1024) for dtype in dtypes)
 
 
 def lower(lm: nn.Module, dtype: torch.dtype) -> None:
@@ -73,11 +79,14 @@ class WorkingCopy:
     def __init__(self, master: nn.Module, dtype: torch.dtype) -> None:
         self.lm = copy.deepcopy(master)
         lower(self.lm, dtype)
-        self._low: list[Tensor] = list(self.lm.parameters())
-        self._master: list[Tensor] = list(master.parameters())
-        for low, high in zip(self._low, self._master, strict=True):
-            if high.requires_grad:
-                low.register_post_accumulate_grad_hook(partial(_hand_over, high))
+        pairs = list(zip(self.lm.parameters(), master.parameters(), strict=True))
+        learning = [(low, high) for low, high in pairs if high.requires_grad]
+        for low, high in learning:
+            low.register_post_accumulate_grad_hook(partial(_hand_over, high))
+        # A reference that is pulled along moves without learning: then all of it does.
+        moving = learning or pairs
+        self._low: list[Tensor] = [low for low, _ in moving]
+        self._master: list[Tensor] = [high for _, high in moving]
 
     @torch.no_grad()
     def follow(self) -> None:

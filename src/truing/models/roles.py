@@ -1,4 +1,7 @@
-"""The four roles around a language model: policy and reference speak, critic and reward model score."""
+"""The four roles around a language model: policy and reference speak, critic and reward model score.
+
+Tokens come from the host, and numbers a token or a response go back to it: only networks live on an accelerator.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from transformers import PreTrainedModel
 from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.attention import Packed
-from truing.models.heads import VocabularyHead, exact_kl, logprobs_and_entropy
-from truing.models.precision import Precision, WorkingCopy, described, dtype_of, lower
+from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
+from truing.models.precision import Precision, WorkingCopy, dtype_of, lower
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,36 @@ class Role(nn.Module):
         return inside(self.lm)
 
     @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+        return self.lm_inside.config.hidden_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.lm.parameters()).device
+
+    @property
     def running(self) -> PreTrainedModel:
         """The transformers model that computes: the copy in low precision where there is one."""
         return inside(self.copied.lm if self.copied else self.lm)
+
+    def flops(self, read: int, said: int = 0) -> float:
+        """Multiplications and additions of a pass over `read` tokens, the vocabulary's matrix at `said` of them.
+
+        What any implementation needs at least: attention's own, which grow with the length, are left out. A mixture of
+        experts counts all of them.
+        """
+        lm = self.lm_inside
+        tables = [lm.get_input_embeddings(), lm.get_output_embeddings()]
+        outside = {id(table.weight) for table in tables if table is not None}
+        body = sum(p.numel() for p in lm.parameters() if p.ndim >= 2 and id(p) not in outside)
+        return 2.0 * (read * body + said * self.width * lm.config.vocab_size)
+
+    def learning_flops(self, read: int, said: int = 0) -> float:
+        """The same with the backward pass: twice the forward one, or once where the model's own matrices stay."""
+        whole = any(p.requires_grad for name, p in self.lm.named_parameters() if ".lora_" not in name)
+        return (3 if whole else 2) * self.flops(read, said)
 
     def compute_in(self, dtype: torch.dtype, moves: bool = True) -> None:
         """Compute in this precision from now on. A role that never `moves` is lowered itself; else a copy follows."""
@@ -59,12 +89,9 @@ class Role(nn.Module):
         elif dtype != torch.float32:
             lower(self.lm, dtype)
 
-    def compute_as(self, wanted: Precision, moves: bool = True) -> str:
-        """The same by name; "auto" measures. Returns a line that tells what was chosen."""
-        width, device = self.lm_inside.config.hidden_size, next(self.lm.parameters()).device
-        dtype = dtype_of(wanted, width, device)
-        self.compute_in(dtype, moves)
-        return described(dtype, width, device)
+    def compute_as(self, wanted: Precision, moves: bool = True) -> None:
+        """The same by name; "auto" measures."""
+        self.compute_in(dtype_of(wanted, self.width, self.device), moves)
 
     def follow(self) -> None:
         """After weights have moved: the copy that computes takes them over."""
@@ -94,7 +121,7 @@ class Policy(Role):
         """Log-probs and entropies of the response tokens; exact KL to `reference` where one is given."""
         hidden_SD = hidden(self.running, tokens)
         before_ND = hidden_SD[tokens.response_place_N - 1]
-        logp_N, entropy_N = logprobs_and_entropy(self.head, before_ND, tokens.token_N, temperature)
+        logp_N, entropy_N = logprobs_and_entropy(self.head, before_ND, tokens.token_N.to(self.device), temperature)
         value_N = tail_value_B = kl_N = None
         if self.value_head is not None:
             value_N = self.values(before_ND)
@@ -102,13 +129,18 @@ class Policy(Role):
         if reference is not None:
             with torch.no_grad():
                 ref_ND = hidden(reference.running, tokens)[tokens.response_place_N - 1]
-            kl_N = exact_kl(self.head, before_ND, reference.head, ref_ND, temperature)
-        return Prediction(logp_N, entropy_N, value_N, tail_value_B, kl_N)
+            kl_N = exact_kl(self.head, before_ND, reference.head, ref_ND, temperature).cpu()
+        return Prediction(logp_N.cpu(), entropy_N.cpu(), value_N, tail_value_B, kl_N)
+
+    def logprobs(self, tokens: Sequences, temperature: float = 1.0) -> Tensor:
+        """Log-probs of the response tokens, [N], in nats: all that many a pass needs, and less work."""
+        before_ND = hidden(self.running, tokens)[tokens.response_place_N - 1]
+        return logprobs(self.head, before_ND, tokens.token_N.to(self.device), temperature).cpu()
 
     def values(self, hidden_ND: Tensor) -> Tensor:
         """What the value head on the trunk says, [N], in float32."""
         assert self.value_head is not None
-        return self.value_head(hidden_ND.to(self.value_head.weight.dtype))[:, 0]
+        return self.value_head(hidden_ND.to(self.value_head.weight.dtype))[:, 0].cpu()
 
     def without_adapter(self) -> AbstractContextManager[None]:
         """Within it the policy speaks as its base did: with LoRA this is the reference, at no cost in memory."""
@@ -120,8 +152,8 @@ class Policy(Role):
         """Compare with the model's own forward pass: an architecture that is misread here must not train."""
         lm = self.lm_inside
         size = min(16, getattr(lm.config, "max_position_embeddings", 16))
-        token_S = torch.arange(size) % lm.config.vocab_size
-        layout = Packed([size])
+        token_S = torch.arange(size, device=self.device) % lm.config.vocab_size
+        layout = Packed([size], self.device)
         own_SV = lm(
             input_ids=token_S[None], position_ids=layout.position_S[None], use_cache=False, layout=layout
         ).logits[0]
@@ -157,8 +189,8 @@ class Scorer(Role):
         if output is None:
             raise UserError("the language-model loss needs a causal language model to start from, not a reward model")
         head = VocabularyHead(output.weight, output.bias)
-        logp_N, _ = logprobs_and_entropy(head, hidden_SD[tokens.response_place_N - 1], tokens.token_N)
-        return self.read(hidden_SD[tokens.last_place_B]), logp_N
+        logp_N = logprobs(head, hidden_SD[tokens.response_place_N - 1], tokens.token_N.to(self.device))
+        return self.read(hidden_SD[tokens.last_place_B]), logp_N.cpu()
 
     def values(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """The critic's estimate before each response token [N], and after the last one [B]."""
@@ -167,7 +199,7 @@ class Scorer(Role):
 
     def read(self, hidden_ND: Tensor) -> Tensor:
         """The head at chosen positions, [N]."""
-        return (self.score(hidden_ND.to(self.score.weight.dtype))[:, 0].float() - self.mean) / self.std
+        return (self.score(hidden_ND.to(self.score.weight.dtype))[:, 0].float().cpu() - self.mean) / self.std
 
 
 def inside(lm: nn.Module) -> PreTrainedModel:
@@ -213,6 +245,18 @@ def in_graph(role: Role) -> list[nn.Parameter]:
         return list(trainable(role))
     heads = [p for name, p in role.named_parameters() if p.requires_grad and not name.startswith("lm.")]
     return [*(p for p in role.copied.lm.parameters() if p.requires_grad), *heads]
+
+
+def share_frozen(role: Role, owner: Role) -> None:
+    """Let a role compute with another's frozen weights where they are equal: one base in memory for all adapters."""
+    nets = [(role.lm, owner.lm)]
+    if role.copied is not None and owner.copied is not None:
+        nets.append((role.copied.lm, owner.copied.lm))
+    for mine, theirs in nets:
+        known = {name: p for name, p in theirs.named_parameters() if not p.requires_grad}
+        for name, own in mine.named_parameters():
+            if not own.requires_grad and name in known and torch.equal(own, known[name]):
+                own.data = known[name].data
 
 
 def trainable(*roles: nn.Module | None) -> Iterator[nn.Parameter]:

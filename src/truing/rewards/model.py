@@ -35,7 +35,7 @@ def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget
         tokens = Sequences.of([chat.prompt_ids(p.messages) for p in prompts], response_ids)
         score_B = torch.empty(len(tokens))
         for index_B in tokens.parts(budget_tokens):
-            score_B[index_B] = scorer(tokens.select(index_B)).cpu()
+            score_B[index_B] = scorer(tokens.select(index_B))
         return score_B.tolist()
 
     return score

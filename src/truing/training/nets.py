@@ -11,6 +11,7 @@ from torch import Tensor
 from truing.data.batches import Sequences
 from truing.data.rollouts import Rollouts
 from truing.maths.advantages import RunningMoments
+from truing.models.precision import Precision
 from truing.models.roles import Policy, Prediction, Scorer
 from truing.training.optimize import Optimizer
 
@@ -27,6 +28,7 @@ class Nets:
     policy_optimizer: Optimizer
     critic_optimizer: Optimizer | None
     temperature: float = 1.0
+    precision: Precision = "float32"  # of the whole run
     budget_tokens: int = 2**62  # of a micro-batch, where memory has run out before
     say: Callable[[str], None] = print
     quarantine: Callable[[Rollouts], None] = lambda batch: None
@@ -45,9 +47,9 @@ class Nets:
     def reference_logprobs(self, tokens: Sequences) -> Tensor:
         """Log-probs of the response tokens under the reference, [N]."""
         if self.reference is not None:
-            return self.reference(tokens, self.temperature).logp_N
+            return self.reference.logprobs(tokens, self.temperature)
         with self.policy.without_adapter():
-            return self.policy(tokens, self.temperature).logp_N
+            return self.policy.logprobs(tokens, self.temperature)
 
     @torch.no_grad()
     def remember(self, said: Rollouts, check: bool, wants_tail: bool, budget_tokens: int) -> tuple[Rollouts, float]:
@@ -79,6 +81,15 @@ class Nets:
         values = value_N if self.critic is not None else said.value_N
         tails = tail_value_B if reads_values else None
         return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
+
+    def flops(self, tokens: Sequences, epochs: int) -> float:
+        """What an iteration needs: speaking, one look by reference and critic, learning. Reward models not counted."""
+        read, said = len(tokens.token_S), len(tokens.token_N)
+        needed = self.policy.flops(said, said) + epochs * self.policy.learning_flops(read, said)
+        needed += (self.reference or self.policy).flops(read, said)
+        if self.critic is not None:
+            needed += self.critic.flops(read) + epochs * self.critic.learning_flops(read)
+        return needed
 
     def clear(self) -> None:
         """Forget the gradients added up so far."""

@@ -6,19 +6,21 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from truing.errors import Diverged, UserError
-from truing.models.precision import Precision
+from truing.models.precision import Precision, best_flops, described, dtype_of
 from truing.models.roles import Role
 from truing.training.checkpoint import State
+from truing.training.run import Run
 
-SPIKE, REMEMBERED = 6.0, 128  # standard deviations above the mean of so many gradient norms: no step
+SPIKE, REMEMBERED = 6.0, 128  # standard deviations above the mean of so many losses or gradient norms: no step
 BROKEN = 3  # gradients in a row that are not finite end the run
+SMALLEST_BUDGET = 16  # tokens of a micro-batch: where these have no room, nothing has
 T = TypeVar("T")
 
 
@@ -65,11 +67,42 @@ class Learning:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
 
 
-def ready(role: Role, learning: Learning, moves: bool = True) -> str:
-    """Set a role up to compute as `learning` asks. Returns a line about the precision, which "auto" measures."""
+def ready(role: Role, learning: Learning, moves: bool = True) -> None:
+    """Set a role up to compute as `learning` asks."""
     if learning.checkpoint_activations and moves:
         role.lm_inside.gradient_checkpointing_enable()
-    return role.compute_as(learning.precision, moves)
+    role.compute_as(learning.precision, moves)
+
+
+def settled(learning: Learning, role: Role, run: Run) -> Learning:
+    """With the precision of the whole run: "auto" measures once, and a run that goes on keeps what was chosen."""
+    return replace(learning, precision=settled_precision(learning.precision, role, run))
+
+
+def settled_precision(wanted: Precision, role: Role, run: Run) -> Precision:
+    """What a run computes with, told to the person."""
+    width, device = role.width, role.device
+    measured = run.decided("precision", lambda: str(dtype_of(wanted, width, device)).removeprefix("torch."))
+    chosen = cast(Precision, measured)
+    run.note(described(chosen, width, device))
+    return chosen
+
+
+def watched(
+    update: Callable[[], tuple[dict[str, float], int]], quarantine: Callable[[], None]
+) -> tuple[dict[str, float], int]:
+    """An update's figures and budget; a batch that moved nothing, or ends the run, is put in quarantine.
+
+    Raises Diverged where the update does.
+    """
+    try:
+        figures, budget_tokens = update()
+    except Diverged:
+        quarantine()
+        raise
+    if any(value for name, value in figures.items() if name.endswith("/skipped")):
+        quarantine()
+    return figures, budget_tokens
 
 
 def within_memory(
@@ -91,7 +124,9 @@ def within_memory(
         say(f"out of memory: micro-batches have {budget_tokens} tokens from now on; what is learned stays the same")
 
 
-SMALLEST_BUDGET = 16
+def speed(tokens: int, flops: float, seconds: float, device: torch.device) -> dict[str, float]:
+    """Tokens a second, and the share of the machine's best matrix product that the needed arithmetic came to."""
+    return {"rate/tokens_per_s": tokens / seconds, "rate/share_of_peak": flops / seconds / best_flops(str(device))}
 
 
 def finite(loss: Tensor, name: str) -> float:
@@ -117,6 +152,22 @@ def rate(step: int, steps: int, learning: Learning) -> float:
     return learning.lr * factors[learning.schedule]
 
 
+class Recent:
+    """The last numbers of one kind, by their logarithms: the norms of gradients spread by factors, not by sums."""
+
+    def __init__(self) -> None:
+        self.logs: deque[float] = deque(maxlen=REMEMBERED)
+
+    def leaps(self, number: float) -> bool:
+        """Whether it is far above the last ones, at least double. It joins them, so a new level is soon accepted."""
+        known, here = list(self.logs), math.log(max(number, 1e-30)) if math.isfinite(number) else math.nan
+        if math.isfinite(here):
+            self.logs.append(here)
+        if len(known) < REMEMBERED:
+            return False
+        return here - statistics.fmean(known) > max(SPIKE * statistics.pstdev(known), math.log(2))
+
+
 class Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over some parameters, for a known number of steps."""
 
@@ -139,13 +190,13 @@ class Optimizer:
             [g for g in groups if g["params"]], lr=learning.lr, betas=betas, eps=learning.adam_eps, fused=True
         )
         self.learning, self.steps, self.done, self.broken = learning, steps, 0, 0
-        self.norms: deque[float] = deque(maxlen=REMEMBERED)
+        self.norms, self.losses = Recent(), Recent()
 
-    def step(self) -> dict[str, float]:
+    def step(self, loss: float | None = None) -> dict[str, float]:
         """Move the weights by the gradients that were added up, and clear these. Returns `lr`, `grad_norm`, `skipped`.
 
-        A gradient that is not finite, or far longer than the last ones, moves nothing, and the schedule stays where it
-        is. Raises Diverged after three that were not finite in a row.
+        A gradient that is not finite, or leaps above the last ones, moves nothing, and the schedule stays where it is;
+        the same where a `loss` is given and leaps. Raises Diverged after three gradients in a row were not finite.
         """
         bound = self.learning.max_grad_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, bound).item()
@@ -155,24 +206,17 @@ class Optimizer:
             raise Diverged(
                 f"{BROKEN} gradients in a row are not finite, the last at update {self.done}: try a smaller lr"
             )
-        if self.broken or self._leaps(norm):
-            self.adam.zero_grad(set_to_none=True)
+        leaps = [self.norms.leaps(norm), loss is not None and self.losses.leaps(loss)]  # both remember what they saw
+        if self.broken or any(leaps):
+            self.clear()
             return {"lr": now, "grad_norm": norm, "skipped": 1.0}
         for group in self.adam.param_groups:
             group["lr"] = now
         self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+        self.clear()
         self.follow()
         self.done += 1
         return {"lr": now, "grad_norm": norm, "skipped": 0.0}
-
-    def _leaps(self, norm: float) -> bool:
-        """Whether this norm is far beyond the last ones. It joins them, so that a new level is soon accepted."""
-        known = list(self.norms)
-        self.norms.append(norm)
-        if len(known) < REMEMBERED:
-            return False
-        return norm > statistics.fmean(known) + SPIKE * max(statistics.pstdev(known), 1e-3 * statistics.fmean(known))
 
     def clear(self) -> None:
         """Forget the gradients added up so far."""
@@ -182,7 +226,8 @@ class Optimizer:
         """Adam's moments by the number of their parameter, and the steps done."""
         moments = self.adam.state_dict()["state"]
         return State({f"{i}.{name}": t for i, own in moments.items() for name, t in own.items()},
-                     {"done": self.done, "broken": self.broken, "norms": list(self.norms)})  # fmt: skip
+                     {"done": self.done, "broken": self.broken, "norms": list(self.norms.logs),
+                      "losses": list(self.losses.logs)})  # fmt: skip
 
     def restore(self, state: State) -> None:
         """Go on with these."""
@@ -192,4 +237,5 @@ class Optimizer:
             moments.setdefault(int(number), {})[name] = tensor
         self.adam.load_state_dict({**self.adam.state_dict(), "state": moments})
         self.done, self.broken = state.facts["done"], state.facts["broken"]
-        self.norms.extend(state.facts["norms"])
+        self.norms.logs.extend(state.facts["norms"])
+        self.losses.logs.extend(state.facts["losses"])

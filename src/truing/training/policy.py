@@ -16,17 +16,17 @@ from truing.data import formats
 from truing.data.batches import Sequences, minibatches
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
-from truing.data.records import Demonstration, Prompt, Response, split_of
+from truing.data.records import Demonstration, Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak, with_room
+from truing.generation.speak import speak
 from truing.maths import ragged
 from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer, save
-from truing.models.roles import trainable
+from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
 from truing.training import supervised
@@ -35,10 +35,11 @@ from truing.training.health import WATCHED_SIGNS, overoptimised, signs
 from truing.training.judge import Bad, Judge, refusing
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
-from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.optimize import Learning, Optimizer, finite, ready, settled
 from truing.training.policy_state import Standing
 from truing.training.policy_step import Place, Speak, step
 from truing.training.progress import Progress
+from truing.training.prompts import fitting, read_prompts
 from truing.training.run import Run
 from truing.training.tug import tug_of_war
 
@@ -172,12 +173,13 @@ class Config:
         return algorithm(self.algorithm, self.override, self.choose)
 
 
-def assemble(config: Config, chat: Chat) -> Nets:
+def assemble(config: Config, run: Run) -> Nets:
     """Policy, reference and critic as configured, with their optimizers."""
     row = config.row
     start = critic_start(config) if row.critic else ""
     torch.manual_seed(config.seed)  # LoRA's first weights
     policy = load_policy(config.model, config.lora, config.freeze, trunk_value=start == "trunk")
+    learning = settled(config.learning, policy, run)
     reference = None
     if not config.lora.lora_rank:
         reference = load_policy(config.reference) if config.reference else copy.deepcopy(policy)
@@ -189,16 +191,19 @@ def assemble(config: Config, chat: Chat) -> Nets:
             nn.init.zeros_(critic.score.weight)
     for role in (policy, reference, critic):
         if role is not None:
-            ready(role, config.learning, moves=role is not reference or bool(config.reference_every))
+            ready(role, learning, moves=role is not reference or bool(config.reference_every))
+    if critic is not None:
+        share_frozen(critic, policy)
     updates = config.iterations * row.epochs * row.minibatches
-    critic_learning = replace(config.learning, lr=config.critic_lr or config.learning.lr)
+    critic_learning = replace(learning, lr=config.critic_lr or learning.lr)
     return Nets(
         policy,
         reference,
         critic,
-        Optimizer(trainable(policy), config.learning, updates, policy.follow),
+        Optimizer(trainable(policy), learning, updates, policy.follow),
         Optimizer(trainable(critic), critic_learning, updates, critic.follow) if critic is not None else None,
         config.sampling.temperature,
+        learning.precision,
     )
 
 
@@ -228,9 +233,9 @@ class PretrainTerm:
         loss = 0.0
         for index_B in batch.parts(config.learning.budget_tokens):
             part_weight_N = weight_N[ragged.tokens_of(index_B, batch.lengths_B)]
-            term = (part_weight_N * negative_log_likelihood(self.nets.policy(batch.select(index_B)).logp_N)).sum()
+            term = (part_weight_N * negative_log_likelihood(self.nets.policy.logprobs(batch.select(index_B)))).sum()
             term.backward()
-            loss += term.item()
+            loss += finite(term, "loss/pretrain")
         return {"loss/pretrain": loss}
 
 
@@ -243,40 +248,19 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainT
     return PretrainTerm(nets, supervised.encode(records, chat, shape)[0], config)
 
 
-def read_prompts(config: Config, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
-    """Prompts to learn on, and held-out ones for the figures before and after."""
-    prompts = read(config.data, (Prompt,), config.strict, run.say)
-    prompts = list({p.id: p for p in prompts}.values())
-    split = {
-        "train": [p for p in prompts if p.split in ("", "train")],
-        "test": [p for p in prompts if p.split == "test"],
-    }
-    if not split["test"]:
-        parts = [(split_of(p.root, config.held_out), p) for p in split["train"]]
-        split = {name: [p for part, p in parts if part == name] for name in split}
-    if not split["train"]:
-        raise UserError(f"held_out = {config.held_out} leaves no prompt to learn on: {len(prompts)} prompts in all")
-    return split["train"], (split["test"] or split["train"])[: config.evaluation_prompts]
-
-
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:
     """The whole stage, from files to a run's folder. `reward` given in Python takes the place of those named."""
     with Run.open(config.out, config, "rl", fresh=config.fresh) as run:
         prompts, evaluation = read_prompts(config, run, read)
         chat = Chat(load_tokenizer(config.model), config.layout)
+        nets = assemble(config, run)
         refuse = refusing(config.bad_rewards, run)
         if reward is None:
-            judging = load_reward(config.reward, chat, config.layout, config.learning.precision, refuse)
+            judging = load_reward(config.reward, chat, config.layout, nets.precision, refuse)
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judging, config)
-        nets = assemble(config, chat)
-        every = list({p.id: p for p in (*prompts, *evaluation)}.values())
-        fitting = {p.id for p in with_room(every, nets.policy, chat, run.say, config.strict)}
-        prompts = [p for p in prompts if p.id in fitting]
-        if not prompts:
-            raise UserError("every prompt to learn on is too long for the model's context: shorten them")
-        evaluation = [p for p in evaluation if p.id in fitting] or prompts[: config.evaluation_prompts]
+        prompts, evaluation = fitting(prompts, evaluation, nets.policy, chat, config, run)
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
@@ -318,7 +302,7 @@ def fit(
     ):  # fmt: skip
         nets.say, done = run.say, keeper.resume()
         nets.quarantine = lambda batch: run.quarantine(
-            done + 1, "gradient", responses=[chat.text(ids) for ids in batch.tokens.responses()]
+            done + 1, responses=[chat.text(ids) for ids in batch.tokens.responses()]
         )
         if not done and not now.before:
             now.before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")

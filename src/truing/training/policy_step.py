@@ -20,7 +20,7 @@ from truing.seams import seam
 from truing.training.algorithms import COMPARES_ANSWERS, Algorithm
 from truing.training.judge import scored
 from truing.training.nets import Nets
-from truing.training.optimize import finite, within_memory
+from truing.training.optimize import finite, speed, watched, within_memory
 
 Speak = Callable[[Sequence[Prompt], int], tuple[Rollouts, list[Prompt], list[Response]]]
 Score = Callable[[Sequence[Prompt], Sequence[Response]], Tensor]
@@ -87,7 +87,9 @@ def step(
     figures = place.figures | averaged(place.seen) | {"time/learn_s": time.perf_counter() - begin}
     figures["policy/first_ratio"] = place.seen[0]["policy/ratio"] / place.seen[0]["batch"]
     spent = sum(figures[f"time/{part}_s"] for part in ("sample", "judge", "learn"))
-    return figures | {"rate/tokens_per_s": len(place.said.logp_N) / spent}, place.answers
+    return figures | speed(
+        len(place.said.logp_N), nets.flops(place.said.tokens, algo.epochs), spent, nets.policy.device
+    ), place.answers
 
 
 def learn(
@@ -102,18 +104,24 @@ def learn(
         batches = place.said.select(place.order_B).split(algo.minibatches)
         for batch in batches[place.batch :]:
             batch = replace(batch, weight_N=algo.average(batch.lengths_B, limit))
-            work = partial(_gradients, nets, batch, algo)
-            notes, budget_tokens = within_memory(work, min(budget_tokens, nets.budget_tokens), nets.clear, nets.say)
-            nets.budget_tokens = budget_tokens
-            if extra is not None:
-                notes |= extra()
-            place.seen.append(notes | nets.step(learn_policy))
-            if place.seen[-1].get("policy/skipped") or place.seen[-1].get("critic/skipped"):
-                nets.quarantine(batch)
+            update = partial(_update, nets, batch, algo, min(budget_tokens, nets.budget_tokens), extra, learn_policy)
+            notes, nets.budget_tokens = watched(update, partial(nets.quarantine, batch))
+            place.seen.append(notes)
             place.batch += 1
             seam("minibatch")
             passed()
         place.order_B, place.batch, place.epoch = None, 0, place.epoch + 1
+
+
+def _update(
+    nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int, extra: Extra | None, learn_policy: bool
+) -> tuple[dict[str, float], int]:
+    """Add up the gradients of a minibatch and move by them. Returns its figures and the budget that memory allows."""
+    work = partial(_gradients, nets, batch, algo)
+    notes, budget_tokens = within_memory(work, budget_tokens, nets.clear, nets.say)
+    if extra is not None:
+        notes |= extra()
+    return notes | nets.step(learn_policy), budget_tokens
 
 
 def _gradients(nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int) -> dict[str, float]:

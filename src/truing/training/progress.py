@@ -24,8 +24,9 @@ WATCHED = (
     "policy/entropy",
     "response/length",
     "rate/tokens_per_s",
+    "rate/share_of_peak",
 )
-MOST_FIGURES = 5
+MOST_FIGURES = 6
 QUIET_S = 30.0
 WINDOW = 50  # steps over which the rate is taken: it follows a change, yet does not flicker
 SAMPLE_CHARACTERS = 240

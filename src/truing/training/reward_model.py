@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,7 +25,7 @@ from truing.rewards.quality import ScoredPair, quality
 from truing.seams import seam
 from truing.training.health import worse_than_length
 from truing.training.keeper import Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, finite, ready, within_memory
+from truing.training.optimize import Learning, Optimizer, finite, ready, settled, speed, watched, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -186,13 +187,14 @@ def step(
             first_B = torch.tensor([k == item.tiers.index(0) for item in part for k in range(len(item.responses))])
             weight_N = ragged.spread(first_B.float() / preferred_tokens, tokens.lengths_B)
             language = (weight_N * negative_log_likelihood(logp_N)).sum()
-            figures["loss/language"] += language.item()
+            figures["loss/language"] += finite(language, "loss/language")
         else:
             score_B, language = scorer(tokens), torch.zeros(())
         preference = (weight * preference_loss(score_B, part, config)).sum()
         (config.preference_weight * preference + config.language_weight * language).backward()
         figures["loss/preference"] += finite(preference, "loss/preference")
-    return {**figures, **{f"reward_model/{name}": value for name, value in optimizer.step().items()}}
+    moved = optimizer.step(figures["loss/preference"])
+    return {**figures, **{f"reward_model/{name}": value for name, value in moved.items()}}
 
 
 @torch.no_grad()
@@ -285,8 +287,9 @@ def _short(name: str, told: dict[str, Any]) -> dict[str, Any]:
 def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict[str, float]:
     """Train on the items for the configured passes. Returns what saving state on the way cost."""
     steps = max(1, round(config.epochs * len(items) / config.batch_size))
-    run.note(ready(scorer, config.learning))
-    optimizer = Optimizer(trainable(scorer), config.learning, steps, scorer.follow)
+    learning = settled(config.learning, scorer, run)
+    ready(scorer, learning)
+    optimizer = Optimizer(trainable(scorer), learning, steps, scorer.follow)
     parts: dict[str, Part] = {"scorer": Weights(scorer), "optimizer": optimizer}
     data = fingerprint(items)
     with (
@@ -297,10 +300,11 @@ def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict
         for chosen in minibatches(len(items), config.batch_size, steps, config.seed, done):
             done += 1
             some = [items[i] for i in chosen]
-            work = partial(step, scorer, some, optimizer, config)
-            figures, budget = within_memory(work, budget, optimizer.clear, run.say)
-            if figures["reward_model/skipped"]:
-                run.quarantine(done, "gradient", judgements=chosen)
+            begin, work = time.perf_counter(), partial(step, scorer, some, optimizer, config)
+            update = partial(within_memory, work, budget, optimizer.clear, run.say)
+            figures, budget = watched(update, partial(run.quarantine, done, judgements=chosen))
+            read = sum(item.tokens for item in some)
+            figures |= speed(read, scorer.learning_flops(read), time.perf_counter() - begin, scorer.device)
             run.log(done, **figures)
             progress.update(done, figures)
             seam("update")

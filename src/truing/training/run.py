@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,10 +26,10 @@ from truing.training import checkpoint
 
 # What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
 # The summary goes first: a run half cleared away must not pass for a finished one.
-FILES = ("summary.json", "metrics.jsonl", "samples.jsonl", "report.html", "responses.jsonl")
+FILES = ("summary.json", "metrics.jsonl", "samples.jsonl", "report.html", "responses.jsonl", "decisions.json")
 FOLDERS = ("events", "model", "critic", "checkpoints", "state", "quarantine")
 ROWS = ("metrics.jsonl", "samples.jsonl")
-STATE, LOCK, QUARANTINE = "state", ".lock", "quarantine"
+STATE, LOCK, QUARANTINE, DECISIONS = "state", ".lock", "quarantine", "decisions.json"
 HOW = ("out", "fresh", "allow_inexact", "save_state_s", "track")  # settings that do not change what comes out
 MOST_WARNINGS = 20
 
@@ -65,6 +66,7 @@ class Run:
         self._folder, self._tracker, self._tracking = folder, tracker, False
         self._begun, self._start, self._lock = False, time.perf_counter(), _locked(folder)
         self._rows: dict[str, TextIO] = {}
+        self._decisions: dict[str, str] = {}
         self._events: SummaryWriter | None = None
         self._purge: int | None = None  # events from this step on are made again
         # The folder is made, or an earlier run in it replaced, at the first thing written and not now: bad input, found
@@ -149,13 +151,23 @@ class Run:
         """One response to show: `phase` is "before" or "after" the stage, or "" on the way."""
         self._append("samples.jsonl", {"step": step, "phase": phase, **fields})
 
-    def quarantine(self, step: int, why: str, **batch: Any) -> None:
+    def quarantine(self, step: int, **batch: Any) -> None:
         """Keep a batch that moved nothing, to look at: one line in quarantine/, and a word to the person."""
-        folder = self.folder / QUARANTINE
-        folder.mkdir(exist_ok=True)
-        with (folder / "batches.jsonl").open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(to_json({"step": step, "why": why, **batch}) + "\n")
-        self.say(f"step {step}: the {why} is not finite or leaps: nothing moved, the batch is in {folder}")
+        path = self.folder / QUARANTINE / "batches.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(to_json({"step": step, **batch}) + "\n")
+        self.say(f"step {step}: loss or gradient is not finite or leaps: nothing moved, the batch is kept in {path}")
+
+    def decided(self, name: str, choose: Callable[[], str]) -> str:
+        """What was chosen by measuring when the run began: one that goes on must not choose anew."""
+        if self.continues and not self._decisions:
+            self._decisions = json.loads((self._folder / DECISIONS).read_text(encoding="utf-8"))
+        if name not in self._decisions:
+            self._decisions[name] = choose()
+            if self._begun:
+                self._write_decisions()
+        return self._decisions[name]
 
     def say(self, line: str) -> None:
         """Tell the person what must not pass in silence, now and in the report; the same thing once."""
@@ -191,11 +203,16 @@ class Run:
                 shutil.rmtree(self._folder / name, ignore_errors=True)
             head = f'# truing {truing.__version__}\nstage = "{self.stage}"\n'
             replace_text(self._folder / "config.toml", head + to_toml(self.config))
+            self._write_decisions()
         except OSError as error:
             raise UserError(f"out {self._folder}: cannot be written: {error.strerror}") from None
         if self._tracker is not None:
             self._tracker.init(project="truing", name=self._folder.name, config=_plain(asdict(self.config)))
             self._tracking = True
+
+    def _write_decisions(self) -> None:
+        if self._decisions:
+            replace_text(self._folder / DECISIONS, to_json(self._decisions, indent=2) + "\n")
 
     def _append(self, name: str, row: dict[str, Any]) -> None:
         if name not in self._rows:

@@ -21,6 +21,7 @@ from truing.models.precision import Precision
 from truing.rewards.combine import load_reward
 from truing.seams import seam
 from truing.training.keeper import Facts, Keeper, Part, fingerprint
+from truing.training.optimize import settled_precision
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -95,9 +96,10 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model).requires_grad_(False)
-        run.say(policy.compute_as(config.precision, moves=False))
+        precision = settled_precision(config.precision, policy, run)
+        policy.compute_as(precision, moves=False)
         prompts = with_room(prompts, policy, chat, run.say, config.strict)
-        reward = load_reward(config.reward, chat, config.layout, config.precision) if config.reward else None
+        reward = load_reward(config.reward, chat, config.layout, precision) if config.reward else None
         conversations: list[Conversation] = []
         chunk = max(1, 256 // config.answers)
         parts: dict[str, Part] = {"said": Facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,7 @@ from truing.models.loading import Adapter, load_policy, load_tokenizer, save
 from truing.models.roles import Policy, trainable
 from truing.seams import seam
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, finite, ready, within_memory
+from truing.training.optimize import Learning, Optimizer, finite, ready, settled, speed, watched, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -89,16 +90,16 @@ def step(policy: Policy, tokens: Sequences, optimizer: Optimizer, budget_tokens:
     for index_B in tokens.parts(budget_tokens):
         part = tokens.select(index_B)
         part_weight_N = weight_N[ragged.tokens_of(index_B, tokens.lengths_B)]
-        term = (part_weight_N * negative_log_likelihood(policy(part).logp_N)).sum()
+        term = (part_weight_N * negative_log_likelihood(policy.logprobs(part))).sum()
         term.backward()
         loss += finite(term, "loss/nll")
-    return {"loss/nll": loss, **{f"policy/{name}": value for name, value in optimizer.step().items()}}
+    return {"loss/nll": loss, **{f"policy/{name}": value for name, value in optimizer.step(loss).items()}}
 
 
 @torch.no_grad()
 def held_out_loss(policy: Policy, tokens: Sequences, budget_tokens: int) -> float:
     """Mean negative log-likelihood a token."""
-    total = sum(-policy(tokens.select(index_B)).logp_N.sum().item() for index_B in tokens.parts(budget_tokens))
+    total = sum(-policy.logprobs(tokens.select(index_B)).sum().item() for index_B in tokens.parts(budget_tokens))
     return total / len(tokens.token_N)
 
 
@@ -162,8 +163,9 @@ def fit(
     policy: Policy, tokens: Sequences, held_out: Sequences | None, config: Fitting, run: Run
 ) -> dict[str, float]:  # fmt: skip
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    learning, steps = config.learning, max(1, round(config.epochs * len(tokens) / config.batch_size))
-    run.note(ready(policy, learning))
+    steps = max(1, round(config.epochs * len(tokens) / config.batch_size))
+    learning = settled(config.learning, policy, run)
+    ready(policy, learning)
     optimizer = Optimizer(trainable(policy), learning, steps, policy.follow)
     summary: dict[str, float] = {"updates": steps}
     parts: dict[str, Part] = {
@@ -182,10 +184,12 @@ def fit(
         for chosen in minibatches(len(tokens), config.batch_size, steps, config.seed, done):
             done += 1
             batch = tokens.select(torch.tensor(chosen))
-            figures, budget = within_memory(partial(step, policy, batch, optimizer), budget, optimizer.clear, run.say)
-            if figures["policy/skipped"]:
-                run.quarantine(done, "gradient", demonstrations=chosen)
+            begin, work = time.perf_counter(), partial(step, policy, batch, optimizer)
+            update = partial(within_memory, work, budget, optimizer.clear, run.say)
+            figures, budget = watched(update, partial(run.quarantine, done, demonstrations=chosen))
             figures["tokens"] = float(len(batch.token_S))
+            needed = policy.learning_flops(len(batch.token_S), len(batch.token_N))
+            figures |= speed(len(batch.token_S), needed, time.perf_counter() - begin, policy.device)
             if held_out is not None and (done % config.evaluate_every == 0 or done == steps):
                 figures["loss/held_out"] = held_out_loss(policy, held_out, learning.budget_tokens)
                 summary["held_out_loss"] = figures["loss/held_out"]

@@ -1,0 +1,59 @@
+"""Prompts of policy optimisation: those to learn on, and held-out ones for the figures before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from truing.data import formats
+from truing.data.chat import Chat
+from truing.data.formats import Read
+from truing.data.records import Prompt, split_of
+from truing.errors import UserError
+from truing.generation.speak import with_room
+from truing.models.roles import Policy
+from truing.training.run import Run
+
+
+class Asking(Protocol):
+    """Where prompts come from and how they are divided."""
+
+    @property
+    def data(self) -> tuple[str, ...]: ...
+
+    @property
+    def held_out(self) -> float: ...
+
+    @property
+    def evaluation_prompts(self) -> int: ...
+
+    @property
+    def strict(self) -> bool: ...
+
+
+def read_prompts(config: Asking, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
+    """Prompts to learn on, and held-out ones: those marked "test", or a share by root prompt, or the first learned."""
+    prompts = read(config.data, (Prompt,), config.strict, run.say)
+    prompts = list({p.id: p for p in prompts}.values())
+    split = {
+        "train": [p for p in prompts if p.split in ("", "train")],
+        "test": [p for p in prompts if p.split == "test"],
+    }
+    if not split["test"]:
+        parts = [(split_of(p.root, config.held_out), p) for p in split["train"]]
+        split = {name: [p for part, p in parts if part == name] for name in split}
+    if not split["train"]:
+        raise UserError(f"held_out = {config.held_out} leaves no prompt to learn on: {len(prompts)} prompts in all")
+    return split["train"], (split["test"] or split["train"])[: config.evaluation_prompts]
+
+
+def fitting(
+    prompts: Sequence[Prompt], evaluation: Sequence[Prompt], policy: Policy, chat: Chat, config: Asking, run: Run
+) -> tuple[list[Prompt], list[Prompt]]:
+    """Those of both that leave room for a response in the policy's context. The others are told."""
+    every = list({p.id: p for p in (*prompts, *evaluation)}.values())
+    room = {p.id for p in with_room(every, policy, chat, run.say, config.strict)}
+    learned = [p for p in prompts if p.id in room]
+    if not learned:
+        raise UserError("every prompt to learn on is too long for the model's context: shorten them")
+    return learned, [p for p in evaluation if p.id in room] or learned[: config.evaluation_prompts]

@@ -1,0 +1,58 @@
+from dataclasses import dataclass
+
+import pytest
+
+from truing.data.chat import Chat
+from truing.data.records import Message, Prompt
+from truing.errors import UserError
+from truing.training.prompts import fitting, read_prompts
+
+
+@dataclass(frozen=True)
+class Asked:
+    data: tuple[str, ...] = ("here",)
+    held_out: float = 0.5
+    evaluation_prompts: int = 3
+    strict: bool = False
+
+
+class Told:
+    def __init__(self):
+        self.said = []
+
+    def say(self, line):
+        self.said.append(line)
+
+
+def prompts(count, split="", length=1):
+    return [Prompt((Message("user", f"{split}{i} " * length),), split=split) for i in range(count)]
+
+
+def reading(given):
+    return lambda sources, kinds, strict, say: given
+
+
+def test_those_marked_test_are_held_out_and_doubles_go():
+    given = [*prompts(4, "train"), *prompts(4, "train"), *prompts(5, "test"), *prompts(2, "validation")]
+    learned, held_out = read_prompts(Asked(), Told(), reading(given))
+    assert learned == prompts(4, "train") and held_out == prompts(3, "test")
+
+
+def test_without_marks_a_share_is_held_out_and_none_is_on_both_sides():
+    learned, held_out = read_prompts(Asked(evaluation_prompts=99), Told(), reading(prompts(40)))
+    assert len(learned) + len(held_out) == 40 and not set(learned) & set(held_out)
+    assert 8 < len(held_out) < 32
+
+
+def test_a_share_that_leaves_nothing_is_refused():
+    with pytest.raises(UserError, match=r"held_out = 0\.999"):
+        read_prompts(Asked(held_out=0.999), Told(), reading(prompts(1)))
+
+
+def test_prompts_without_room_are_told_and_left_out(policy, tokenizer):
+    chat, run = Chat(tokenizer, "plain"), Told()
+    short, long = prompts(3), prompts(2, "long", 500)
+    learned, held_out = fitting([*short, long[0]], [long[1]], policy, chat, Asked(), run)
+    assert learned == short and held_out == short[:3] and run.said
+    with pytest.raises(UserError, match="every prompt"):
+        fitting(long, short, policy, chat, Asked(), run)
