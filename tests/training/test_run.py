@@ -225,3 +225,17 @@ def test_a_tracker_that_is_missing_is_named_before_anything_is_written(
 def test_to_json_refuses_what_json_cannot_say() -> None:
     with pytest.raises(TypeError):
         to_json({"x": object()})
+
+
+def test_a_run_that_another_process_writes_touches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Red when one of its methods forgets to ask."""
+    with Run(tmp_path / "run", Config(), "sft", writes=False) as run:
+        run.log(1, loss=1.0)
+        run.sample(1, "", response="a")
+        run.quarantine(1, rows=[1])
+        run.note("a note")
+        run.save(None, None, "model")  # type: ignore[arg-type]
+        assert run.decided("precision", lambda: "float32") == "float32"
+        run.rewind({"time_s": 1.0, "warnings": [], "bytes": {}}, 1)
+        run.finish({"loss": 1.0})
+    assert not (tmp_path / "run").exists() and "a note" not in capsys.readouterr().err
