@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from truing.errors import RunEnds, UserError, nearest
@@ -39,6 +40,7 @@ the machine
   bench      how fast it is, and how near sampling and learning come to that
   doctor     whether it, a run's folder or a store is well, and what to do
 
+Several processes learn together: torchrun --nproc-per-node N -m truing sft … (and pretrain, reward, rl).
 A model is a hub id, a folder, or an earlier run's folder; data are files or earlier runs.
 Every run is a folder: config.toml, metrics.jsonl, summary.json, samples.jsonl, model/, report.html.
 """
@@ -228,6 +230,9 @@ LARGE = (
 )  # commands that hold large tensors
 
 
+SHARED = ("pretrain", "sft", "reward", "rl")  # commands that several processes can work at
+
+
 def _parse(config: type[C], argv: Sequence[str], command: str) -> C:
     from truing.config import parse
 
@@ -256,7 +261,10 @@ def _conclude(folder: str) -> None:
     from rich.table import Table
 
     from truing.evaluation import report as page
+    from truing.training import processes
 
+    if processes.rank():
+        return
     path = page.write(folder)
     summary = json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8"))
     table = Table(show_header=False, box=None)
@@ -296,7 +304,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         keep_freed_memory()
     try:
-        COMMANDS[argv[0]](argv[1:])
+        with _together(argv[0]):
+            COMMANDS[argv[0]](argv[1:])
     except (UserError, RunEnds) as error:
         _refuse(str(error), error.code)
     except BrokenPipeError:
@@ -312,6 +321,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _together(command: str) -> AbstractContextManager[None]:
+    """The processes that `torchrun` started as one training; only what learns can be shared."""
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+        return nullcontext()
+    if command not in SHARED:
+        _refuse(f"{command} works in one process; several, by torchrun, learn in {', '.join(SHARED)}")
+    from truing.training.processes import joined
+
+    return joined()
 
 
 def _refuse(message: str, code: int = 2) -> None:

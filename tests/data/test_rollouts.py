@@ -28,3 +28,10 @@ def test_split_and_parts_lose_nothing():
         assert sorted(x for piece in pieces for x in piece.logp_N.tolist()) == list(range(7))
     assert [len(piece) for piece in rollouts().split(2)] == [2, 1]
     assert all(len(p.tokens.token_S) <= 6 or len(p) == 1 for p in rollouts().parts(6))
+
+
+def test_named_tensors_tell_all_of_it():
+    named = rollouts().named()
+    assert "ref_N" not in named and named["tokens.token_N"].tolist() == [7, 8, 9, 10, 11, 12, 13]
+    again = Rollouts.of(named)
+    assert again.ref_N is None and all(torch.equal(tensor, again.named()[name]) for name, tensor in named.items())

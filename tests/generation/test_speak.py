@@ -25,6 +25,8 @@ def test_a_response_does_not_depend_on_the_other_prompts(policy, chat):
     all_three = speak(policy, chat, PROMPTS, 2, sampling, seed=3)[2]
     first = speak(policy, chat, PROMPTS[:1], 2, sampling, seed=3)[2]
     assert [a.token_ids for a in first] == [a.token_ids for a in all_three[:2]]
+    rest = speak(policy, chat, PROMPTS[1:], 2, sampling, seed=3, first=1)[2]
+    assert [a.token_ids for a in rest] == [a.token_ids for a in all_three[2:]]
     other = speak(policy, chat, PROMPTS[:1], 2, sampling, seed=4)[2]
     assert [a.token_ids for a in other] != [a.token_ids for a in first]
 

@@ -1,5 +1,4 @@
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -16,10 +15,10 @@ from truing.training.optimize import (
     Learning,
     Optimizer,
     Recent,
-    finite,
     rate,
     settled,
     watched,
+    whole,
     within_memory,
 )
 from truing.training.run import Run
@@ -183,18 +182,17 @@ def test_out_of_memory_halves_the_microbatch_and_learns_the_same(tiny_model):
     for budget, lacks in ((48, True), (12, False)):
         policy = load_policy(tiny_model)
         optimizer = Optimizer(trainable(policy), Learning(lr=1e-2), 9)
-        whole, sizes = policy.logprobs, []
+        given, sizes = policy.logprobs, []
 
-        def logprobs(part, *more, lacks=lacks, whole=whole, sizes=sizes):
+        def logprobs(part, *more, lacks=lacks, given=given, sizes=sizes):
             sizes.append(len(part.token_S))
             # 36 tokens: too many at once; then 24 fit and the 12 after them do not; then three times 12 do.
             if lacks and (sizes[-1] > 24 or sizes == [36, 24, 12]):
                 raise torch.OutOfMemoryError("out of memory")
-            return whole(part, *more)
+            return given(part, *more)
 
         policy.logprobs = logprobs
-        work = partial(supervised.step, policy, tokens, optimizer)
-        assert within_memory(work, budget, optimizer.clear, said.append)[1] == 12
+        assert supervised.step(policy, tokens, optimizer, budget, said.append)[1] == 12
         assert sizes[-3:] == [12, 12, 12]
         weights.append(torch.cat([p.detach().flatten() for p in trainable(policy)]))
     assert len(said) == 2 and "12" in said[-1]
@@ -211,7 +209,7 @@ def test_another_error_is_no_lack_of_memory():
 
 def test_a_loss_that_is_no_number_stops():
     with pytest.raises(Diverged, match="loss/nll is nan"):
-        finite(torch.tensor(float("nan")), "loss/nll")
+        whole({"loss/nll": float("nan")})
 
 
 def test_nothing_to_train():

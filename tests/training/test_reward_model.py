@@ -25,7 +25,7 @@ ITEMS = [
 def update(model, config, items=ITEMS, budget=1000):
     config = replace(config, learning=replace(config.learning, budget_tokens=budget))
     scorer = load_scorer(model)
-    told = step(scorer, items, Optimizer(trainable(scorer), config.learning, 5), config, 4096)
+    told, _ = step(scorer, items, Optimizer(trainable(scorer), config.learning, 5), config, 4096)
     return torch.cat([p.detach().flatten() for p in trainable(scorer)]), told
 
 

@@ -241,3 +241,17 @@ def test_what_was_chosen_when_a_run_began_is_kept_by_one_that_goes_on(tmp_path: 
         pytest.raises(UserError, match=r"decisions\.json"),
     ):
         run.decided("precision", lambda: "float32")
+
+
+def test_a_run_that_another_process_writes_touches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Red when one of its methods forgets to ask."""
+    with Run(tmp_path / "run", Config(), "sft", writes=False) as run:
+        run.log(1, loss=1.0)
+        run.sample(1, "", response="a")
+        run.quarantine(1, rows=[1])
+        run.note("a note")
+        run.save(None, None, "model")  # type: ignore[arg-type]
+        assert run.decided("precision", lambda: "float32") == "float32"
+        run.rewind({"time_s": 1.0, "warnings": [], "bytes": {}}, 1)
+        run.finish({"loss": 1.0})
+    assert not (tmp_path / "run").exists() and "a note" not in capsys.readouterr().err

@@ -19,7 +19,7 @@ def gradient(model, budget, order=None):
     policy = load_policy(model)
     optimizer = Optimizer(trainable(policy), Learning(lr=1e-3, schedule="constant", adam_eps=1e-8), 5)
     tokens = TOKENS if order is None else TOKENS.select(torch.tensor(order))
-    told = step(policy, tokens, optimizer, budget)
+    told, _ = step(policy, tokens, optimizer, budget)
     return torch.cat([p.detach().flatten() for p in policy.parameters()]), told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -35,6 +36,19 @@ class Rollouts:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def named(self) -> dict[str, Tensor]:
+        """Every tensor in it by name, those of the tokens too."""
+        tensors = {f"tokens.{f.name}": getattr(self.tokens, f.name) for f in fields(Sequences)}
+        others = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tokens"}
+        return tensors | {name: tensor for name, tensor in others.items() if tensor is not None}
+
+    @staticmethod
+    def of(named: Mapping[str, Tensor]) -> Rollouts:
+        """From such tensors."""
+        tokens = {name.removeprefix("tokens."): t for name, t in named.items() if name.startswith("tokens.")}
+        others = {name: t for name, t in named.items() if not name.startswith("tokens.")}
+        return Rollouts(tokens=Sequences(**tokens), **others)  # type: ignore[arg-type]
 
     def select(self, index_B: Tensor) -> Rollouts:
         """The responses at these places, in this order, with all that belongs to them."""

@@ -33,10 +33,12 @@ def speak(
     seed: int,
     author: str = "",
     slots: int = 128,
+    first: int = 0,
 ) -> tuple[Rollouts, list[Prompt], list[Response]]:
     """`answers` responses to each prompt, grouped by prompt: rollouts, the prompt of each, and each as a record.
 
     Response j to prompt i has a seed of its own made of (`seed`, i, j): it does not depend on its neighbours.
+    Prompts are counted from `first`, for who speaks for a part of a list.
     """
     if not prompts or answers < 1:
         raise UserError("sampling needs one prompt and one answer at least")
@@ -46,7 +48,7 @@ def speak(
     for i, prompt in enumerate(prompts):
         ids = chat.prompt_ids(prompt.messages)
         for j in range(answers):
-            flights.append(engine.add(ids, (seed * 1_000_003 + i) * 1_009 + j))
+            flights.append(engine.add(ids, (seed * 1_000_003 + first + i) * 1_009 + j))
             asked.append(prompt)
     engine.run()
     settings = tuple(sorted((k, float(v)) for k, v in asdict(sampling).items() if isinstance(v, int | float)))

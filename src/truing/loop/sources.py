@@ -11,15 +11,16 @@ from truing.data.formats.convert import convert
 from truing.data.records import Rating
 from truing.feedback import quality, snapshot, store
 from truing.feedback.database import Database, is_store
+from truing.training import processes
 
 C = TypeVar("C")
 
 
 def pinned(config: C) -> C:
     """The configuration with every store in `data` named with a snapshot, taken now where there is none: what a run
-    writes down about itself can then be repeated."""
-    sources = tuple(_pin(source) for source in config.data)  # type: ignore[attr-defined]
-    return replace(config, data=sources)  # type: ignore[type-var]
+    writes down about itself can then be repeated. Of several processes the first takes it, for all."""
+    sources = processes.by_first(lambda: [_pin(source) for source in config.data])  # type: ignore[attr-defined]
+    return replace(config, data=tuple(sources))  # type: ignore[type-var]
 
 
 def read(

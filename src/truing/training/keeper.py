@@ -23,7 +23,7 @@ import truing
 from truing.errors import UserError
 from truing.models.memory import free_bytes
 from truing.models.roles import Role
-from truing.training import checkpoint
+from truing.training import checkpoint, processes
 from truing.training.behind import Behind
 from truing.training.checkpoint import State
 from truing.training.run import Run
@@ -120,6 +120,8 @@ class Keeper:
 
     def resume(self) -> int:
         """Put back the newest state that verifies. Returns the steps done: 0 where there is none."""
+        if len(set(processes.gathered(self.data))) > 1:
+            raise UserError(f"{self.run.folder}: the processes read different data: is a file being written?")
         if not self.run.continues:
             return 0
         state, passed_over = checkpoint.newest(self.run.state_home)
@@ -138,19 +140,22 @@ class Keeper:
         return int(state.facts["step"])
 
     def passed(self, step: int) -> None:
-        """`step` steps are done: save if it is due, or if a signal asked; then raises Stopped."""
-        asked = self.stopping.asked
+        """`step` steps are done: save if it is due, or if a signal asked; then raises Stopped, in all processes."""
+        asked = processes.largest(self.stopping.asked)
         if not asked and (self.every_s < 0 or time.monotonic() - self._saved < self.every_s):
             return
         self.save(step)
         if asked:
             self._wait()
+            processes.largest(0)  # who ends first has all ended: what the first process writes must be whole by then
             raise Stopped(
                 f"stopped after step {step}; all is saved in {self.run.folder}: the same command goes on", 128 + asked
             )
 
     def save(self, step: int) -> None:
-        """Copy everything, and begin to write it down; first the save before has to end."""
+        """Copy everything, and begin to write it down; first the save before has to end. The first process does it."""
+        if not self.run.writes:
+            return
         begin = time.monotonic()
         self._behind.wait()
         captured = {name: part.capture() for name, part in self.parts.items()}
@@ -213,6 +218,7 @@ def machine() -> dict[str, Any]:
         "safetensors": safetensors.__version__, "python": platform.python_version(), "system": sys.platform,
         "processor": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "processes": processes.count(),
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from truing.data.rollouts import Rollouts
 from truing.maths.advantages import RunningMoments
 from truing.models.precision import Precision
 from truing.models.roles import Policy, Prediction, Scorer
-from truing.training.optimize import Optimizer
+from truing.training import processes
+from truing.training.optimize import Optimizer, within_memory
 
 LARGEST_GAP = 0.05  # nats; a ratio that starts 5 % off is a quarter of the usual clipping bound
 
@@ -57,13 +59,26 @@ class Nets:
 
         Log-probs and trunk values were collected while sampling: they are computed again only to `check` them. Where
         the distribution was cut by top-k, top-p or min-p, `old_N` is of the whole one, as the ratio needs it. A gap
-        above LARGEST_GAP decides that from then on they are always computed again, and those are taken.
+        above LARGEST_GAP decides that from then on they are always computed again, and those are taken. Each process
+        looks at its share of the responses, and learns of the others'.
         """
-        old_N = said.logp_N + said.kept_N
-        ref_N, value_N = torch.empty_like(old_N), torch.empty_like(old_N)
-        tail_value_B = torch.zeros(len(said))
-        again_N = torch.empty_like(old_N)
+        look = partial(self._look, said.select(processes.share(len(said))), check, wants_tail)
+        budget_tokens = min(budget_tokens, self.budget_tokens)
+        own, self.budget_tokens = within_memory(look, budget_tokens, self.clear, self.say)
+        seen = processes.end_to_end(own)
+        old_N, again_N = said.logp_N + said.kept_N, seen["again_N"]
+        gap = (again_N - old_N).abs().max().item() if check else 0.0
+        self.recomputes |= gap > LARGEST_GAP
+        old_N = again_N if self.recomputes else old_N
+        values = seen["value_N"] if self.critic is not None else said.value_N
         reads_values = self.critic is not None or self.policy.value_head is not None
+        tails = seen["tail_value_B"] if reads_values else None
+        return replace(said, old_N=old_N, ref_N=seen["ref_N"], value_N=values, tail_value_B=tails), gap
+
+    def _look(self, said: Rollouts, check: bool, wants_tail: bool, budget_tokens: int) -> dict[str, Tensor]:
+        """What reference, critic and, where it is asked, the policy say of some responses."""
+        ref_N, value_N, again_N = (torch.empty_like(said.logp_N) for _ in range(3))
+        tail_value_B = torch.zeros(len(said))
         for index_B in said.tokens.parts(budget_tokens):
             part = said.tokens.select(index_B)
             place_N = said.token_places(index_B)
@@ -75,12 +90,7 @@ class Nets:
                 again_N[place_N] = now.logp_N
                 if self.policy.value_head is not None:
                     tail_value_B[index_B] = now.tail_value_B
-        gap = (again_N - old_N).abs().max().item() if check else 0.0
-        self.recomputes |= gap > LARGEST_GAP
-        old_N = again_N if self.recomputes else old_N
-        values = value_N if self.critic is not None else said.value_N
-        tails = tail_value_B if reads_values else None
-        return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
+        return {"ref_N": ref_N, "value_N": value_N, "again_N": again_N, "tail_value_B": tail_value_B}
 
     def flops(self, tokens: Sequences, epochs: int) -> float:
         """What an iteration needs: speaking, one look by reference and critic, learning. Reward models not counted."""

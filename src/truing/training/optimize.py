@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from truing.errors import Diverged, UserError
 from truing.models.precision import Precision, best_flops, described, dtype_of
 from truing.models.roles import Role
+from truing.training import processes
 from truing.training.checkpoint import State
 from truing.training.run import Run
 
@@ -126,15 +127,20 @@ def within_memory(
 
 def speed(tokens: int, flops: float, seconds: float, device: torch.device) -> dict[str, float]:
     """Tokens a second, and the share of the machine's best matrix product that the needed arithmetic came to."""
-    return {"rate/tokens_per_s": tokens / seconds, "rate/share_of_peak": flops / seconds / best_flops(str(device))}
+    best = best_flops(str(device)) * processes.count()
+    return {"rate/tokens_per_s": tokens / seconds, "rate/share_of_peak": flops / seconds / best}
 
 
-def finite(loss: Tensor, name: str) -> float:
-    """The loss as a number. Raises Diverged where it is none: no update must come of it."""
-    value = loss.item()
-    if not math.isfinite(value):
-        raise Diverged(f"{name} is {value}: nothing was learned from this batch; try a smaller lr")
-    return value
+def whole(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures of a minibatch, summed over the processes that share it.
+
+    Raises Diverged, in all of them, where a loss is no number: no update must come of it.
+    """
+    sums = processes.summed(figures)
+    for name, value in sums.items():
+        if name.startswith("loss/") and not math.isfinite(value):
+            raise Diverged(f"{name} is {value}: nothing was learned from this batch; try a smaller lr")
+    return sums
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -195,9 +201,11 @@ class Optimizer:
     def step(self, loss: float | None = None) -> dict[str, float]:
         """Move the weights by the gradients that were added up, and clear these. Returns `lr`, `grad_norm`, `skipped`.
 
+        Where several processes learn, theirs are added up first, so that all take the same step.
         A gradient that is not finite, or leaps above the last ones, moves nothing, and the schedule stays where it is;
         the same where a `loss` is given and leaps. Raises Diverged after three gradients in a row were not finite.
         """
+        processes.add_up(self.parameters)
         bound = self.learning.max_grad_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, bound).item()
         now = rate(self.done, self.steps, self.learning)

@@ -20,22 +20,22 @@ from truing.data.records import Demonstration, Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.maths import ragged
 from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
 from truing.maths.surrogates import negative_log_likelihood
-from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer, save
+from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer
 from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
-from truing.training import supervised
+from truing.training import processes, supervised
 from truing.training.algorithms import Algorithm, algorithm
+from truing.training.answering import judged, spoken
 from truing.training.health import WATCHED_SIGNS, overoptimised, signs
 from truing.training.judge import Bad, Judge, refusing
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
-from truing.training.optimize import Learning, Optimizer, finite, ready, settled
+from truing.training.optimize import Learning, Optimizer, ready, settled
 from truing.training.policy_state import Standing
 from truing.training.policy_step import Place, Speak, step
 from truing.training.progress import Progress
@@ -123,7 +123,7 @@ class Config:
     save_state_s: float = 120.0
     """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
     allow_inexact: bool = False
-    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
     fresh: bool = False
     """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
@@ -219,7 +219,10 @@ def critic_start(config: Config) -> str:
 
 
 class PretrainTerm:
-    """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): a minibatch of demonstrations adds its gradient."""
+    """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): a minibatch of demonstrations adds its gradient.
+
+    Like the loss it returns, that is of this process's share of them.
+    """
 
     def __init__(self, nets: Nets, tokens: Sequences, config: Config) -> None:
         self.nets, self.tokens, self.config, self.done = nets, tokens, config, 0
@@ -230,12 +233,14 @@ class PretrainTerm:
         batch = self.tokens.select(torch.tensor(next(order)))
         self.done += 1
         weight_N = config.pretrain_weight * per_token(batch.lengths_B, 0)
+        own_B = processes.share(len(batch))
+        weight_N, batch = weight_N[ragged.tokens_of(own_B, batch.lengths_B)], batch.select(own_B)
         loss = 0.0
         for index_B in batch.parts(config.learning.budget_tokens):
             part_weight_N = weight_N[ragged.tokens_of(index_B, batch.lengths_B)]
             term = (part_weight_N * negative_log_likelihood(self.nets.policy.logprobs(batch.select(index_B)))).sum()
             term.backward()
-            loss += finite(term, "loss/pretrain")
+            loss += term.item()
         return {"loss/pretrain": loss}
 
 
@@ -259,16 +264,16 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
             judging = load_reward(config.reward, chat, config.layout, nets.precision, refuse)
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
-        judge = Judge(judging, config)
+        judge = Judge(judged(judging), config)
         prompts, evaluation = fitting(prompts, evaluation, nets.policy, chat, config, run)
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
         now = fit(nets, chat, prompts, evaluation, judge, config, run)
         after = evaluate(nets, chat, evaluation, judge.reward, config, run, "after")
-        save(nets.policy, chat.tokenizer, run.folder / "model")
+        run.save(nets.policy, chat.tokenizer, "model")
         if nets.critic is not None:
-            save(nets.critic, chat.tokenizer, run.folder / "critic")
+            run.save(nets.critic, chat.tokenizer, "critic")
         for sign in overoptimised(now.history, now.before["reward"], after["reward"]):
             run.say(sign)
         told = (("before", now.before), ("after", after))
@@ -280,7 +285,7 @@ def speaker(nets: Nets, chat: Chat, config: Config, number: int) -> Speak:
     """How the policy answers in iteration `number`."""
 
     def say(prompts: Sequence[Prompt], answers: int) -> tuple[Rollouts, list[Prompt], list[Response]]:
-        return speak(nets.policy, chat, prompts, answers, config.sampling, config.seed * 1_000_003 + number)
+        return spoken(nets.policy, chat, prompts, answers, config.sampling, config.seed * 1_000_003 + number)
 
     return say
 
@@ -340,7 +345,7 @@ def fit(
             run.sample(number, "", prompt=prompts[chosen[0]].text, response=answers[0].text)
             progress.update(number, figures, answers[0].text)
             if config.save_every and number % config.save_every == 0 and number < config.iterations:
-                save(nets.policy, chat.tokenizer, run.folder / "checkpoints" / f"iteration-{number:06d}")
+                run.save(nets.policy, chat.tokenizer, f"checkpoints/iteration-{number:06d}")
             now.place, done = Place(), number
             keeper.passed(done)
     now.cost = keeper.cost
@@ -359,7 +364,7 @@ def evaluate(
     nets: Nets, chat: Chat, prompts: Sequence[Prompt], reward: Reward, config: Config, run: Run, phase: str
 ) -> dict[str, float]:
     """Mean reward (of those scored), drift and shape of responses to held-out prompts; the same seeds each time."""
-    said, asked, answers = speak(nets.policy, chat, prompts, 1, config.sampling, seed=config.seed + 987_654_321)
+    said, asked, answers = spoken(nets.policy, chat, prompts, 1, config.sampling, seed=config.seed + 987_654_321)
     score_B = reward(asked, answers)
     for prompt, answer, score in zip(asked, answers, score_B, strict=True):
         run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score, finish_reason=answer.finish_reason)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
 
-from truing.data.batches import Sequences
 from truing.data.records import Response
 from truing.data.rollouts import Rollouts
 from truing.maths.advantages import RunningMoments
@@ -82,9 +81,7 @@ class Standing:
                  "batch": place.batch, "seen": place.seen}  # fmt: skip
         if place.said is None:
             return State({}, facts)
-        tensors = {f"tokens.{f.name}": getattr(place.said.tokens, f.name) for f in fields(Sequences)}
-        others = {f.name: getattr(place.said, f.name) for f in fields(Rollouts) if f.name != "tokens"}
-        tensors |= {f"said.{name}": tensor for name, tensor in others.items() if tensor is not None}
+        tensors = {f"said.{name}": tensor for name, tensor in place.said.named().items()}
         if place.order_B is not None:
             tensors["order_B"] = place.order_B
         return State(tensors, facts)
@@ -94,11 +91,7 @@ class Standing:
         facts = state.facts
         answers = [Response(text) for text in facts["answers"]]
         self.place = Place(None, facts["figures"], answers, None, facts["epoch"], facts["batch"], facts["seen"])
-        groups: dict[str, dict[str, torch.Tensor]] = {"tokens": {}, "said": {}}
-        for key, tensor in state.tensors.items():
-            group, _, name = key.partition(".")
-            if name:
-                groups[group][name] = tensor
-        if groups["tokens"]:
-            self.place.said = Rollouts(tokens=Sequences(**groups["tokens"]), **groups["said"])  # type: ignore[arg-type]
+        said = {key.removeprefix("said."): t for key, t in state.tensors.items() if key != "order_B"}
+        if said:
+            self.place.said = Rollouts.of(said)
             self.place.order_B = state.tensors.get("order_B")

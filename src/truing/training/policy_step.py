@@ -17,10 +17,11 @@ from truing.maths.kl import k3
 from truing.maths.ragged import at_last_token, total
 from truing.maths.surrogates import clip_fraction, value_error
 from truing.seams import seam
+from truing.training import processes
 from truing.training.algorithms import COMPARES_ANSWERS, Algorithm
 from truing.training.judge import scored
 from truing.training.nets import Nets
-from truing.training.optimize import finite, speed, watched, within_memory
+from truing.training.optimize import speed, watched, whole, within_memory
 
 Speak = Callable[[Sequence[Prompt], int], tuple[Rollouts, list[Prompt], list[Response]]]
 Score = Callable[[Sequence[Prompt], Sequence[Response]], Tensor]
@@ -70,9 +71,7 @@ def step(
         spoken = time.perf_counter()
         # Judge: one score a response, or it is left out; reference and critic see the same tokens.
         said, score_B = scored(said, score(asked, place.answers), algo.advantage in COMPARES_ANSWERS)
-        remember = partial(nets.remember, said, check, bool(algo.bootstrap))
-        budget_tokens = min(budget_tokens, nets.budget_tokens)
-        (said, gap), nets.budget_tokens = within_memory(remember, budget_tokens, nets.clear, nets.say)
+        said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens)
         # Credit: a score becomes a reward on the last token, drift costs, and the estimator spreads it.
         said = credited(said, score_B, algo, nets.baseline.mean)
         nets.baseline = nets.baseline.update(score_B)
@@ -117,19 +116,19 @@ def _update(
     nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int, extra: Extra | None, learn_policy: bool
 ) -> tuple[dict[str, float], int]:
     """Add up the gradients of a minibatch and move by them. Returns its figures and the budget that memory allows."""
-    work = partial(_gradients, nets, batch, algo)
+    work = partial(_gradients, nets, batch.select(processes.share(len(batch))), algo)
     notes, budget_tokens = within_memory(work, budget_tokens, nets.clear, nets.say)
     if extra is not None:
         notes |= extra()
-    return notes | nets.step(learn_policy), budget_tokens
+    return whole(notes) | nets.step(learn_policy), budget_tokens
 
 
 def _gradients(nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int) -> dict[str, float]:
-    """Add up the gradients of a minibatch. Returns its losses and sums over its tokens."""
+    """Add up the gradients of some responses of a minibatch. Returns their losses and sums over their tokens."""
     notes: dict[str, float] = {"batch": len(batch.logp_N)}
     for part in batch.parts(budget_tokens):
         terms, told = losses(nets, part, algo)
-        values = {f"loss/{name}": finite(term, f"loss/{name}") for name, term in terms.items()}
+        values = {f"loss/{name}": term.item() for name, term in terms.items()}
         sum(terms.values(), torch.zeros(())).backward()
         for name, value in {**values, **told}.items():
             notes[name] = notes.get(name, 0.0) + value

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from truing.data import formats
 from truing.data.batches import Sequences, shuffled
 from truing.errors import UserError
-from truing.models.loading import policy_of, save
+from truing.models.loading import policy_of
 from truing.models.roles import Policy
 from truing.training import supervised
 from truing.training.optimize import Learning
@@ -62,7 +62,7 @@ class Config:
     save_state_s: float = 120.0
     """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
     allow_inexact: bool = False
-    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
     fresh: bool = False
     """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
@@ -145,7 +145,7 @@ def train(config: Config) -> Policy:
         policy = build(config, tokenizer)
         tokens = _sequences([rows[i] for i in order[held:]])
         summary = supervised.fit(policy, tokens, held_out, config, run)
-        save(policy, tokenizer, run.folder / "model")
+        run.save(policy, tokenizer, "model")
         count = sum(p.numel() for p in policy.parameters())
         run.finish({**summary, "parameters": count, "tokens": sum(map(len, rows)), "documents": len(texts)})
     return policy

@@ -14,6 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from truing.training import processes
+
 # Shown where they are logged, in this order; a stage that logs none of them shows the first it has.
 WATCHED = (
     "reward/mean",
@@ -55,7 +57,8 @@ class Progress:
         self.total, self.label, self.clock = total, label, clock
         self.console = console or Console(file=sys.stderr)
         # Not `console.is_terminal`: FORCE_COLOR makes that true of a log file.
-        self.is_live = self.console.file.isatty() and not self.console.is_dumb_terminal
+        self.is_shown = processes.rank() == 0
+        self.is_live = self.is_shown and self.console.file.isatty() and not self.console.is_dumb_terminal
         self.step, self.figures, self.sample = 0, dict[str, float](), ""
         self.start = self.spoke = clock()
         self.times: deque[tuple[int, float]] = deque([(0, self.start)], maxlen=WINDOW)
@@ -81,7 +84,7 @@ class Progress:
         self.figures |= figures
         self.sample = sample or self.sample
         self.times.append((step, now))
-        if not self.is_live and now - self.spoke >= QUIET_S:
+        if self.is_shown and not self.is_live and now - self.spoke >= QUIET_S:
             self.spoke = now
             print(self.line(), file=self.console.file, flush=True)
 

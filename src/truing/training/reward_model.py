@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -19,13 +19,14 @@ from truing.data.records import Comparison, Ranking, split_of, text_hash
 from truing.errors import UserError
 from truing.maths import preferences, ragged
 from truing.maths.surrogates import negative_log_likelihood
-from truing.models.loading import Adapter, load_scorer, load_tokenizer, save
+from truing.models.loading import Adapter, load_scorer, load_tokenizer
 from truing.models.roles import Scorer, trainable
 from truing.rewards.quality import ScoredPair, quality
 from truing.seams import seam
+from truing.training import processes
 from truing.training.health import worse_than_length
 from truing.training.keeper import Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, finite, ready, settled, speed, watched, within_memory
+from truing.training.optimize import Learning, Optimizer, ready, settled, speed, watched, whole, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -81,7 +82,7 @@ class Config:
     save_state_s: float = 120.0
     """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
     allow_inexact: bool = False
-    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
     fresh: bool = False
     """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
@@ -172,14 +173,28 @@ def preference_loss(score_B: Tensor, items: Sequence[Item], config: Config) -> T
 
 
 def step(
-    scorer: Scorer, items: Sequence[Item], optimizer: Optimizer, config: Config, budget_tokens: int
-) -> dict[str, float]:
-    """One update over a minibatch of judgements; all answers of one are in one micro-batch, each read once."""
+    scorer: Scorer, items: Sequence[Item], optimizer: Optimizer, config: Config, budget_tokens: int,
+    say: Callable[[str], None] = print,
+) -> tuple[dict[str, float], int]:  # fmt: skip
+    """One update over a minibatch of judgements. Returns its figures and the budget that memory allows."""
+    work = partial(gradients, scorer, items, config)
+    losses, budget_tokens = within_memory(work, budget_tokens, optimizer.clear, say)
+    figures = whole(losses)
+    moved = optimizer.step(figures["loss/preference"])
+    return {**figures, **{f"reward_model/{name}": value for name, value in moved.items()}}, budget_tokens
+
+
+def gradients(scorer: Scorer, items: Sequence[Item], config: Config, budget_tokens: int) -> dict[str, float]:
+    """Add up the gradients of this process's share of a minibatch. Returns its part of the losses.
+
+    All answers of one judgement are in one micro-batch, each read once.
+    """
     total = sum(item.weight for item in items)
     figures = {"loss/preference": 0.0, **({"loss/language": 0.0} if config.language_weight else {})}
     preferred_tokens = sum(len(item.responses[item.tiers.index(0)]) for item in items)
-    for index in within_budget([item.tokens for item in items], budget_tokens):
-        part = [items[i] for i in index.tolist()]
+    own = [items[i] for i in processes.share(len(items)).tolist()]
+    for index in within_budget([item.tokens for item in own], budget_tokens):
+        part = [own[i] for i in index.tolist()]
         tokens = sequences(part)
         weight = torch.tensor([item.weight / total for item in part])
         if config.language_weight:
@@ -187,24 +202,24 @@ def step(
             first_B = torch.tensor([k == item.tiers.index(0) for item in part for k in range(len(item.responses))])
             weight_N = ragged.spread(first_B.float() / preferred_tokens, tokens.lengths_B)
             language = (weight_N * negative_log_likelihood(logp_N)).sum()
-            figures["loss/language"] += finite(language, "loss/language")
+            figures["loss/language"] += language.item()
         else:
             score_B, language = scorer(tokens), torch.zeros(())
         preference = (weight * preference_loss(score_B, part, config)).sum()
         (config.preference_weight * preference + config.language_weight * language).backward()
-        figures["loss/preference"] += finite(preference, "loss/preference")
-    moved = optimizer.step(figures["loss/preference"])
-    return {**figures, **{f"reward_model/{name}": value for name, value in moved.items()}}
+        figures["loss/preference"] += preference.item()
+    return figures
 
 
 @torch.no_grad()
 def scores(scorer: Scorer, items: Sequence[Item], budget_tokens: int) -> list[list[float]]:
     """Scores of every response of every item."""
     tokens = sequences(items)
-    score_B = torch.empty(len(tokens))
-    for index_B in tokens.parts(budget_tokens):
-        score_B[index_B] = scorer(tokens.select(index_B))
-    flat = iter(score_B.tolist())
+    own = tokens.select(processes.share(len(tokens)))
+    score_B = torch.empty(len(own))
+    for index_B in own.parts(budget_tokens):
+        score_B[index_B] = scorer(own.select(index_B))
+    flat = iter(processes.end_to_end({"score_B": score_B})["score_B"].tolist())
     return [[next(flat) for _ in item.responses] for item in items]
 
 
@@ -239,7 +254,7 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
             flat = torch.tensor([s for row in scores(scorer, learn, config.learning.budget_tokens) for s in row])
             scorer.mean += flat.mean().item() * scorer.std
             scorer.std *= max(flat.std().item(), 1e-6)
-        save(scorer, chat.tokenizer, run.folder / "model")
+        run.save(scorer, chat.tokenizer, "model")
         summary: dict[str, Any] = {"judgements": len(learn), "left_out_too_long": left_out, **cost}
         newest = max(item.round for item in items)
         for name, items in (
@@ -300,8 +315,7 @@ def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict
         for chosen in minibatches(len(items), config.batch_size, steps, config.seed, done):
             done += 1
             some = [items[i] for i in chosen]
-            begin, work = time.perf_counter(), partial(step, scorer, some, optimizer, config)
-            update = partial(within_memory, work, budget, optimizer.clear, run.say)
+            begin, update = time.perf_counter(), partial(step, scorer, some, optimizer, config, budget, run.say)
             figures, budget = watched(update, partial(run.quarantine, done, judgements=chosen))
             read = sum(item.tokens for item in some)
             figures |= speed(read, scorer.learning_flops(read), time.perf_counter() - begin, scorer.device)

@@ -13,16 +13,20 @@ import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import tomli_w
 from tensorboardX import SummaryWriter
+from transformers import PreTrainedTokenizerBase
 
 import truing
 from truing.errors import Busy, UserError
-from truing.training import checkpoint
+from truing.models.loading import save
+from truing.models.roles import Policy, Scorer
+from truing.training import checkpoint, processes
 
 # What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
 # The summary goes first: a run half cleared away must not pass for a finished one.
@@ -61,10 +65,13 @@ def to_json(value: Any, indent: int | None = None) -> str:
 class Run:
     """The folder of one run, open for writing. Leaving the `with` block closes it; only `finish` makes it finished."""
 
-    def __init__(self, folder: Path, config: Any, stage: str, tracker: Any = None, continues: bool = False) -> None:
+    def __init__(
+        self, folder: Path, config: Any, stage: str, tracker: Any = None, continues: bool = False, writes: bool = True
+    ) -> None:
+        """Without `writes` it only knows whether it goes on: another process of the same training writes."""
         self.stage, self.config, self.warnings, self.continues = stage, config, list[str](), continues
-        self._folder, self._tracker, self._tracking = folder, tracker, False
-        self._begun, self._start, self._lock = False, time.perf_counter(), _locked(folder)
+        self._folder, self._tracker, self._tracking, self.writes = folder, tracker, False, writes
+        self._begun, self._start, self._lock = False, time.perf_counter(), _locked(folder) if writes else None
         self._rows: dict[str, TextIO] = {}
         self._decisions: dict[str, str] = {}
         self._events: SummaryWriter | None = None
@@ -77,9 +84,20 @@ class Run:
         """Start a run in the folder `out`, or go on with one that was broken off there and has saved its state.
 
         `fresh` starts over whatever is there. Raises UserError where a finished run, one with other settings, or
-        something else is in the folder, and Busy where another process works in it.
+        something else is in the folder, and Busy where another process works in it. Of several processes that learn
+        together the first opens it, and tells the others.
         """
-        folder = Path(out)
+        opened: list[Run] = []
+
+        def by_first() -> bool:
+            opened.append(cls._open(Path(out), config, stage, fresh))
+            return opened[0].continues
+
+        continues = processes.by_first(by_first)
+        return opened[0] if opened else cls(Path(out), config, stage, continues=continues, writes=False)
+
+    @classmethod
+    def _open(cls, folder: Path, config: Any, stage: str, fresh: bool) -> Run:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"out {folder}: this is a file; name a folder")
         is_run = (folder / "config.toml").is_file()
@@ -125,7 +143,7 @@ class Run:
         self._purge = step + 1
         self._start = time.perf_counter() - place["time_s"]
         self.warnings = [*place["warnings"], *(line for line in self.warnings if line not in place["warnings"])]
-        for name in ROWS:
+        for name in ROWS if self.writes else ():
             if (self._folder / name).exists():
                 os.truncate(self._folder / name, place["bytes"].get(name, 0))
 
@@ -137,6 +155,8 @@ class Run:
 
     def log(self, step: int, **figures: float) -> None:
         """The figures of one step: a row of metrics.jsonl, TensorBoard events, and the tracker if there is one."""
+        if not self.writes:
+            return
         numbers = {name: _plain(value) for name, value in figures.items()}
         self._append("metrics.jsonl", {"step": step, "time_s": round(time.perf_counter() - self._start, 3), **numbers})
         self._events = self._events or SummaryWriter(str(self.folder / "events"), purge_step=self._purge)
@@ -149,18 +169,23 @@ class Run:
 
     def sample(self, step: int, phase: str, **fields: Any) -> None:
         """One response to show: `phase` is "before" or "after" the stage, or "" on the way."""
-        self._append("samples.jsonl", {"step": step, "phase": phase, **fields})
+        if self.writes:
+            self._append("samples.jsonl", {"step": step, "phase": phase, **fields})
 
     def quarantine(self, step: int, **batch: Any) -> None:
         """Keep a batch that moved nothing, to look at: one line in quarantine/, and a word to the person."""
         path = self.folder / QUARANTINE / "batches.jsonl"
-        path.parent.mkdir(exist_ok=True)
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(to_json({"step": step, **batch}) + "\n")
+        if self.writes:
+            path.parent.mkdir(exist_ok=True)
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(to_json({"step": step, **batch}) + "\n")
         self.say(f"step {step}: loss or gradient is not finite or leaps: nothing moved, the batch is kept in {path}")
 
     def decided(self, name: str, choose: Callable[[], str]) -> str:
         """What was chosen by measuring when the run began: one that goes on must not choose anew."""
+        return processes.by_first(partial(self._decided, name, choose))
+
+    def _decided(self, name: str, choose: Callable[[], str]) -> str:
         kept = self._folder / DECISIONS
         if self.continues and not self._decisions and kept.is_file():
             try:
@@ -177,14 +202,25 @@ class Run:
         """Tell the person what must not pass in silence, now and in the report; the same thing once."""
         if line not in self.warnings:
             self.warnings.append(line)
-            print(line, file=sys.stderr, flush=True)
+            if processes.is_first_with(line):
+                print(line, file=sys.stderr, flush=True)
 
     def note(self, line: str) -> None:
         """Tell the person something that is no cause for concern."""
-        print(line, file=sys.stderr, flush=True)
+        if self.writes:
+            print(line, file=sys.stderr, flush=True)
+
+    def save(self, role: Policy | Scorer, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+        """Write a model into this folder of the run."""
+        if self.writes:
+            save(role, tokenizer, self.folder / name)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the final figures. From now on the run is finished."""
+        for lines in processes.gathered(self.warnings):
+            self.warnings += [line for line in lines if line not in self.warnings]
+        if not self.writes:
+            return
         summary = {**summary, "time_s": round(time.perf_counter() - self._start, 1)}
         warnings = [*summary.pop("warnings", []), *self.warnings]
         if len(warnings) > MOST_WARNINGS:
@@ -195,7 +231,7 @@ class Run:
         shutil.rmtree(self.state_home, ignore_errors=True)  # nothing is left to go on with
 
     def _begin(self) -> None:
-        if self._begun:
+        if self._begun or not self.writes:
             return
         self._begun = True
         try:

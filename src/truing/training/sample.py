@@ -59,7 +59,7 @@ class Config:
     save_state_s: float = 120.0
     """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
     allow_inexact: bool = False
-    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
     fresh: bool = False
     """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"

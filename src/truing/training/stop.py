@@ -9,6 +9,7 @@ import threading
 from types import FrameType, TracebackType
 
 from truing.errors import RunEnds
+from truing.training import processes
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
 
@@ -40,4 +41,5 @@ class Stopping:
             os._exit(128 + number)  # what is on disk is whole at any moment
         self.asked = number
         name = signal.Signals(number).name
-        print(f"{name}: this step ends and is saved first; once more stops at once", file=sys.stderr, flush=True)
+        if processes.rank() == 0:
+            print(f"{name}: this step ends and is saved first; once more stops at once", file=sys.stderr, flush=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
 import torch
+from torch import Tensor
 
 from truing.data import formats
 from truing.data.batches import Sequences, minibatches
@@ -19,11 +20,12 @@ from truing.errors import UserError
 from truing.maths import ragged
 from truing.maths.averages import per_token
 from truing.maths.surrogates import negative_log_likelihood
-from truing.models.loading import Adapter, load_policy, load_tokenizer, save
+from truing.models.loading import Adapter, load_policy, load_tokenizer
 from truing.models.roles import Policy, trainable
 from truing.seams import seam
+from truing.training import processes
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, finite, ready, settled, speed, watched, within_memory
+from truing.training.optimize import Learning, Optimizer, ready, settled, speed, watched, whole, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -65,7 +67,7 @@ class Config:
     save_state_s: float = 120.0
     """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
     allow_inexact: bool = False
-    """Go on with a run on another machine or other versions, where the same bits cannot be had."""
+    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
     fresh: bool = False
     """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
     track: Literal["none", "wandb", "trackio"] = "none"
@@ -83,24 +85,39 @@ class Config:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
 
 
-def step(policy: Policy, tokens: Sequences, optimizer: Optimizer, budget_tokens: int) -> dict[str, float]:
-    """One update: mean negative log-likelihood over all response tokens of the minibatch."""
-    weight_N = per_token(tokens.lengths_B, 0)
+def step(
+    policy: Policy, tokens: Sequences, optimizer: Optimizer, budget_tokens: int, say: Callable[[str], None] = print
+) -> tuple[dict[str, float], int]:
+    """One update: mean negative log-likelihood over all response tokens of the minibatch.
+
+    Returns its figures and the budget that memory allows.
+    """
+    work = partial(gradients, policy, tokens, per_token(tokens.lengths_B, 0))
+    loss, budget_tokens = within_memory(work, budget_tokens, optimizer.clear, say)
+    figures = whole({"loss/nll": loss})
+    moved = optimizer.step(figures["loss/nll"])
+    return {**figures, **{f"policy/{name}": value for name, value in moved.items()}}, budget_tokens
+
+
+def gradients(policy: Policy, tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> float:
+    """Add up the gradients of this process's share of a minibatch. Returns its part of the loss."""
+    own_B = processes.share(len(tokens))
+    own, own_weight_N = tokens.select(own_B), weight_N[ragged.tokens_of(own_B, tokens.lengths_B)]
     loss = 0.0
-    for index_B in tokens.parts(budget_tokens):
-        part = tokens.select(index_B)
-        part_weight_N = weight_N[ragged.tokens_of(index_B, tokens.lengths_B)]
-        term = (part_weight_N * negative_log_likelihood(policy.logprobs(part))).sum()
+    for index_B in own.parts(budget_tokens):
+        part_weight_N = own_weight_N[ragged.tokens_of(index_B, own.lengths_B)]
+        term = (part_weight_N * negative_log_likelihood(policy.logprobs(own.select(index_B)))).sum()
         term.backward()
-        loss += finite(term, "loss/nll")
-    return {"loss/nll": loss, **{f"policy/{name}": value for name, value in optimizer.step(loss).items()}}
+        loss += term.item()
+    return loss
 
 
 @torch.no_grad()
 def held_out_loss(policy: Policy, tokens: Sequences, budget_tokens: int) -> float:
     """Mean negative log-likelihood a token."""
-    total = sum(-policy.logprobs(tokens.select(index_B)).sum().item() for index_B in tokens.parts(budget_tokens))
-    return total / len(tokens.token_N)
+    own = tokens.select(processes.share(len(tokens)))
+    total = sum(-policy.logprobs(own.select(index_B)).sum().item() for index_B in own.parts(budget_tokens))
+    return processes.summed({"total": total})["total"] / len(tokens.token_N)
 
 
 def encode(records: Sequence[Demonstration], chat: Chat, config: Config) -> tuple[Sequences, int]:
@@ -135,7 +152,7 @@ def train(config: Config, read: Read = formats.read) -> Policy:
         tokens, left_out = encode(parts["train"], chat, config)
         held_out = encode(parts["test"], chat, config)[0] if parts["test"] else None
         summary = fit(policy, tokens, held_out, config, run)
-        save(policy, chat.tokenizer, run.folder / "model")
+        run.save(policy, chat.tokenizer, "model")
         run.finish({**summary, "demonstrations": len(tokens), "left_out_too_long": left_out})
     return policy
 
@@ -184,8 +201,7 @@ def fit(
         for chosen in minibatches(len(tokens), config.batch_size, steps, config.seed, done):
             done += 1
             batch = tokens.select(torch.tensor(chosen))
-            begin, work = time.perf_counter(), partial(step, policy, batch, optimizer)
-            update = partial(within_memory, work, budget, optimizer.clear, run.say)
+            begin, update = time.perf_counter(), partial(step, policy, batch, optimizer, budget, run.say)
             figures, budget = watched(update, partial(run.quarantine, done, demonstrations=chosen))
             figures["tokens"] = float(len(batch.token_S))
             needed = policy.learning_flops(len(batch.token_S), len(batch.token_N))

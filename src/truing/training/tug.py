@@ -11,6 +11,7 @@ from torch import Tensor
 
 from truing.data.rollouts import Rollouts
 from truing.models.roles import in_graph
+from truing.training import processes
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
 from truing.training.optimize import within_memory
@@ -25,9 +26,10 @@ def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_t
     other weights: it has a norm and no cosine. Where memory runs out, it is measured in smaller micro-batches.
     """
     budget_tokens = min(budget_tokens, nets.budget_tokens)
-    pulls, nets.budget_tokens = within_memory(
-        partial(_pulls, nets, said, algo, limit), budget_tokens, nets.clear, nets.say
-    )
+    weighted = replace(said, weight_N=algo.average(said.lengths_B, limit))
+    work = partial(_pulls, nets, weighted.select(processes.share(len(said))), algo)
+    pulls, nets.budget_tokens = within_memory(work, budget_tokens, nets.clear, nets.say)
+    pulls = processes.added(pulls)
     figures = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
     for (a, left), (b, right) in combinations(pulls.items(), 2):
         if (
@@ -40,12 +42,11 @@ def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_t
     return figures
 
 
-def _pulls(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_tokens: int) -> dict[str, Tensor]:
-    """The gradient of each term, flat."""
+def _pulls(nets: Nets, said: Rollouts, algo: Algorithm, budget_tokens: int) -> dict[str, Tensor]:
+    """The gradient of each term, flat, of some responses that know their weights."""
     pulls: dict[str, Tensor] = {}
     policy_weights, critic_weights = in_graph(nets.policy), in_graph(nets.critic) if nets.critic else []
-    weighted = replace(said, weight_N=algo.average(said.lengths_B, limit))
-    for part in weighted.parts(budget_tokens):
+    for part in said.parts(budget_tokens):
         for name, term, weights in _terms(nets, part, algo, policy_weights, critic_weights):
             if term.requires_grad:
                 grads = torch.autograd.grad(term, weights, allow_unused=True, retain_graph=True)

@@ -1,0 +1,39 @@
+"""Several processes that are joined, each running the same lines."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def together(tmp_path):
+    """Run this code in several processes; they end with `expected`. Returns what each printed, and its errors."""
+
+    def run(code, several=2, expected=0):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        lines = ["import torch", "from torch import nn", "from truing.training import processes",
+                 "torch.set_num_threads(1)", "with processes.joined():",
+                 *(f"    {line}" for line in code.splitlines())]  # fmt: skip
+        (tmp_path / "code.py").write_text("\n".join(lines))
+        started = []
+        for rank in range(several):
+            own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": several, "LOCAL_WORLD_SIZE": several,
+                   "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1,
+                   "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # fmt: skip
+            started.append(subprocess.Popen([sys.executable, str(tmp_path / "code.py")], text=True,
+                                            env={**os.environ, **{name: str(value) for name, value in own.items()}},
+                                            stdout=subprocess.PIPE, stderr=subprocess.PIPE))  # fmt: skip
+        try:
+            told = [process.communicate(timeout=100) for process in started]
+        finally:
+            for process in started:
+                process.kill()
+        assert all(process.returncode == expected for process in started), told
+        return [out for out, _ in told], [error for _, error in told]
+
+    return run
