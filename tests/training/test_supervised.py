@@ -85,6 +85,45 @@ def test_precision_has_effect_and_learns_nearly_the_same(tiny_model, tmp_path):
     assert ends[0] != ends[1] and ends[0] == pytest.approx(ends[1], rel=0.05)
 
 
+def test_a_run_that_goes_on_keeps_the_smaller_micro_batch(tiny_model, tmp_path, monkeypatch):
+    """Red when the budget is not saved: the sums of a run that goes on are then rounded in another order."""
+    tokens = Sequences.of([[1, 5]] * 18, [[6, 7, 8, 9]] * 18)
+    config = Config(
+        tiny_model, ("none",), str(tmp_path / "run"), batch_size=6, save_state_s=0,
+        learning=Learning(precision="float32", budget_tokens=48),
+    )  # fmt: skip
+    sizes = []
+
+    def run(lacks):
+        policy = load_policy(tiny_model)
+        whole = policy.logprobs
+
+        def logprobs(part):
+            sizes.append(len(part.token_S))
+            if lacks and sizes[-1] > 24:
+                raise torch.OutOfMemoryError("out of memory")
+            return whole(part)
+
+        policy.logprobs = logprobs
+        with Run.open(config.out, config, "sft") as folder:
+            fit(policy, tokens, None, config, folder)
+
+    passed = []
+
+    def broken_off(name):
+        passed.append(name)
+        if len(passed) == 2:
+            raise RuntimeError("broken off")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="broken off"):
+        patch.setattr("truing.training.supervised.seam", broken_off)
+        run(lacks=True)
+    assert sizes == [36, 24, 12, 24, 12]
+    sizes.clear()
+    run(lacks=False)
+    assert sizes == [24, 12] * 2
+
+
 def test_a_loss_that_is_not_finite_stops_and_names_its_batch(tiny_model, tmp_path):
     """Red when the run stops without keeping the batch."""
     policy = load_policy(tiny_model)

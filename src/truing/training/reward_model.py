@@ -25,7 +25,7 @@ from truing.rewards.quality import ScoredPair, quality
 from truing.seams import seam
 from truing.training import processes
 from truing.training.health import worse_than_length
-from truing.training.keeper import Keeper, Part, Weights, fingerprint
+from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
 from truing.training.optimize import Learning, Optimizer, ready, settled, speed, watched, whole, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
@@ -305,18 +305,23 @@ def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict
     learning = settled(config.learning, scorer, run)
     ready(scorer, learning)
     optimizer = Optimizer(trainable(scorer), learning, steps, scorer.follow)
-    parts: dict[str, Part] = {"scorer": Weights(scorer), "optimizer": optimizer}
+    room = {"budget": learning.budget_tokens}  # of a micro-batch: smaller once memory has run out
+    parts: dict[str, Part] = {
+        "scorer": Weights(scorer),
+        "optimizer": optimizer,
+        "memory": Facts(lambda: room, room.update),
+    }
     data = fingerprint(items)
     with (
         Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
         Progress(steps, "reward") as progress,
     ):
-        done, budget = keeper.resume(), config.learning.budget_tokens
+        done = keeper.resume()
         for chosen in minibatches(len(items), config.batch_size, steps, config.seed, done):
             done += 1
             some = [items[i] for i in chosen]
-            begin, update = time.perf_counter(), partial(step, scorer, some, optimizer, config, budget, run.say)
-            figures, budget = watched(update, partial(run.quarantine, done, judgements=chosen))
+            begin, update = time.perf_counter(), partial(step, scorer, some, optimizer, config, room["budget"], run.say)
+            figures, room["budget"] = watched(update, partial(run.quarantine, done, judgements=chosen))
             read = sum(item.tokens for item in some)
             figures |= speed(read, scorer.learning_flops(read), time.perf_counter() - begin, scorer.device)
             run.log(done, **figures)

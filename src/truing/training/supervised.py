@@ -185,24 +185,26 @@ def fit(
     ready(policy, learning)
     optimizer = Optimizer(trainable(policy), learning, steps, policy.follow)
     summary: dict[str, float] = {"updates": steps}
+    room = {"budget": learning.budget_tokens}  # of a micro-batch: smaller once memory has run out
     parts: dict[str, Part] = {
         "policy": Weights(policy),
         "optimizer": optimizer,
         "summary": Facts(lambda: summary, summary.update),
+        "memory": Facts(lambda: room, room.update),
     }
     data = fingerprint(tokens.token_S, tokens.lengths_B, tokens.prompt_lengths_B)
     with (
         Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
         Progress(steps, run.stage) as progress,
     ):
-        done, budget = keeper.resume(), learning.budget_tokens
+        done = keeper.resume()
         if held_out is not None and not done:
             summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
         for chosen in minibatches(len(tokens), config.batch_size, steps, config.seed, done):
             done += 1
             batch = tokens.select(torch.tensor(chosen))
-            begin, update = time.perf_counter(), partial(step, policy, batch, optimizer, budget, run.say)
-            figures, budget = watched(update, partial(run.quarantine, done, demonstrations=chosen))
+            begin, update = time.perf_counter(), partial(step, policy, batch, optimizer, room["budget"], run.say)
+            figures, room["budget"] = watched(update, partial(run.quarantine, done, demonstrations=chosen))
             figures["tokens"] = float(len(batch.token_S))
             needed = policy.learning_flops(len(batch.token_S), len(batch.token_N))
             figures |= speed(len(batch.token_S), needed, time.perf_counter() - begin, policy.device)
