@@ -17,7 +17,8 @@ def warnings(run):
 
 def test_prompts_longer_than_the_context_are_told_at_once_and_left_out(stages, files, truing, tmp_path):
     data = tmp_path / "prompts.jsonl"
-    data.write_text((files / "prompts.jsonl").read_text() + json.dumps({"prompt": "lemon " * 500}) + "\n")
+    long = [json.dumps({"prompt": f"lemon {i} " * 300}) + "\n" for i in range(30)]  # so many that one would be drawn
+    data.write_text((files / "prompts.jsonl").read_text() + "".join(long))
     for stage in ("sample", "grpo"):
         words = list(map(str, stages[stage]))
         words[words.index("--data") + 1] = str(data)
