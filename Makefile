@@ -18,8 +18,8 @@ demo: setup
 	$(BIN)/truing demo $$(test -e runs/demo/summary.json && echo --fresh)
 
 test: setup
-	@# one thread a worker: two workers share the cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@# one thread a worker: two workers share the cores; files in their order, for the slow ones come early
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .

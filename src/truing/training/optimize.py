@@ -81,12 +81,15 @@ def settled(learning: Learning, role: Role, run: Run) -> Learning:
 
 
 def settled_precision(wanted: Precision, role: Role, run: Run) -> Precision:
-    """What a run computes with, told to the person."""
+    """What a run computes with: "auto" measured once."""
     width, device = role.width, role.device
     measured = run.decided("precision", lambda: str(dtype_of(wanted, width, device)).removeprefix("torch."))
-    chosen = cast(Precision, measured)
-    run.note(described(chosen, width, device))
-    return chosen
+    return cast(Precision, measured)
+
+
+def tell(precision: Precision, role: Role, run: Run) -> None:
+    """Tell the person what a run computes with, once nothing that was asked for can be refused any more."""
+    run.note(described(precision, role.width, role.device))
 
 
 def watched(

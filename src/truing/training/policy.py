@@ -35,7 +35,7 @@ from truing.training.health import WATCHED_SIGNS, overoptimised, signs
 from truing.training.judge import Bad, Judge, refusing
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
-from truing.training.optimize import Learning, Optimizer, ready, settled
+from truing.training.optimize import Learning, Optimizer, ready, settled, tell
 from truing.training.policy_state import Standing
 from truing.training.policy_step import Place, Speak, step
 from truing.training.progress import Progress
@@ -266,6 +266,7 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judged(judging), config)
         prompts, evaluation = fitting(prompts, evaluation, nets.policy, chat, config, run)
+        tell(nets.precision, nets.policy, run)
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
                     "whole distributions: the gradient is biased towards what was kept")  # fmt: skip

@@ -26,7 +26,7 @@ from truing.seams import seam
 from truing.training import processes
 from truing.training.health import worse_than_length
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, ready, settled, speed, watched, whole, within_memory
+from truing.training.optimize import Learning, Optimizer, ready, settled, speed, tell, watched, whole, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -303,6 +303,7 @@ def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict
     """Train on the items for the configured passes. Returns what saving state on the way cost."""
     steps = max(1, round(config.epochs * len(items) / config.batch_size))
     learning = settled(config.learning, scorer, run)
+    tell(learning.precision, scorer, run)
     ready(scorer, learning)
     optimizer = Optimizer(trainable(scorer), learning, steps, scorer.follow)
     room = {"budget": learning.budget_tokens}  # of a micro-batch: smaller once memory has run out

@@ -21,7 +21,7 @@ from truing.models.precision import Precision
 from truing.rewards.combine import load_reward
 from truing.seams import seam
 from truing.training.keeper import Facts, Keeper, Part, fingerprint
-from truing.training.optimize import settled_precision
+from truing.training.optimize import settled_precision, tell
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -100,6 +100,7 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
         policy.compute_as(precision, moves=False)
         prompts = with_room(prompts, policy, chat, run.say, config.strict)
         reward = load_reward(config.reward, chat, config.layout, precision) if config.reward else None
+        tell(precision, policy, run)
         conversations: list[Conversation] = []
         chunk = max(1, 256 // config.answers)
         parts: dict[str, Part] = {"said": Facts(

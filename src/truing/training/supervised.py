@@ -25,7 +25,7 @@ from truing.models.roles import Policy, trainable
 from truing.seams import seam
 from truing.training import processes
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, ready, settled, speed, watched, whole, within_memory
+from truing.training.optimize import Learning, Optimizer, ready, settled, speed, tell, watched, whole, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -182,6 +182,7 @@ def fit(
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
     steps = max(1, round(config.epochs * len(tokens) / config.batch_size))
     learning = settled(config.learning, policy, run)
+    tell(learning.precision, policy, run)
     ready(policy, learning)
     optimizer = Optimizer(trainable(policy), learning, steps, policy.follow)
     summary: dict[str, float] = {"updates": steps}
