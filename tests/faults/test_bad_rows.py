@@ -58,7 +58,7 @@ def test_a_line_of_50_megabytes_is_one_bad_row_and_its_text_is_cut(tmp_path):
 
 def peak_of(code):
     """What a child that runs this says, and the most memory it held, in MiB."""
-    code += "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    code += "\nfrom truing.models.memory import peak_bytes; print(peak_bytes() // 2**20)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *said, peak = told.stdout.splitlines()
     return "\n".join(said), int(peak)
