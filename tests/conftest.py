@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,3 +82,47 @@ def tiny_model(tokenizer, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save(policy_of(tiny_llama(len(tokenizer))), tokenizer, folder)
     return str(folder)
+
+
+@pytest.fixture
+def raw_server():
+    """A socket that reads one question at a time and answers as it is told to."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def begin(answer):
+        def serve():
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    answer(connection, question_of(connection))
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+    yield begin
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+
+
+def question_of(connection):
+    """The JSON of one HTTP request."""
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        raw += received(connection)
+    head, _, body = raw.partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    while len(body) < length:
+        body += received(connection)
+    return json.loads(body)
+
+
+def received(connection):
+    part = connection.recv(65536)
+    if not part:
+        raise ConnectionError("hung up in the middle of a question")
+    return part

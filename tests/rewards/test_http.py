@@ -1,7 +1,7 @@
 import gzip
 import json
-import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -74,72 +74,43 @@ def test_nobody_there(monkeypatch):
         http_reward("http://127.0.0.1:9/", timeout_s=1)([PROMPT], [Response("a")])
 
 
-def raw_server(answer):
-    """A socket that says HTTP headers and then whatever `answer` sends."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    times = []
-
-    def serve():
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            times.append(1)
-            with connection:
-                connection.recv(65536)
-                try:
-                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
-                    answer(connection)
-                except OSError:
-                    pass
-
-    threading.Thread(target=serve, daemon=True).start()
-    return f"http://127.0.0.1:{listening.getsockname()[1]}/", times, listening
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
 
 
-def test_a_server_that_sends_without_end_is_cut_off(monkeypatch):
+def test_a_server_that_sends_without_end_is_cut_off(monkeypatch, raw_server):
     monkeypatch.setattr(http, "LARGEST_ANSWER", 2_000_000)
 
-    def flood(connection):
+    def flood(connection, question):
+        connection.sendall(OK)
         while True:
             connection.sendall(b"1" * 65536)
 
-    address, _, listening = raw_server(flood)
     with pytest.raises(UserError, match="more than 2,000,000 bytes"):
-        http_reward(address)([PROMPT], [Response("a")])
-    listening.close()
+        http_reward(raw_server(flood))([PROMPT], [Response("a")])
 
 
-def test_a_server_that_trickles_does_not_hold_a_run_for_ever(monkeypatch):
+def test_a_server_that_trickles_does_not_hold_a_run_for_ever(monkeypatch, raw_server):
     """Red when only the wait for each piece is bounded."""
-    import time
-
-    real = time.sleep
     monkeypatch.setattr(http, "TRIES", 2)
+    asked = []
 
-    def trickle(connection):
+    def trickle(connection, question):
+        asked.append(question)
+        connection.sendall(OK)
         for _ in range(100):
             connection.sendall(b" ")
-            real(0.05)
+            time.sleep(0.05)
 
-    address, times, listening = raw_server(trickle)
     begin = time.monotonic()
     with pytest.raises(UserError, match="no answer after 2 tries"):
-        http_reward(address, timeout_s=0.4)([PROMPT], [Response("a")])
-    assert len(times) == 2 and time.monotonic() - begin < 4
-    listening.close()
+        http_reward(raw_server(trickle), timeout_s=0.4)([PROMPT], [Response("a")])
+    assert len(asked) == 2 and time.monotonic() - begin < 4
 
 
-def test_a_server_that_hangs_is_given_up(monkeypatch):
-    import time
-
+def test_a_server_that_hangs_is_given_up(monkeypatch, raw_server):
     monkeypatch.setattr(http, "TRIES", 2)
-    address, times, listening = raw_server(lambda connection: time.sleep(3))
     with pytest.raises(UserError, match="no answer after 2 tries"):
-        http_reward(address, timeout_s=0.2)([PROMPT], [Response("a")])
-    assert times
-    listening.close()
+        http_reward(raw_server(lambda *asked: time.sleep(3)), timeout_s=0.2)([PROMPT], [Response("a")])
 
 
 @pytest.mark.parametrize("lie", ["NaN", "null", '"good"', "Infinity", "1e999"])
@@ -153,40 +124,19 @@ def test_scores_that_are_no_numbers_are_refused_with_prompt_and_source(server, l
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(server, status):
+def test_a_redirect_is_not_followed(server, raw_server, status):
     """Broken on purpose: follow_redirects=True -> red, the private address is asked."""
     address, script, asked = server
     script.append((200, '{"scores": [1]}'))
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def elsewhere():
-        connection, _ = listening.accept()
-        with connection:
-            connection.recv(65536)
-            head = f"HTTP/1.1 {status} Over there\r\nlocation: {address}\r\ncontent-length: 0\r\n\r\n"
-            connection.sendall(head.encode())
-
-    threading.Thread(target=elsewhere, daemon=True).start()
+    head = f"HTTP/1.1 {status} Over there\r\nlocation: {address}\r\ncontent-length: 0\r\n\r\n".encode()
     with pytest.raises(UserError, match=f"status {status}: redirects are not followed"):
-        http_reward(f"http://127.0.0.1:{listening.getsockname()[1]}/")([PROMPT], [Response("a")])
-    listening.close()
+        http_reward(raw_server(lambda connection, question: connection.sendall(head)))([PROMPT], [Response("a")])
     assert asked == []
 
 
-def test_a_packed_answer_is_not_unpacked():
+def test_a_packed_answer_is_not_unpacked(raw_server):
     """20 kB that would become 20 MB. Broken on purpose: iter_bytes in place of iter_raw -> red."""
     bomb = gzip.compress(b" " * 20_000_000)
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def serve():
-        connection, _ = listening.accept()
-        with connection:
-            connection.recv(65536)
-            head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(bomb)}\r\n\r\n"
-            connection.sendall(head.encode() + bomb)
-
-    threading.Thread(target=serve, daemon=True).start()
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    status, body = http._bounded(address, {"prompts": [], "responses": []}, 5.0)
-    listening.close()
-    assert (status, body) == (200, bomb)
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(bomb)}\r\n\r\n".encode()
+    address = raw_server(lambda connection, question: connection.sendall(head + bomb))
+    assert http._bounded(address, {"prompts": [], "responses": []}, 5.0) == (200, bomb)
