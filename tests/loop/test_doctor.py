@@ -56,6 +56,13 @@ def test_a_run_broken_off_tells_whether_it_can_go_on(run):
     assert found[-2].verdict == "wrong" and "after step 4" in found[-1].told
 
 
+def test_a_demo_broken_off_tells_of_its_stages(run, tmp_path):
+    (tmp_path / "config.toml").write_text('stage = "demo"\n')
+    (run / "summary.json").unlink()
+    checkpoint.write(run / "state", State({"w": torch.zeros(2)}, {"step": 3}))
+    assert [(f.what, f.verdict) for f in examine_path(str(tmp_path))][-1] == ("run: state", "ok")
+
+
 def test_a_store_is_checked(tmp_path):
     path = str(tmp_path / "feedback.db")
     Database.open(path).close()
