@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -24,15 +25,39 @@ def command_of(argv, fault=None, first=""):
     return [sys.executable, *words, *map(str, argv)], {**ENVIRONMENT, **({"TRUING_FAULT": fault} if fault else {})}
 
 
+@pytest.fixture(scope="session")
+def forked():
+    """Run a command in a process forked from one that has loaded everything."""
+    words = [sys.executable, "-m", "tests.faults.forked"]
+    with subprocess.Popen(words, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+
+        def run(words, environment, folder):
+            said = {name: str(folder / f".{name}") for name in ("stdout", "stderr")}
+            request = {"argv": words, "environment": environment, "folder": str(folder), **said}
+            parent.stdin.write(json.dumps(request) + "\n")
+            parent.stdin.flush()
+            code = int(parent.stdout.readline())
+            texts = [Path(path).read_text(errors="replace") for path in said.values()]
+            return subprocess.CompletedProcess(words, code, *texts)
+
+        yield run
+        parent.stdin.close()
+
+
 @pytest.fixture
-def truing(tmp_path):
-    """Run `truing …` in its own process; `fault` is where and how it breaks."""
+def truing(tmp_path, forked):
+    """Run `truing …` in its own process; `fault` is where and how it breaks. With `first` it is a fresh interpreter:
+    what is to be broken must not be loaded yet."""
 
     def run(*argv, fault=None, code=0, first=""):
         words, environment = command_of(argv, fault, first)
-        told = subprocess.run(
-            words, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL
-        )
+        if first:
+            told = subprocess.run(
+                words, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        else:
+            told = forked(words[3:], environment, tmp_path)
         assert told.returncode == code, (told.returncode, told.stderr[-2000:])
         assert code < 0 or "Traceback" not in told.stderr
         return told
