@@ -22,6 +22,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from truing.models import memory
+from truing.models.precision import best_flops
 
 PEERS = Path(os.environ.get("TRUING_PEERS", "../shared/peers"))
 
@@ -158,8 +159,6 @@ def compare(
     seconds_of: Callable[[dict[str, Any]], list[float]], flops: float,
 ) -> None:  # fmt: skip
     """Ours and the peer's in turn; medians, ratio, share of the machine's best matrix product, peak memory."""
-    from truing.models.precision import product_s
-
     mine, theirs, memory_mb, their_mb = [], [], 0.0, 0.0
     name = f"{name} {wanted.size} {wanted.precision}"
     for _ in range(wanted.turns):
@@ -170,8 +169,7 @@ def compare(
         if other is not None:
             theirs += seconds_of(other)
             their_mb = max(their_mb, float(other["rss"]))
-    width, tokens = 1024, 1024
-    best = max(8 * tokens * width**2 / product_s(width, d, tokens=tokens) for d in (torch.float32, torch.bfloat16))
+    best = best_flops()
     middle = statistics.median(mine)
     line = {"name": name, "ours": middle, "runs": mine, "peak_mb": memory_mb, "share_of_peak": flops / middle / best}
     print(f"{name}: {middle:.3f} s [{min(mine):.3f}, {max(mine):.3f}], {flops / middle / 1e9:.0f} GFLOP/s useful, "

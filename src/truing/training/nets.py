@@ -85,11 +85,11 @@ class Nets:
             ref_N[place_N] = self.reference_logprobs(part)
             if self.critic is not None:
                 value_N[place_N], tail_value_B[index_B] = self.critic.values(part)
-            if check or self.recomputes or (wants_tail and self.policy.value_head is not None):
+            if self.policy.value_head is not None and (check or self.recomputes or wants_tail):
                 now = self.policy(part, self.temperature)
-                again_N[place_N] = now.logp_N
-                if self.policy.value_head is not None:
-                    tail_value_B[index_B] = now.tail_value_B
+                again_N[place_N], tail_value_B[index_B] = now.logp_N, now.tail_value_B
+            elif check or self.recomputes:
+                again_N[place_N] = self.policy.logprobs(part, self.temperature)
         return {"ref_N": ref_N, "value_N": value_N, "again_N": again_N, "tail_value_B": tail_value_B}
 
     def flops(self, tokens: Sequences, epochs: int) -> float:
