@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from truing.models import heads
-from truing.models.heads import VocabularyHead, exact_kl, logprobs_and_entropy
+from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
 
 N, D, V = 7, 5, 11
 
@@ -15,9 +15,10 @@ def parts(dtype=torch.float64, bias=True):
     return hidden_ND, weight_VD, bias_V, torch.randint(0, V, (N,))
 
 
-@pytest.fixture(autouse=True)
-def chunks_smaller_than_the_batch(monkeypatch):
+@pytest.fixture(autouse=True, params=[0, 7 * N, 2**26], ids=["none kept", "some kept", "all kept"])
+def chunks_smaller_than_the_batch(monkeypatch, request):
     monkeypatch.setitem(heads.CHUNK_NUMBERS, "cpu", 3 * V)
+    monkeypatch.setitem(heads.KEPT_NUMBERS, "cpu", request.param)
 
 
 @pytest.mark.parametrize(("scale", "softcap", "temperature"), [(1.0, None, 1.0), (0.7, None, 0.5), (1.3, 2.0, 1.7)])
@@ -33,10 +34,39 @@ def test_logprobs_and_entropy_equal_the_naive_ones_with_gradients(scale, softcap
     torch.testing.assert_close(entropy_N, naive_entropy_N)
     mix_N = torch.linspace(-1, 1, N, dtype=torch.float64)
     inputs = (hidden_ND, weight_VD, bias_V)
-    ours = torch.autograd.grad((mix_N * logp_N + mix_N.flip(0) * entropy_N).sum(), inputs)
-    theirs = torch.autograd.grad((mix_N * naive_N + mix_N.flip(0) * naive_entropy_N).sum(), inputs)
+    for bonus in (0.0, 1.0):
+        logp_N, entropy_N = logprobs_and_entropy(head, hidden_ND, token_N, temperature)
+        ours = torch.autograd.grad((mix_N * logp_N + bonus * mix_N.flip(0) * entropy_N).sum(), inputs)
+        wanted = (mix_N * naive_N + bonus * mix_N.flip(0) * naive_entropy_N).sum()
+        for our, their in zip(ours, torch.autograd.grad(wanted, inputs, retain_graph=True), strict=True):
+            torch.testing.assert_close(our, their)
+
+
+@pytest.mark.parametrize("spread", [0.1, 30.0], ids=["alike", "sure and most unlikely"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_in_low_precision_are_as_near_as_it_allows(dtype, spread):
+    """Also where a token is all but certain, and its gradient all but nothing; and where it could hardly be."""
+    hidden_ND, weight_VD, _, token_N = parts(torch.float32, bias=False)
+    low = [(x * spread**0.5).detach().to(dtype).requires_grad_() for x in (hidden_ND, weight_VD)]
+    ours = torch.autograd.grad(logprobs(VocabularyHead(low[1]), low[0], token_N).sum(), low)
+    wide = [x.detach().double().requires_grad_() for x in low]
+    logit_NV = (low[0] @ low[1].T).detach().double() - (wide[0] @ wide[1].T).detach() + wide[0] @ wide[1].T
+    theirs = torch.autograd.grad(logit_NV.log_softmax(-1)[torch.arange(N), token_N].sum(), wide)
+    digits = torch.finfo(dtype).eps * 4
     for our, their in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(our, their)
+        torch.testing.assert_close(our.double(), their, rtol=digits, atol=digits * their.abs().max().item())
+
+
+def test_what_is_kept_of_the_probabilities_is_bounded_and_changes_no_bit(monkeypatch):
+    found = []
+    for room in (0, 7 * N, 2**26):
+        monkeypatch.setitem(heads.KEPT_NUMBERS, "cpu", room)
+        hidden_ND, weight_VD, _, token_N = parts(torch.float32, bias=False)
+        logp_N = logprobs(VocabularyHead(weight_VD), hidden_ND, token_N)
+        assert sum(kept.numel() for kept in logp_N.grad_fn.kept) <= room
+        found.append(torch.autograd.grad(logp_N.sum(), (hidden_ND, weight_VD)))
+    for some in found[1:]:
+        assert all(map(torch.equal, some, found[0]))
 
 
 def test_logprobs_gradient_by_finite_differences():

@@ -1,11 +1,13 @@
 """From hidden states to log-probs, entropy and exact KL, chunk by chunk: a [tokens, vocabulary] tensor never exists.
 
-Each function here is differentiable in the hidden states and the vocabulary matrix. The forward pass keeps only the
-hidden states and one log-normaliser a token; the backward pass makes each chunk's probabilities again.
+Each function here is differentiable in the hidden states and the vocabulary matrix. The forward pass keeps the hidden
+states, one log-normaliser a token, and of the probabilities as many as fit in a fixed amount of memory; the backward
+pass makes the others again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 CHUNK_NUMBERS = {"cpu": 2**20, "cuda": 2**26}  # logits alive at a time: what a cache holds; what fills many cores
+KEPT_NUMBERS = {"cpu": 2**26, "cuda": 2**28}  # probabilities kept for the backward pass; the rest is computed twice
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class VocabularyHead:
 
 def logprobs(head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-prob of each token [N], in nats, at this temperature. d logp_t / dz_j = 1[j = t] - p_j."""
-    return _Logprobs.apply(hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature, False)[0]
+    return _Logprobs.apply(
+        hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature, False, torch.is_grad_enabled()
+    )[0]
 
 
 def logprobs_and_entropy(
@@ -45,7 +50,9 @@ def logprobs_and_entropy(
 
     d logp_t / dz_j = 1[j = t] - p_j, and d H / dz_j = -p_j (log p_j + H).
     """
-    return _Logprobs.apply(hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature, True)
+    return _Logprobs.apply(
+        hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature, True, torch.is_grad_enabled()
+    )
 
 
 def exact_kl(
@@ -103,6 +110,21 @@ class _Gradients:
         if for_bias is not None:
             for_bias[block] += grad_NV.sum(0)
 
+    def add_scaled(self, factor_N: Tensor, blocks: Iterator[tuple[slice, Tensor]]) -> None:
+        """Blocks of the logits' gradients but for a factor a token has, which is applied where things are D wide."""
+        hidden_ND, weight_VD = self.ctx.saved_tensors[:2]
+        scaled_ND = (hidden_ND * factor_N[:, None]).to(weight_VD.dtype)
+        for_hidden, for_weight, for_bias = self.grads
+        for block, low_NV in blocks:
+            if for_hidden is not None:
+                for_hidden += low_NV @ weight_VD[block]
+            if for_weight is not None:
+                torch.mm(low_NV.T, scaled_ND, out=for_weight[block])
+            if for_bias is not None:
+                for_bias[block] = factor_N @ low_NV.to(for_bias.dtype)
+        if for_hidden is not None:
+            for_hidden *= factor_N[:, None]
+
     def all(self) -> list[Tensor | None]:
         dtypes = (self.ctx.saved_tensors[0].dtype, *[self.ctx.saved_tensors[1].dtype] * 2)
         return [None if g is None else g.to(dtype) for g, dtype in zip(self.grads, dtypes, strict=True)]
@@ -114,57 +136,87 @@ class _Logprobs(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, token_N: Tensor, head: VocabularyHead,
-        temperature: float, wants_entropy: bool,
+        temperature: float, wants_entropy: bool, learns: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.head, ctx.temperature, ctx.wants_entropy = head, temperature, wants_entropy
         ctx.slices_N, ctx.slices_V = [slice(0, len(token_N))], _slices(len(weight_VD), len(token_N), hidden_ND.device)
+        room = KEPT_NUMBERS[hidden_ND.device.type] if learns and head.softcap is None else 0
 
-        def sums(shift_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            """Over the vocabulary: the sum of e^(logit - shift), that of it times the logit; and the token's logit."""
+        def sums(shift_N: Tensor) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+            """Over the vocabulary: the sum of e^(logit - shift), that of it times the logit; the token's own logit; and
+            the first blocks of e^(logit - shift), as many as there is room for."""
             total_N, mean_N, own_N = (torch.zeros_like(shift_N) for _ in range(3))
+            kept: list[Tensor] = []
             for block in ctx.slices_V:
-                logit_NV = head.logits(hidden_ND, block)
-                if temperature != 1:
-                    logit_NV = logit_NV / temperature
+                logit_NV = _tempered(head.logits(hidden_ND, block), temperature)
                 here_n = _tokens_in(token_N, block)
                 own_N[here_n] = logit_NV[here_n, token_N[here_n] - block.start].to(own_N.dtype)
                 exp_NV = _minus(logit_NV, shift_N).exp_()
                 total_N += exp_NV.sum(-1)
                 if wants_entropy:
-                    mean_N += exp_NV.mul_(logit_NV).sum(-1)
-            return total_N, mean_N, own_N
+                    mean_N += (exp_NV * logit_NV).sum(-1)
+                if block.stop * len(token_N) <= room:
+                    kept.append(exp_NV.to(weight_VD.dtype))
+            return total_N, mean_N, own_N, kept
 
         # Any shift gives the same softmax. The token's own logit needs no pass over the vocabulary to be found, and
-        # overflows only where the token is less likely than e^-88.
+        # is too low only where the token is very unlikely (2^-64 in bfloat16 and float32).
         shift_N = _own_logits(head, hidden_ND, token_N) / temperature
-        total_N, mean_N, own_N = sums(shift_N)
-        if not total_N.isfinite().all():
+        total_N, mean_N, own_N, kept = sums(shift_N)
+        if not (total_N < torch.finfo(weight_VD.dtype).max ** 0.5).all():
             tops = [head.logits(hidden_ND, block).amax(-1) for block in ctx.slices_V]
             shift_N = torch.stack(tops).amax(0).to(shift_N.dtype) / temperature
-            total_N, mean_N, own_N = sums(shift_N)
+            total_N, mean_N, own_N, kept = sums(shift_N)
         norm_N = total_N.log() + shift_N
         entropy_N = norm_N - mean_N / total_N
-        ctx.save_for_backward(hidden_ND, weight_VD, token_N, norm_N, entropy_N)
+        ctx.kept = kept
+        ctx.save_for_backward(hidden_ND, weight_VD, token_N, own_N, shift_N, total_N, norm_N, entropy_N)
         return own_N - norm_N, entropy_N
 
     @staticmethod
     def backward(ctx: Any, *grads_out: Tensor) -> tuple[Tensor | None, ...]:
         grad_logp_N, grad_entropy_N = (grad / ctx.temperature for grad in grads_out)
-        hidden_ND, _, token_N, norm_N, entropy_N = ctx.saved_tensors
         gradients = _Gradients(ctx)
-        bonus = ctx.wants_entropy and bool(grad_entropy_N.any())
-        for block in ctx.slices_V:
-            raw_NV = ctx.head.logits(hidden_ND, block)
-            logp_NV = _minus(raw_NV if ctx.temperature == 1 else raw_NV / ctx.temperature, norm_N)
-            p_NV = logp_NV.exp() if bonus else logp_NV.exp_()
-            factor_NV = -grad_logp_N[:, None]
-            if bonus:
-                factor_NV = factor_NV - (logp_NV + entropy_N[:, None]) * grad_entropy_N[:, None]
-            grad_NV = p_NV.mul_(factor_NV)
-            here_n = _tokens_in(token_N, block)
-            grad_NV[here_n, token_N[here_n] - block.start] += grad_logp_N[here_n]
-            gradients.add(ctx.slices_N[0], block, grad_NV, raw_NV)
-        return (*gradients.all(), None, None, None, None)
+        if ctx.wants_entropy and bool(grad_entropy_N.any()):
+            _add_with_bonus(ctx, gradients, grad_logp_N, grad_entropy_N)
+        else:
+            total_N = ctx.saved_tensors[5]
+            gradients.add_scaled(-grad_logp_N * ctx.head.scale / total_N, _unnormalised(ctx))
+        return (*gradients.all(), None, None, None, None, None)
+
+
+def _unnormalised(ctx: Any) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of `total (p_j - 1[j = t])`, [N, V] as wide as the weights: kept, or made again."""
+    hidden_ND, weight_VD, token_N, own_N, shift_N, total_N, _, _ = ctx.saved_tensors
+    left_N = ((own_N - shift_N).exp() - total_N).to(weight_VD.dtype)
+    for i, block in enumerate(ctx.slices_V):
+        if i < len(ctx.kept):
+            low_NV = ctx.kept[i]
+        else:
+            logit_NV = ctx.head.logits(hidden_ND, block)
+            low_NV = _minus(_tempered(logit_NV, ctx.temperature), shift_N).exp_().to(weight_VD.dtype)
+        here_n = _tokens_in(token_N, block)
+        low_NV[here_n, token_N[here_n] - block.start] = left_N[here_n]
+        if ctx.head.softcap is not None:
+            low_NV *= 1 - (logit_NV / ctx.head.softcap) ** 2
+        yield block, low_NV
+
+
+def _add_with_bonus(ctx: Any, gradients: _Gradients, grad_logp_N: Tensor, grad_entropy_N: Tensor) -> None:
+    """What both log-probs and entropies ask of the logits. Probabilities in low precision would not do for p log p."""
+    hidden_ND, _, token_N, _, _, _, norm_N, entropy_N = ctx.saved_tensors
+    for block in ctx.slices_V:
+        raw_NV = ctx.head.logits(hidden_ND, block)
+        logp_NV = _minus(_tempered(raw_NV, ctx.temperature), norm_N)
+        factor_NV = -grad_logp_N[:, None] - (logp_NV + entropy_N[:, None]) * grad_entropy_N[:, None]
+        grad_NV = logp_NV.exp_().mul_(factor_NV)
+        here_n = _tokens_in(token_N, block)
+        grad_NV[here_n, token_N[here_n] - block.start] += grad_logp_N[here_n]
+        gradients.add(ctx.slices_N[0], block, grad_NV, raw_NV)
+
+
+def _tempered(logit_NV: Tensor, temperature: float) -> Tensor:
+    return logit_NV if temperature == 1 else logit_NV / temperature
 
 
 def _minus(logit_NV: Tensor, shift_N: Tensor) -> Tensor:
