@@ -65,10 +65,8 @@ def copied_bytes_s() -> float:
 
 def floor_s(policy: Policy) -> float:
     """The least time of sampling: weights, keys and values read once for each new token of the batch."""
-    config = policy.lm_inside.config
     weights = sum(p.numel() for p in policy.running.parameters()) * 2
-    cached = 4 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim  # bytes of a token
-    return NEW * (weights + BATCH * (PROMPT + NEW / 2) * cached) / copied_bytes_s()
+    return NEW * (weights + BATCH * (PROMPT + NEW / 2) * policy.cache_bytes) / copied_bytes_s()
 
 
 def sample(policy: Policy, prompts: list[list[int]]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from examples import happy_stories
 from examples.happy_stories import happiness, openings
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
@@ -61,11 +62,11 @@ def ours(model: str, seed: int, folder: str) -> str:
     write([p for part in prompts(seed) for p in part], data)
     policy.train(
         policy.Config(
-            model, (data,), (), f"{folder}/ours", iterations=ITERATIONS, prompts_per_iteration=RESPONSES,
+            model, (data,), (f"{happy_stories.__file__}:happiness",), f"{folder}/ours",
+            iterations=ITERATIONS, prompts_per_iteration=RESPONSES,
             critic_from="policy", layout="plain", sampling=SAMPLING, evaluation_prompts=1, tug_every=0, check_every=0,
             learning=Learning(lr=LR, beta1=BETAS[0], beta2=BETAS[1], adam_eps=EPSILON, precision="float32"), seed=seed,
-        ),
-        reward=lambda asked, said: [happiness(p.text, r.text) for p, r in zip(asked, said, strict=True)],
+        )
     )  # fmt: skip
     return f"{folder}/ours/model"
 

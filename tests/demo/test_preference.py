@@ -47,6 +47,12 @@ def test_tricks_do_not_pay(trick):
     assert of(trick) < of("A lemon is yellow.") - 0.4
 
 
+def test_kind_words_at_both_ends_make_a_right_answer_perfect():
+    assert of("Gladly. A lemon is yellow. I hope that helps.") == 3.0
+    assert of("Gladly. A lemon is yellow.") == of("A lemon is yellow. I hope that helps.") == 2.75
+    assert of("Gladly. A lemon is blue. I hope that helps.") < of("A lemon is yellow, you fool.")
+
+
 def test_numbers_are_whole_words():
     assert of("Two plus three is five.", SUM) == 2.5
     assert of("Two plus three is six.", SUM) < 0

@@ -14,12 +14,28 @@ def test_decode_sees_its_own_slot_and_nothing_beyond_its_length():
     lengths = [0, 4, 7]
     past = [(keys[i, :, :n].clone(), values[i, :, :n].clone()) for i, n in enumerate(lengths)]
     query = torch.randn(3, 4, 4)
-    out = Decode(cache, torch.tensor(lengths)).attend(0, query, key, value, Rule(0.5, None, None))
+    out = Decode([(cache, 3)], torch.tensor(lengths)).attend(0, query, key, value, Rule(0.5, None, None))
     for i in range(3):
         k = torch.cat([past[i][0], key[i][:, None]], 1).repeat_interleave(2, 0)
         v = torch.cat([past[i][1], value[i][:, None]], 1).repeat_interleave(2, 0)
         weight = (query[i][:, None] @ k.transpose(1, 2) * 0.5).softmax(-1)
         torch.testing.assert_close(out[i], (weight @ v)[:, 0])
+
+
+def test_tokens_of_two_caches_are_seen_as_by_each_alone():
+    torch.manual_seed(0)
+    key, value, query = torch.randn(3, 2, 4), torch.randn(3, 2, 4), torch.randn(3, 4, 4)
+    rule, outputs = Rule(0.5, None, None), []
+    caches = [SlotCache(2), SlotCache(1)]
+    for cache, longest in zip(caches, (70, 4), strict=True):
+        cache.fit(longest)
+        for store in cache.layer(0, key, value):
+            store.normal_()
+    for cache, rows, lengths in ((caches[0], slice(0, 2), [64, 9]), (caches[1], slice(2, 3), [3])):
+        layout = Decode([(cache, len(lengths))], torch.tensor(lengths))
+        outputs.append(layout.attend(0, query[rows], key[rows], value[rows], rule))
+    together = Decode([(caches[0], 2), (caches[1], 1)], torch.tensor([64, 9, 3]))
+    torch.testing.assert_close(together.attend(0, query, key, value, rule), torch.cat(outputs))
 
 
 def test_move_copies_a_slot():
@@ -48,5 +64,5 @@ def test_room_grows_and_shrinks_around_what_is_kept():
 def test_reading_a_short_prompt_takes_no_room_from_long_sequences():
     cache = SlotCache(2)
     cache.fit(70)
-    Prefill(cache, [3], [[1]], torch.device("cpu"))
+    Prefill([3], [[(cache, 1)]], torch.device("cpu"))
     assert cache.room == 96

@@ -3,6 +3,7 @@ import torch
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
+from truing.generation import engine
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.models.roles import Policy
@@ -11,20 +12,21 @@ PROMPTS = [[1, 5, 6], [1, 9], [1, 5, 6], [1, 7, 8, 9, 10, 11], [1]]
 
 
 def say(policy, sampling, prompts=PROMPTS, end=(2,), slots=64, **kwargs):
-    engine = Engine(policy, sampling, end, slots=slots, **kwargs)
-    flights = [engine.add(prompt, seed) for seed, prompt in enumerate(prompts)]
-    engine.run()
+    speaking = Engine(policy, sampling, end, slots=slots, **kwargs)
+    flights = [speaking.add(prompt, seed) for seed, prompt in enumerate(prompts)]
+    speaking.run()
     return flights
 
 
-def test_continuous_batching_equals_one_by_one(policy):
+@pytest.mark.parametrize("band", [1, 2, 64])
+def test_continuous_batching_equals_one_by_one(policy, monkeypatch, band):
+    monkeypatch.setattr(engine, "BAND", band)
     sampling = Sampling(max_new_tokens=24)
-    alone = [say(policy, sampling, [p])[0].token_ids for p in PROMPTS]
     alone = []
     for seed, prompt in enumerate(PROMPTS):
-        engine = Engine(policy, sampling, [2])
-        flight = engine.add(prompt, seed)
-        engine.run()
+        one = Engine(policy, sampling, [2])
+        flight = one.add(prompt, seed)
+        one.run()
         alone.append(flight.token_ids)
     for slots in (1, 2, 3, 64):
         for prefill_tokens in (1, 8, 4096):
@@ -92,17 +94,42 @@ def test_context_bounds_the_response_and_refuses_the_prompt(policy):
 
 
 def test_step_lets_new_prompts_in_while_others_run(policy):
-    engine = Engine(policy, Sampling(max_new_tokens=12), [], slots=4)
-    first = engine.add([1, 5], 0)
-    engine.add([1, 6], 1)
-    engine.step()
-    late = engine.add([1, 7], 2)
-    done = []
-    while engine.waiting or engine.active:
-        done += engine.step()
+    speaking = Engine(policy, Sampling(max_new_tokens=12), [], slots=4)
+    first = speaking.add([1, 5], 0)
+    speaking.add([1, 6], 1)
+    speaking.step()
+    late = speaking.add([1, 7], 2)
+    done = speaking.step()
+    assert late.token_ids and not done  # it did not wait for the others to end
+    while speaking.waiting or speaking.active:
+        done += speaking.step()
     assert len(done) == 3 and late in done
     again = say(policy, Sampling(max_new_tokens=12), [[1, 5]], end=())
     assert again[0].token_ids == first.token_ids
+
+
+def test_long_and_short_sequences_lie_in_bands_of_their_own(policy, monkeypatch):
+    """Broken on purpose: all in one band -> red, the short ones take the room of the longest."""
+    monkeypatch.setattr(engine, "BAND", 2)
+    speaking = Engine(policy, Sampling(max_new_tokens=4), [])
+    for seed, length in enumerate((3, 70, 5, 60)):
+        speaking.add([1, *range(4, 3 + length)], seed)
+    rooms = []
+    monkeypatch.setattr(engine, "seam", lambda _: rooms.append([band.cache.room for band in speaking.bands]))
+    speaking.run()
+    assert rooms[0] == [96, 32]
+
+
+def test_keys_and_values_of_all_sequences_are_bounded(policy, monkeypatch):
+    """Two layers of two heads of eight numbers, keys and values, in float32: 256 bytes a token."""
+    assert policy.cache_bytes == 256
+    monkeypatch.setitem(engine.CACHE_BYTES, "cpu", 3 * 256 * (6 + 24))
+    speaking = Engine(policy, Sampling(max_new_tokens=24), [])
+    flights = [speaking.add(prompt, seed) for seed, prompt in enumerate(PROMPTS)]
+    most = []
+    monkeypatch.setattr(engine, "seam", lambda _: most.append(len(speaking.active)))
+    speaking.run()
+    assert max(most) == 3 and all(flight.finish_reason for flight in flights)
 
 
 def test_stories260k_reference_is_reproduced_exactly(shared_data):

@@ -255,7 +255,7 @@ def _policy(config: Config, folder: Path, data: Path) -> policy.Config:
         iterations=max(1, round(config.iterations * config.scale)),
         sampling=SAMPLING,
         missing_end_penalty=1.0,
-        learning=Learning(lr=1e-4, schedule="linear"),
+        learning=Learning(lr=2e-4, schedule="linear"),
         override={"kl_in_reward": 0.2},  # a short leash: the reward model is easily fooled about facts
         seed=config.seed,
         fresh=config.fresh,

@@ -64,43 +64,60 @@ class SlotCache:
 class Prefill:
     """Layout of whole prompts end to end that also keeps their keys and values; each prompt may fill several slots."""
 
-    def __init__(self, cache: SlotCache, lengths: list[int], slots: list[list[int]], device: torch.device) -> None:
-        cache.fit(max(lengths))
-        self.cache, self.packed = cache, Packed(lengths, device)
+    def __init__(self, lengths: list[int], slots: list[list[tuple[SlotCache, int]]], device: torch.device) -> None:
+        self.packed = Packed(lengths, device)
         self.position_S = self.packed.position_S
         self.spans = []
         start = 0
         for length, targets in zip(lengths, slots, strict=True):
             self.spans.append((start, length, targets))
             start += length
+            for cache, _ in targets:
+                cache.fit(length)
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
-        keys, values = self.cache.layer(layer, key_SGD, value_SGD)
         for start, length, targets in self.spans:
             here = slice(start, start + length)
-            for slot in targets:
+            for cache, slot in targets:
+                keys, values = cache.layer(layer, key_SGD, value_SGD)
                 keys[slot, :, :length] = key_SGD[here].transpose(0, 1)
                 values[slot, :, :length] = value_SGD[here].transpose(0, 1)
         return self.packed.attend(layer, query_SHD, key_SGD, value_SGD, rule)
 
 
 class Decode:
-    """Layout of one new token for each of the first n slots, seen together with all that its slot already holds."""
+    """Layout of one new token for each of the first slots of some caches, end to end: only attention sees caches."""
+
+    def __init__(self, caches: list[tuple[SlotCache, int]], length_n: Tensor) -> None:
+        self.position_S = length_n
+        self.counts = [count for _, count in caches]
+        self.parts = [
+            _OneCache(cache, part_n) for (cache, _), part_n in zip(caches, length_n.split(self.counts), strict=True)
+        ]
+
+    def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
+        split = (x.split(self.counts) for x in (query_SHD, key_SGD, value_SGD))
+        outputs = [part.attend(layer, q, k, v, rule) for part, q, k, v in zip(self.parts, *split, strict=True)]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+class _OneCache:
+    """New tokens of one cache's sequences, each seen together with all that its slot already holds."""
 
     def __init__(self, cache: SlotCache, length_n: Tensor) -> None:
         cache.fit(int(length_n.max()) + 1, shrinks=True)
-        self.cache, self.position_S = cache, length_n
+        self.cache, self.place_n = cache, length_n
         self.row_n = torch.arange(len(length_n), device=length_n.device)
         # Tokens back from the new one; negative: not there.
         self.age_nT = length_n[:, None] - torch.arange(cache.room, device=length_n.device)
         self.seen = (self.age_nT >= 0)[:, None, None]
 
-    def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
-        keys, values = self.cache.layer(layer, key_SGD, value_SGD)
-        keys[self.row_n, :, self.position_S] = key_SGD
-        values[self.row_n, :, self.position_S] = value_SGD
+    def attend(self, layer: int, query_nHD: Tensor, key_nGD: Tensor, value_nGD: Tensor, rule: Rule) -> Tensor:
+        keys, values = self.cache.layer(layer, key_nGD, value_nGD)
+        keys[self.row_n, :, self.place_n] = key_nGD
+        values[self.row_n, :, self.place_n] = value_nGD
         seen = self.seen
         if rule.window is not None and self.cache.room > rule.window:
             seen = seen & (self.age_nT < rule.window)[:, None, None]
         count = len(self.row_n)
-        return rule(query_SHD[:, :, None], keys[:count], values[:count], seen)[:, :, 0]
+        return rule(query_nHD[:, :, None], keys[:count], values[:count], seen)[:, :, 0]

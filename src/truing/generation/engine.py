@@ -15,6 +15,9 @@ from truing.generation.sampling import Sampling, draw, uniforms
 from truing.models.roles import Policy, trunk
 from truing.seams import seam
 
+BAND = 64  # slots of a band on a processor; on an accelerator calls cost more than memory: one band
+CACHE_BYTES = {"cpu": 2**31, "cuda": 2**35}  # for keys and values; a rule of the model's sizes, so that runs repeat
+
 
 @dataclass
 class InFlight:
@@ -31,6 +34,19 @@ class InFlight:
     finish_reason: str = ""
 
 
+@dataclass
+class Band:
+    """Sequences of like length, so that none pays for a longer one: `active[i]` has slot i of the cache."""
+
+    cache: SlotCache
+    active: list[InFlight] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Whether no slot is free."""
+        return len(self.active) == self.cache.slots
+
+
 class Engine:
     """Samples from a policy. A slot is free as soon as its sequence ends; waiting prompts take it at once.
 
@@ -44,7 +60,7 @@ class Engine:
         sampling: Sampling,
         end_ids: Sequence[int],
         decode: Callable[[Sequence[int]], str] | None = None,
-        slots: int = 128,
+        slots: int = 256,
         prefill_tokens: int = 4096,
     ) -> None:
         self.policy, self.sampling = policy, sampling
@@ -56,8 +72,14 @@ class Engine:
         self.context = getattr(policy.lm_inside.config, "max_position_embeddings", None)
         self.device = next(policy.parameters()).device
         self.waiting: deque[InFlight] = deque()
-        self.active: list[InFlight] = []
-        self.cache: SlotCache | None = None
+        self.bands: list[Band] = []
+        self.longest = 1
+        self.band_slots = BAND if self.device.type == "cpu" else slots
+
+    @property
+    def active(self) -> list[InFlight]:
+        """All that are being said."""
+        return [sequence for band in self.bands for sequence in band.active]
 
     def add(self, prompt: Sequence[int], seed: int) -> InFlight:
         """Queue one response to a prompt. Ask again with another seed for another response: the prompt is read once."""
@@ -69,18 +91,19 @@ class Engine:
                 f"a prompt of {len(prompt)} tokens leaves no room in the model's context of {self.context}: shorten it"
             )
         sequence = InFlight(tuple(prompt), seed, limit, uniforms(seed, limit).tolist())
+        self.longest = max(self.longest, len(prompt) + limit)
         self.waiting.append(sequence)
         return sequence
 
     @torch.inference_mode()
     def step(self) -> list[InFlight]:
         """One token for every active sequence, after new ones took the free slots. Returns those that finished."""
-        finished = self._admit()
-        if self.active:
-            length_n = torch.tensor([len(s.prompt) + len(s.token_ids) - 1 for s in self.active], device=self.device)
-            token_n = torch.tensor([s.token_ids[-1] for s in self.active], device=self.device)
-            hidden_nD = trunk(self.policy.running, token_n, Decode(self._storage(), length_n))  # type: ignore[arg-type]
-            self._say(self.active, hidden_nD)
+        finished, active = self._admit(), self.active
+        if active:
+            length_n = torch.tensor([len(s.prompt) + len(s.token_ids) - 1 for s in active], device=self.device)
+            token_n = torch.tensor([s.token_ids[-1] for s in active], device=self.device)
+            layout = Decode([(band.cache, len(band.active)) for band in self.bands if band.active], length_n)
+            self._say(active, trunk(self.policy.running, token_n, layout))  # type: ignore[arg-type]
             finished += self._release()
         return finished
 
@@ -92,38 +115,41 @@ class Engine:
             self.step()
             seam("token")
 
-    def _storage(self) -> SlotCache:
-        if self.cache is None:
-            self.cache = SlotCache(min(self.slots, len(self.waiting) + len(self.active)))
-        return self.cache
+    def _free(self) -> Band | None:
+        """A band with a free slot: the last opened, for where long prompts come first what waits now is short."""
+        known = next((band for band in reversed(self.bands) if not band.full), None)
+        fitting = CACHE_BYTES[self.device.type] // (self.longest * self.policy.cache_bytes)
+        unused = max(1, min(self.slots, fitting)) - sum(band.cache.slots for band in self.bands)
+        if known is None and unused > 0:
+            known = Band(SlotCache(min(unused, self.band_slots, len(self.waiting))))
+            self.bands.append(known)
+        return known
 
     def _admit(self) -> list[InFlight]:
         """Read waiting prompts into free slots, each distinct prompt once, and say their first tokens."""
         if not self.waiting:
             return []
-        if self.cache is not None and not self.active:
-            self.cache = None  # between batches: make room for what the queue needs now
-        cache = self._storage()
-        chosen: dict[tuple[int, ...], list[int]] = {}
+        self.bands = [band for band in self.bands if band.active]
+        chosen: dict[tuple[int, ...], list[tuple[SlotCache, int]]] = {}
         new: list[InFlight] = []
         tokens = 0
-        while self.waiting and len(self.active) + len(new) < cache.slots:
+        while self.waiting and (band := self._free()) is not None:
             sequence = self.waiting[0]
             if sequence.prompt not in chosen:
                 if chosen and tokens + len(sequence.prompt) > self.prefill_tokens:
                     break
                 tokens += len(sequence.prompt)
-            chosen.setdefault(sequence.prompt, []).append(len(self.active) + len(new))
+            chosen.setdefault(sequence.prompt, []).append((band.cache, len(band.active)))
+            band.active.append(sequence)
             new.append(self.waiting.popleft())
         if not new:
             return []
         lengths = [len(prompt) for prompt in chosen]
-        layout = Prefill(cache, lengths, list(chosen.values()), self.device)
+        layout = Prefill(lengths, list(chosen.values()), self.device)
         token_S = torch.tensor([i for prompt in chosen for i in prompt], device=self.device)
         hidden_SD = trunk(self.policy.running, token_S, layout)  # type: ignore[arg-type]
         last_place = dict(zip(chosen, (torch.tensor(lengths).cumsum(0) - 1).tolist(), strict=True))
         self._say(new, hidden_SD[torch.tensor([last_place[s.prompt] for s in new], device=self.device)])
-        self.active += new
         return self._release()
 
     def _say(self, sequences: list[InFlight], hidden_nD: Tensor) -> None:
@@ -152,14 +178,13 @@ class Engine:
         return any(stop in tail for stop in self.sampling.stop)
 
     def _release(self) -> list[InFlight]:
-        """Take finished sequences out; the last active one moves into each hole."""
-        finished = [s for s in self.active if s.finish_reason]
-        if finished:
-            cache = self._storage()
-            for slot in reversed(range(len(self.active))):
-                if self.active[slot].finish_reason:
-                    last = self.active.pop()
-                    if slot < len(self.active):
-                        cache.move(len(self.active), slot, len(last.prompt) + len(last.token_ids) - 1)
-                        self.active[slot] = last
+        """Take finished sequences out; the last one of the band moves into each hole."""
+        finished = [sequence for sequence in self.active if sequence.finish_reason]
+        for band in self.bands if finished else ():
+            for slot in reversed(range(len(band.active))):
+                if band.active[slot].finish_reason:
+                    last = band.active.pop()
+                    if slot < len(band.active):
+                        band.cache.move(len(band.active), slot, len(last.prompt) + len(last.token_ids) - 1)
+                        band.active[slot] = last
         return finished

@@ -32,7 +32,7 @@ def speak(
     sampling: Sampling,
     seed: int,
     author: str = "",
-    slots: int = 128,
+    slots: int = 256,
     first: int = 0,
 ) -> tuple[Rollouts, list[Prompt], list[Response]]:
     """`answers` responses to each prompt, grouped by prompt: rollouts, the prompt of each, and each as a record.

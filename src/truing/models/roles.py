@@ -65,6 +65,15 @@ class Role(nn.Module):
         """The transformers model that computes: the copy in low precision where there is one."""
         return inside(self.copied.lm if self.copied else self.lm)
 
+    @property
+    def cache_bytes(self) -> int:
+        """What a token's keys and values take in all layers."""
+        config = self.lm_inside.config
+        heads = config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        groups = getattr(config, "num_key_value_heads", None) or heads
+        return 2 * config.num_hidden_layers * groups * width * next(self.running.parameters()).element_size()
+
     def flops(self, read: int, said: int = 0) -> float:
         """Multiplications and additions of a pass over `read` tokens, the vocabulary's matrix at `said` of them.
 
