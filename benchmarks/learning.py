@@ -4,8 +4,9 @@ python -m benchmarks.learning --model ../shared/data/models/tinystories-656k    
 
 A small model learns to tell happy stories (examples/happy_stories.py). Both sides: float32, 64 responses of up to 64
 tokens an iteration, 20 iterations of 4 epochs of 4 minibatches, AdamW, a critic that starts as the policy with a head
-of zeros, the same loss weights. What is compared is the mean reward of answers to the same held-out prompts, sampled
-from both policies by the same code with the same seeds.
+of zeros, the same loss weights, a constant learning rate, no clipping of gradients (TRL's PPO does not clip). What is
+compared is the mean reward of answers to the same held-out prompts, sampled from both policies by the same code with
+the same seeds.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def ours(model: str, seed: int, folder: str) -> str:
             model, (data,), (f"{happy_stories.__file__}:happiness",), f"{folder}/ours",
             iterations=ITERATIONS, prompts_per_iteration=RESPONSES,
             critic_from="policy", layout="plain", sampling=SAMPLING, evaluation_prompts=1, tug_every=0, check_every=0,
-            learning=Learning(lr=LR, beta1=BETAS[0], beta2=BETAS[1], adam_eps=EPSILON, precision="float32"), seed=seed,
+            learning=Learning(lr=LR, beta1=BETAS[0], beta2=BETAS[1], adam_eps=EPSILON,
+                              schedule="constant", max_grad_norm=0.0, precision="float32"), seed=seed,
         )
     )  # fmt: skip
     return f"{folder}/ours/model"
@@ -116,7 +118,8 @@ def theirs(model: str, seed: int, folder: str) -> str:
         output_dir=folder, use_cpu=True, per_device_train_batch_size=RESPONSES, num_mini_batches=4, num_ppo_epochs=4,
         response_length=RESPONSE, total_episodes=RESPONSES * ITERATIONS, num_sample_generations=0, report_to="none",
         save_strategy="no", learning_rate=LR, adam_beta1=BETAS[0], adam_beta2=BETAS[1], adam_epsilon=EPSILON,
-        stop_token="eos", temperature=1.0, bf16=False, gradient_checkpointing=False, seed=seed, disable_tqdm=True,
+        lr_scheduler_type="constant", stop_token="eos", temperature=1.0, bf16=False, gradient_checkpointing=False,
+        seed=seed, disable_tqdm=True,
     )  # fmt: skip
     trainer = PPOTrainer(
         args=config, processing_class=tokenizer, model=lm, ref_model=reference, reward_model=FunctionReward(tokenizer),
