@@ -23,7 +23,7 @@ def together(tmp_path):
         started = []
         for rank in range(several):
             own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": several, "LOCAL_WORLD_SIZE": several,
-                   "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1,
+                   "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1, "PYTHONFAULTHANDLER": 1,
                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # fmt: skip
             started.append(subprocess.Popen([sys.executable, str(tmp_path / "code.py")], text=True,
                                             env={**os.environ, **{name: str(value) for name, value in own.items()}},

@@ -46,7 +46,7 @@ class Config:
     """How many of them there are."""
     algorithm: str = "ppo"
     """The row of the table that optimises the policy."""
-    iterations: int = 44
+    iterations: int = 50
     """Rounds of policy optimisation."""
     scale: float = 1.0
     """Share of the full work: below 1 for a quick look, whose figures mean little."""
@@ -115,7 +115,7 @@ def write_data(config: Config, folder: Path) -> Path:
     replace_text(folder / "texts.jsonl", "\n".join(rows) + "\n")
     files: dict[str, Sequence[Record]] = {
         "demonstrations": corpus.demonstrations(config.seed + 1, _scaled(8000, config)),
-        "prompts": corpus.prompts(config.seed + 2, _scaled(2600, config), "train"),
+        "prompts": corpus.prompts(config.seed + 2, _scaled(3200, config), "train"),
         "held_out_prompts": corpus.prompts(config.seed + 3, _scaled(300, config), "test"),
     }
     for name, records in files.items():
