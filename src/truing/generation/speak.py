@@ -32,7 +32,6 @@ def speak(
     sampling: Sampling,
     seed: int,
     author: str = "",
-    slots: int = 256,
     first: int = 0,
 ) -> tuple[Rollouts, list[Prompt], list[Response]]:
     """`answers` responses to each prompt, grouped by prompt: rollouts, the prompt of each, and each as a record.
@@ -42,7 +41,7 @@ def speak(
     """
     if not prompts or answers < 1:
         raise UserError("sampling needs one prompt and one answer at least")
-    engine = Engine(policy, sampling, end_ids(policy, chat), chat.text, slots)
+    engine = Engine(policy, sampling, end_ids(policy, chat), chat.text)
     flights: list[InFlight] = []
     asked: list[Prompt] = []
     for i, prompt in enumerate(prompts):
