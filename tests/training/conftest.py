@@ -33,7 +33,11 @@ def together(tmp_path):
         finally:
             for process in started:
                 process.kill()
-        assert all(process.returncode == expected for process in started), told
+        if any(process.returncode != expected for process in started):
+            codes = [process.returncode for process in started]
+            pytest.fail(
+                "\n".join(f"exit code {code}\n{out}{error}" for code, (out, error) in zip(codes, told, strict=True))
+            )
         return [out for out, _ in told], [error for _, error in told]
 
     return run

@@ -31,6 +31,24 @@ def test_one_process_does_everything_and_nothing_is_sent():
         assert processes.count() == 1
 
 
+HELD = """
+import atexit, weakref
+from torch import distributed
+group = weakref.ref(distributed.group.WORLD)
+atexit.register(lambda: print("held" if group() else "gone"))
+import peft, truing.cli
+from truing.models.loading import load_policy
+load_policy({model!r})
+processes.gathered(1)
+"""
+
+
+def test_no_thread_of_the_group_outlives_it(together, tiny_model):
+    """Broken on purpose: torch.distributed.nn not imported before the group is there -> red, held at the end."""
+    told, _ = together(HELD.format(model=tiny_model), several=2)
+    assert all(out.endswith("gone\n") for out in told), told
+
+
 SEVERAL = """
 rank = processes.rank()
 assert processes.count() == 3

@@ -45,6 +45,10 @@ def joined() -> Iterator[None]:
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield
         return
+    # Its functions take the group of now as a default: first imported later, they would hold it and its threads until
+    # Python itself is taken down, and a thread that is still busy then aborts the process.
+    import torch.distributed.nn
+
     store, own, several = next(distributed.rendezvous("env://", timeout=PATIENCE))
     here, accelerators = int(os.environ.get("LOCAL_WORLD_SIZE", several)), torch.cuda.device_count()
     if accelerators:
