@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from truing.errors import RunEnds, UserError, nearest
 
@@ -57,44 +57,32 @@ def pretrain(argv: Sequence[str]) -> None:
 
 def sft(argv: Sequence[str]) -> None:
     """Fine-tune a language model on demonstrations."""
-    from truing.loop import sources
     from truing.training.supervised import Config, train
 
-    config = sources.pinned(_parse(Config, argv, "sft"))
-    train(config, read=sources.read)
-    _conclude(config.out)
+    _from_stores(train, _parse(Config, argv, "sft"))
 
 
 def sample(argv: Sequence[str]) -> None:
     """Several answers to each prompt."""
-    from truing.loop import sources
     from truing.training.sample import Config, train
 
-    config = sources.pinned(_parse(Config, argv, "sample"))
-    train(config, read=sources.read)
-    _conclude(config.out)
+    _from_stores(train, _parse(Config, argv, "sample"))
 
 
 def reward(argv: Sequence[str]) -> None:
     """A reward model from judgements."""
-    from truing.loop import sources
     from truing.training.reward_model import Config, train
 
-    config = sources.pinned(_parse(Config, argv, "reward"))
-    train(config, read=sources.read)
-    _conclude(config.out)
+    _from_stores(train, _parse(Config, argv, "reward"))
 
 
 def rl(argv: Sequence[str]) -> None:
     """Optimise a policy against a reward."""
     if "--explain" in argv:
         return _explain(argv)
-    from truing.loop import sources
     from truing.training.policy import Config, train
 
-    config = sources.pinned(_parse(Config, argv, "rl"))
-    train(config, read=sources.read)
-    _conclude(config.out)
+    _from_stores(train, _parse(Config, argv, "rl"))
 
 
 def label(argv: Sequence[str]) -> None:
@@ -237,6 +225,15 @@ def _parse(config: type[C], argv: Sequence[str], command: str) -> C:
     from truing.config import parse
 
     return parse(config, argv, prog=f"truing {command}", description=COMMANDS[command].__doc__ or "")
+
+
+def _from_stores(train: Callable[..., object], config: Any) -> None:
+    """A stage whose data may be feedback stores."""
+    from truing.loop import sources
+
+    config = sources.pinned(config)
+    train(config, read=sources.read)
+    _conclude(config.out)
 
 
 def _explain(argv: Sequence[str]) -> None:

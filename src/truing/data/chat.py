@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from transformers import PreTrainedTokenizerBase
+import transformers
 
 from truing.data.records import Message
 from truing.errors import UserError
@@ -19,7 +19,7 @@ DIALOGUE = {"system": "\n\n", "user": "\n\nHuman: ", "assistant": "\n\nAssistant
 class Chat:
     """A tokenizer and a layout: turns conversations into token ids and back."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, layout: Layout = "auto") -> None:
+    def __init__(self, tokenizer: transformers.PreTrainedTokenizerBase, layout: Layout = "auto") -> None:
         if layout == "auto":
             layout = "template" if tokenizer.chat_template else "plain"
         if layout == "template" and not tokenizer.chat_template:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+import transformers
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
@@ -114,10 +114,10 @@ def _seconds(work: Callable[[], object], turns: int) -> float:
     return statistics.median(times)
 
 
-def _random_llama() -> LlamaForCausalLM:
+def _random_llama() -> transformers.LlamaForCausalLM:
     torch.manual_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(hidden_size=288, intermediate_size=768, num_hidden_layers=6, num_attention_heads=6,
+    return transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(hidden_size=288, intermediate_size=768, num_hidden_layers=6, num_attention_heads=6,
                     num_key_value_heads=6, vocab_size=32_000, max_position_embeddings=1024, tie_word_embeddings=True)
     )  # fmt: skip
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.stats import norm
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -181,7 +180,7 @@ def davidson(
     first_G, second_G = np.array([g[0] for g in games]), np.array([g[1] for g in games])
     outcome_G = np.array([g[2] for g in games], dtype=float)
     ties = bool((outcome_G == 0.5).any())
-    fitted = minimize(
+    fitted = scipy.optimize.minimize(
         lambda x: _davidson(x, first_G, second_G, outcome_G, models, prior, ties)[0],
         np.zeros(models + ties),
         jac=lambda x: _davidson(x, first_G, second_G, outcome_G, models, prior, ties)[1].sum(0)
@@ -194,7 +193,7 @@ def davidson(
                               ties)[1].sum(0) + _prior_gradient(y, models, prior))[:models, :models]  # fmt: skip
     centre_MM = np.eye(models) - 1 / models
     strength_M = centre_MM @ x[:models]
-    spread_M = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(centre_MM @ covariance_MM @ centre_MM).clip(0))
+    spread_M = scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(np.diag(centre_MM @ covariance_MM @ centre_MM).clip(0))
     interval_M2 = np.stack([strength_M - spread_M, strength_M + spread_M], 1)
     return Strengths(strength_M, interval_M2, float(np.exp(x[models])) if ties else 0.0)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse, stats
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, floa
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, not {successes} of {n}")
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(scipy.stats.norm.ppf(0.5 + level / 2))
     rate, shrink = successes / n, 1 + z**2 / n
     middle = (rate + z**2 / (2 * n)) / shrink
     half = z * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / shrink
@@ -62,7 +62,7 @@ def mean_interval(
     for i in range(resamples):
         drawn = rng.integers(n, size=n)
         means[i] = sum_C[drawn].sum() / count_C[drawn].sum()
-    tail = stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf(0.5 - level / 2, n - 1))
+    tail = scipy.stats.norm.cdf(math.sqrt(n / (n - 1)) * scipy.stats.t.ppf(0.5 - level / 2, n - 1))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -159,7 +159,7 @@ def bradley_terry_fit(wins_MM: ArrayLike, prior: float = 0.0) -> Floats:
     """
     wins_MM = np.asarray(wins_MM, dtype=float) + prior / 2
     wins_MM = wins_MM * ~np.eye(len(wins_MM), dtype=bool)
-    parts, _ = sparse.csgraph.connected_components(wins_MM > 0, directed=True, connection="strong")
+    parts, _ = scipy.sparse.csgraph.connected_components(wins_MM > 0, directed=True, connection="strong")
     if parts > 1:
         raise ValueError("a player (or a set of them) won or lost every game: no finite strengths fit; give prior=1")
     games_MM = wins_MM + wins_MM.T
@@ -199,5 +199,5 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return math.nan
-    result: Any = stats.spearmanr(first, second)
+    result: Any = scipy.stats.spearmanr(first, second)
     return float(result.statistic)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AttentionInterface
 
 NAME = "truing"
 LONGEST_EXPLICIT = 1024  # keys; beyond, a square of logits takes too much memory
@@ -134,4 +134,7 @@ def flat_attention(
     return layout.attend(module.layer_idx, q, k, v, rule)[None], None  # type: ignore[arg-type]
 
 
-AttentionInterface.register(NAME, flat_attention)
+def registered() -> str:
+    """The name under which transformers knows this attention from now on."""
+    transformers.AttentionInterface.register(NAME, flat_attention)
+    return NAME

@@ -12,17 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
 
 from truing.errors import UserError
 from truing.models import attention
@@ -65,10 +57,10 @@ def is_reward_model(model: str) -> bool:
     return any("SequenceClassification" in name for name in _config(model).architectures or ())
 
 
-def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(model: str) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer that belongs to the model."""
     try:
-        return AutoTokenizer.from_pretrained(locate(model))
+        return transformers.AutoTokenizer.from_pretrained(locate(model))
     except (OSError, ValueError) as error:
         raise UserError(f"model {model}: no tokenizer could be loaded: {_first_line(error)}") from error
 
@@ -83,12 +75,15 @@ def load_policy(
     path = locate(model)
     if is_reward_model(model):
         raise UserError(f"model {model} is a reward model: a policy must be a causal language model")
-    lm = _from_pretrained(AutoModelForCausalLM, path, model)
+    lm = _from_pretrained(transformers.AutoModelForCausalLM, path, model)
     return policy_of(lm, adapter, freeze, trunk_value)
 
 
 def policy_of(
-    lm: PreTrainedModel, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), trunk_value: bool = False
+    lm: transformers.PreTrainedModel,
+    adapter: Adapter = Adapter(),
+    freeze: tuple[str, ...] = (),
+    trunk_value: bool = False,
 ) -> Policy:
     """A policy around a transformers model already at hand."""
     _prepare(lm)
@@ -114,11 +109,11 @@ def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...
     """
     path = locate(model)
     if is_reward_model(model):
-        lm = _from_pretrained(AutoModelForSequenceClassification, path, model)
+        lm = _from_pretrained(transformers.AutoModelForSequenceClassification, path, model)
         head = lm.get_submodule("score")
         assert isinstance(head, nn.Linear)
     else:
-        lm = _from_pretrained(AutoModelForCausalLM, path, model)
+        lm = _from_pretrained(transformers.AutoModelForCausalLM, path, model)
         head = nn.Linear(lm.config.hidden_size, 1, bias=False)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(head.weight, std=1 / math.sqrt(lm.config.hidden_size + 1), generator=generator)
@@ -129,7 +124,10 @@ def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...
 
 
 def save(
-    role: Policy | Scorer, tokenizer: PreTrainedTokenizerBase, folder: str | Path, dtype: torch.dtype | None = None
+    role: Policy | Scorer,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    folder: str | Path,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write weights and tokenizer in the Hugging Face layout, LoRA merged; the folder appears whole or not at all.
 
@@ -141,9 +139,9 @@ def save(
     config, state = _exportable(role)
     if dtype is not None:
         state = {name: value.to(dtype) for name, value in state.items()}
-    shell = (AutoModelForSequenceClassification if isinstance(role, Scorer) else AutoModelForCausalLM).from_config(
-        config
-    )
+    scores = isinstance(role, Scorer)
+    kind = transformers.AutoModelForSequenceClassification if scores else transformers.AutoModelForCausalLM
+    shell = kind.from_config(config)
     if isinstance(role, Policy):
         shell.generation_config = role.lm_inside.generation_config
     shell.to(dtype or next(iter(state.values())).dtype)
@@ -156,7 +154,7 @@ def save(
     writing.rename(target)
 
 
-def _exportable(role: Policy | Scorer) -> tuple[PreTrainedConfig, dict[str, torch.Tensor]]:
+def _exportable(role: Policy | Scorer) -> tuple[transformers.PreTrainedConfig, dict[str, torch.Tensor]]:
     """Configuration and merged weights under the names transformers gives them."""
     config = type(role.lm_inside.config).from_dict(role.lm_inside.config.to_dict())
     state = role.merged_state()
@@ -173,7 +171,7 @@ def _first(ids: int | list[int] | None) -> int | None:
     return ids[0] if isinstance(ids, list) else ids
 
 
-def _config(model: str) -> PreTrainedConfig:
+def _config(model: str) -> transformers.PreTrainedConfig:
     path = locate(model)
     file = Path(path) / "config.json"
     if file.is_file():
@@ -184,7 +182,7 @@ def _config(model: str) -> PreTrainedConfig:
         if "auto_map" in raw:
             raise UserError(f"{file}: the model wants to run code of its own (auto_map), which truing never does")
     try:
-        return AutoConfig.from_pretrained(path)
+        return transformers.AutoConfig.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise UserError(f"model {model}: {_first_line(error)}") from error
 
@@ -207,11 +205,13 @@ def _check_files(folder: Path) -> None:
             raise UserError(f"{file}: no whole safetensors file: {_first_line(error)}; fetch it again") from error
 
 
-def _from_pretrained(kind: Any, path: str, name: str) -> PreTrainedModel:
+def _from_pretrained(kind: Any, path: str, name: str) -> transformers.PreTrainedModel:
     if Path(path).is_dir():
         _check_files(Path(path))
     try:
-        return kind.from_pretrained(path, attn_implementation=attention.NAME, dtype=torch.float32, use_safetensors=True)
+        return kind.from_pretrained(
+            path, attn_implementation=attention.registered(), dtype=torch.float32, use_safetensors=True
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"model {name}: {_first_line(error)}") from error
 
@@ -220,7 +220,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _prepare(lm: PreTrainedModel) -> None:
+def _prepare(lm: transformers.PreTrainedModel) -> None:
     """Dropout off everywhere, for it would make the ratio noisy; our attention on."""
     for module in lm.modules():
         if isinstance(module, nn.Dropout):
@@ -228,10 +228,10 @@ def _prepare(lm: PreTrainedModel) -> None:
         for name in ("attention_dropout", "dropout"):
             if isinstance(module.__dict__.get(name), float):
                 setattr(module, name, 0.0)
-    lm.set_attn_implementation(attention.NAME)
+    lm.set_attn_implementation(attention.registered())
 
 
-def _with_adapter(lm: PreTrainedModel, adapter: Adapter, freeze: tuple[str, ...]) -> nn.Module:
+def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tuple[str, ...]) -> nn.Module:
     for pattern in freeze:
         matched = [p for name, p in lm.named_parameters() if fnmatchcase(name, pattern)]
         if not matched:

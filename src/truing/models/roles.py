@@ -10,14 +10,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from peft import PeftModel
-from peft.tuners.lora import LoraLayer
+import transformers
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.models.attention import Packed
+from truing.models.attention import NAME, Packed
 from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
 from truing.models.precision import Precision, WorkingCopy, dtype_of, lower
 
@@ -46,7 +44,7 @@ class Role(nn.Module):
                 module.padding_idx = None
 
     @property
-    def lm_inside(self) -> PreTrainedModel:
+    def lm_inside(self) -> transformers.PreTrainedModel:
         """The transformers model itself, without the wrapper that LoRA puts around it."""
         return inside(self.lm)
 
@@ -61,7 +59,7 @@ class Role(nn.Module):
         return next(self.lm.parameters()).device
 
     @property
-    def running(self) -> PreTrainedModel:
+    def running(self) -> transformers.PreTrainedModel:
         """The transformers model that computes: the copy in low precision where there is one."""
         return inside(self.copied.lm if self.copied else self.lm)
 
@@ -154,7 +152,7 @@ class Policy(Role):
     def without_adapter(self) -> AbstractContextManager[None]:
         """Within it the policy speaks as its base did: with LoRA this is the reference, at no cost in memory."""
         lm = self.copied.lm if self.copied else self.lm
-        return lm.disable_adapter() if isinstance(lm, PeftModel) else nullcontext()
+        return nullcontext() if inside(lm) is lm else lm.disable_adapter()  # type: ignore[operator]
 
     @torch.no_grad()
     def check(self) -> None:
@@ -169,7 +167,7 @@ class Policy(Role):
         here_SV = self.head.logits(trunk(lm, token_S, layout))
         lm.set_attn_implementation("eager")
         theirs_SV = lm(input_ids=token_S[None], use_cache=False).logits[0]
-        lm.set_attn_implementation("truing")
+        lm.set_attn_implementation(NAME)
         for what, ours_SV in (("attention", own_SV), ("vocabulary head", here_SV)):
             gap = (ours_SV.float() - theirs_SV.float()).abs().max().item()
             if gap > 1e-3 * max(1.0, theirs_SV.abs().max().item()):
@@ -211,12 +209,12 @@ class Scorer(Role):
         return (self.score(hidden_ND.to(self.score.weight.dtype))[:, 0].float().cpu() - self.mean) / self.std
 
 
-def inside(lm: nn.Module) -> PreTrainedModel:
+def inside(lm: nn.Module) -> transformers.PreTrainedModel:
     """The transformers model, whether or not LoRA wraps it."""
-    return lm if isinstance(lm, PreTrainedModel) else lm.get_base_model()  # type: ignore[operator]
+    return lm.get_base_model() if hasattr(lm, "get_base_model") else lm  # type: ignore[operator,return-value]
 
 
-def trunk(lm: PreTrainedModel, token_S: Tensor, layout: Packed) -> Tensor:
+def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Packed) -> Tensor:
     """Last hidden states of flat tokens, [S, D]."""
     device = next(lm.parameters()).device
     positions = layout.position_S.to(device)[None]
@@ -224,7 +222,7 @@ def trunk(lm: PreTrainedModel, token_S: Tensor, layout: Packed) -> Tensor:
     return out.last_hidden_state[0]
 
 
-def hidden(lm: PreTrainedModel, tokens: Sequences) -> Tensor:
+def hidden(lm: transformers.PreTrainedModel, tokens: Sequences) -> Tensor:
     """Last hidden states of prompts and responses, [S, D]; refuses sequences longer than the model's context."""
     longest, context = int(tokens.total_B.max()), getattr(lm.config, "max_position_embeddings", None)
     if context is not None and longest > context:
@@ -241,6 +239,8 @@ def merged_state(lm: nn.Module) -> dict[str, Tensor]:
         if ".lora_" not in name
     }
     if lm is not model:
+        from peft.tuners.lora import LoraLayer
+
         for name, module in model.named_modules():
             if isinstance(module, LoraLayer):
                 for adapter in module.active_adapters:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from truing.data import formats
 from truing.data.batches import Sequences, shuffled
@@ -83,7 +83,7 @@ class Config:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
 
 
-def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> transformers.PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer (any text can be written) with a chat template of its own."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -95,7 +95,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(
+    fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BEGIN,
         eos_token=END,
@@ -106,10 +106,10 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
     return fast
 
 
-def build(config: Config, tokenizer: PreTrainedTokenizerFast) -> Policy:
+def build(config: Config, tokenizer: transformers.PreTrainedTokenizerFast) -> Policy:
     """A Llama of the configured size with fresh weights."""
     torch.manual_seed(config.seed)
-    shape = LlamaConfig(
+    shape = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=config.width,
         intermediate_size=round(config.width * 8 / 3 / 16) * 16,
@@ -121,10 +121,10 @@ def build(config: Config, tokenizer: PreTrainedTokenizerFast) -> Policy:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return policy_of(LlamaForCausalLM(shape))
+    return policy_of(transformers.LlamaForCausalLM(shape))
 
 
-def windows(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, context: int) -> list[list[int]]:
+def windows(texts: Sequence[str], tokenizer: transformers.PreTrainedTokenizerFast, context: int) -> list[list[int]]:
     """Documents end to end, each between its begin and end token, cut into windows of `context` tokens."""
     ids: list[int] = []
     for document in tokenizer(list(texts), add_special_tokens=False)["input_ids"]:

@@ -19,8 +19,8 @@ from typing import Any, TextIO
 
 import numpy as np
 import tomli_w
+import transformers
 from tensorboardX import SummaryWriter
-from transformers import PreTrainedTokenizerBase
 
 import truing
 from truing.errors import Busy, UserError
@@ -210,7 +210,7 @@ class Run:
         if self.writes:
             print(line, file=sys.stderr, flush=True)
 
-    def save(self, role: Policy | Scorer, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    def save(self, role: Policy | Scorer, tokenizer: transformers.PreTrainedTokenizerBase, name: str) -> None:
         """Write a model into this folder of the run."""
         if self.writes:
             save(role, tokenizer, self.folder / name)
