@@ -130,15 +130,26 @@ def test_nothing_runs_code_that_came_as_data(path):
                 assert not (keyword.arg == "trust_remote_code" and ast.unparse(keyword.value) != "False")
 
 
+def _loads(modules, heavy):
+    """Whether importing these loads one of the heavy libraries."""
+    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; "
+    code += f"sys.exit(any(h in sys.modules for h in {heavy!r}))"
+    return bool(subprocess.run([sys.executable, "-c", code], check=False).returncode)
+
+
 def test_feedback_and_formats_never_load_torch():
     modules = [
         f"truing.{'.'.join(p.relative_to(SOURCE).with_suffix('').parts)}"
         for p in FILES
         if room_of(p) == "feedback" and "migrations" not in p.parts  # these are alembic's to run
     ]
-    modules += ["truing.data.formats", "truing.data.records", "truing.data.validate"]
-    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert not _loads([*modules, "truing.config", "truing.data.formats", "truing.data.validate"], ["torch"])
+
+
+def test_help_and_refusals_do_not_wait_for_what_only_work_needs():
+    stages = [f"truing.training.{name}" for name in ("pretrain", "supervised", "sample", "reward_model", "policy")]
+    heavy = ["transformers.modeling_utils", "peft", "scipy.stats", "sqlalchemy"]
+    assert not _loads([*stages, "truing.evaluation.drift", "truing.loop.bench"], heavy)
 
 
 def test_generated_docs_are_up_to_date():

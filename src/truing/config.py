@@ -15,13 +15,14 @@ import tyro
 from pydantic import TypeAdapter, ValidationError
 
 from truing.errors import UserError, nearest
-from truing.training.run import to_toml
 
 C = TypeVar("C")
 
 
 def dump(config: Any) -> str:
     """A configuration as TOML, which `load` reads back to the same; None is left out."""
+    from truing.training.run import to_toml
+
     return to_toml(config)
 
 
