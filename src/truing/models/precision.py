@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 Precision = Literal["auto", "float32", "bfloat16"]
-NARROWEST = 192  # below this width calls cost more than computing does: bfloat16 gains nothing
+NARROWEST = 128  # below this width calls cost more than computing does: bfloat16 gains nothing
 WORTH = 1.3  # bfloat16 is chosen where it is so many times as fast: below, its rounding buys nothing
 TOKENS = 512  # rows of the matrices that are tried
 
