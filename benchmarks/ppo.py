@@ -29,7 +29,7 @@ from truing.data.records import Message, Prompt
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.models.loading import policy_of
-from truing.models.roles import Scorer, trainable
+from truing.models.roles import trainable
 from truing.rewards.model import model_reward
 from truing.training.algorithms import PPO
 from truing.training.nets import Nets
@@ -46,7 +46,7 @@ def iterations(size: str, precision: str, critic: str, ends: float, count: int, 
     chat = Chat(work.tokenizer(size), "plain")
     policy = policy_of(ending(work.language_model(size, 0), ends), trunk_value=critic == "trunk")
     reference = copy.deepcopy(policy).requires_grad_(False)
-    critic_net, reward_net = (_scorer(size, seed) for seed in (1, 2))
+    critic_net, reward_net = (work.scorer(size, seed) for seed in (1, 2))
     for role, moves in ((policy, True), (reference, False), (critic_net, True), (reward_net, False)):
         ready(role.requires_grad_(moves), learning, moves)
     separate = critic_net if critic == "separate" else None
@@ -67,12 +67,6 @@ def iterations(size: str, precision: str, critic: str, ends: float, count: int, 
         )  # fmt: skip
         told.append({**figures, "seconds": time.perf_counter() - begin})
     return told
-
-
-def _scorer(size: str, seed: int) -> Scorer:
-    lm = work.classifier(size, seed)
-    lm.set_attn_implementation("truing")
-    return Scorer(lm, lm.score)
 
 
 def ending(lm: nn.Module, ends: float) -> nn.Module:

@@ -9,7 +9,7 @@ import random
 import time
 
 from benchmarks import work
-from truing.models.roles import Scorer, trainable
+from truing.models.roles import trainable
 from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.reward_model import Config, Item, step
 
@@ -29,9 +29,7 @@ def items(size: str) -> list[Item]:
 def updates(size: str, precision: str) -> list[float]:
     """Seconds of each update."""
     learning = Learning(lr=1e-5, schedule="constant", precision=precision)  # type: ignore[arg-type]
-    lm = work.classifier(size)
-    lm.set_attn_implementation("truing")
-    scorer = Scorer(lm, lm.score)
+    scorer = work.scorer(size)
     ready(scorer, learning)
     optimizer = Optimizer(trainable(scorer), learning, 10**6, scorer.follow)
     config, rows, seconds = Config("x", ("y",), learning=learning), items(size), []

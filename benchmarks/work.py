@@ -21,8 +21,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
-from truing.models import memory
+from truing.models import attention, memory
 from truing.models.precision import best_flops
+from truing.models.roles import Scorer
 
 PEERS = Path(os.environ.get("TRUING_PEERS", "../shared/peers"))
 
@@ -71,10 +72,12 @@ def language_model(size: str, seed: int = 0) -> LlamaForCausalLM:
     return LlamaForCausalLM(config(size))
 
 
-def classifier(size: str, seed: int = 1) -> LlamaForSequenceClassification:
+def scorer(size: str, seed: int = 1) -> Scorer:
     """The same with one score in place of the vocabulary."""
     torch.manual_seed(seed)
-    return LlamaForSequenceClassification(config(size, num_labels=1))
+    lm = LlamaForSequenceClassification(config(size, num_labels=1))
+    lm.set_attn_implementation(attention.registered())
+    return Scorer(lm, lm.score)
 
 
 def tokenizer(size: str) -> PreTrainedTokenizerFast:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from truing.models.attention import Packed, Rule
+from truing.models.precision import kept_dtype
 
 STEP = 32  # tokens by which the room of all slots grows and shrinks
 
@@ -39,7 +40,8 @@ class SlotCache:
         """A layer's storage, made when its sizes are first seen."""
         if layer not in self.keys:
             for store, new_SGD in ((self.keys, key_SGD), (self.values, value_SGD)):
-                store[layer] = self._shaped(store is self.keys, layer, new_SGD.transpose(0, 1)[None]).zero_()
+                like = new_SGD.to(kept_dtype(new_SGD.dtype, new_SGD.device)).transpose(0, 1)[None]
+                store[layer] = self._shaped(store is self.keys, layer, like).zero_()
         return self.keys[layer], self.values[layer]
 
     def _shaped(self, is_key: bool, layer: int, like: Tensor) -> Tensor:
@@ -114,10 +116,11 @@ class _OneCache:
 
     def attend(self, layer: int, query_nHD: Tensor, key_nGD: Tensor, value_nGD: Tensor, rule: Rule) -> Tensor:
         keys, values = self.cache.layer(layer, key_nGD, value_nGD)
-        keys[self.row_n, :, self.place_n] = key_nGD
-        values[self.row_n, :, self.place_n] = value_nGD
+        keys[self.row_n, :, self.place_n] = key_nGD.to(keys.dtype)
+        values[self.row_n, :, self.place_n] = value_nGD.to(values.dtype)
         seen = self.seen
         if rule.window is not None and self.cache.room > rule.window:
             seen = seen & (self.age_nT < rule.window)[:, None, None]
         count = len(self.row_n)
-        return rule(query_nHD[:, :, None], keys[:count], values[:count], seen)[:, :, 0]
+        said = rule(query_nHD[:, :, None].to(keys.dtype), keys[:count], values[:count], seen)
+        return said[:, :, 0].to(query_nHD.dtype)

@@ -15,12 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 NAME = "truing"
+SHORT = 64  # keys; below, products in bfloat16 take longer to prepare than to compute in float32
 LONGEST_EXPLICIT = 1024  # keys; beyond, a square of logits takes too much memory
 BUCKET = 32  # sequences whose lengths share a multiple of this attend in one padded call
 
 
 class Layout(Protocol):
     """How the tokens of a call attend: `query_SHD`, `key_SGD`, `value_SGD` for H query heads, G key heads."""
+
+    position_S: Tensor
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor: ...
 
@@ -45,6 +48,8 @@ class Rule:
         """By matrix products: on processors, up to some length, faster than the fused kernel, above all backward."""
         n, heads, steps, _ = query.shape
         groups, known, width = key.shape[1:]
+        if query.dtype == torch.bfloat16 and known <= SHORT:
+            return self._explicit(query.float(), key.float(), value.float(), seen).to(query.dtype)
         shared = heads // groups  # query heads that read the same keys: rows of one matrix
         hidden = hidden_places(steps, known, query) if seen is None else seen.logical_not()
         bias = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device).masked_fill_(hidden, float("-inf"))
@@ -130,8 +135,10 @@ def flat_attention(
     if s_aux is not None or dropout:
         raise NotImplementedError("attention sinks and attention dropout are not supported")
     rule = Rule(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, softcap)
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    return layout.attend(module.layer_idx, q, k, v, rule)[None], None  # type: ignore[arg-type]
+    count, spare = len(layout.position_S), query.shape[2] - len(layout.position_S)
+    q, k, v = (x[0, :, :count].transpose(0, 1) for x in (query, key, value))
+    output_SHD = layout.attend(module.layer_idx, q, k, v, rule)  # type: ignore[arg-type]
+    return (F.pad(output_SHD, (0, 0, 0, 0, 0, spare)) if spare else output_SHD)[None], None
 
 
 def registered() -> str:

@@ -13,6 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from truing.models.precision import spare
 
 CHUNK_NUMBERS = {"cpu": 2**20, "cuda": 2**26}  # logits alive at a time: what a cache holds; what fills many cores
 KEPT_NUMBERS = {"cpu": 2**26, "cuda": 2**28}  # probabilities kept for the backward pass; the rest is computed twice
@@ -30,7 +33,7 @@ class VocabularyHead:
     def logits(self, hidden_ND: Tensor, block: slice = slice(None)) -> Tensor:
         """Logits [N, V] of all tokens or a block of them, as wide as the weights are: for sampling, and for chunks."""
         bias_V = None if self.bias_V is None else self.bias_V[block]
-        logit_NV = torch.nn.functional.linear(hidden_ND, self.weight_VD[block], bias_V)
+        logit_NV = functional.linear(_even(hidden_ND), self.weight_VD[block], bias_V)[: len(hidden_ND)]
         if self.scale != 1.0:
             logit_NV = logit_NV * self.scale
         return logit_NV if self.softcap is None else self.softcap * torch.tanh(logit_NV / self.softcap)
@@ -38,9 +41,7 @@ class VocabularyHead:
 
 def logprobs(head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-prob of each token [N], in nats, at this temperature. d logp_t / dz_j = 1[j = t] - p_j."""
-    return _Logprobs.apply(
-        hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature, False, torch.is_grad_enabled()
-    )[0]
+    return _both_of(head, hidden_ND, token_N, temperature, wants_entropy=False)[0]
 
 
 def logprobs_and_entropy(
@@ -50,9 +51,30 @@ def logprobs_and_entropy(
 
     d logp_t / dz_j = 1[j = t] - p_j, and d H / dz_j = -p_j (log p_j + H).
     """
-    return _Logprobs.apply(
-        hidden_ND, head.weight_VD, head.bias_V, token_N, head, temperature, True, torch.is_grad_enabled()
+    return _both_of(head, hidden_ND, token_N, temperature, wants_entropy=True)
+
+
+def _both_of(
+    head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor, temperature: float, wants_entropy: bool
+) -> tuple[Tensor, Tensor]:
+    learns = torch.is_grad_enabled()
+    logp_N, entropy_N = _Logprobs.apply(
+        _even(hidden_ND),
+        head.weight_VD,
+        head.bias_V,
+        _even(token_N, hidden_ND),
+        head,
+        temperature,
+        wants_entropy,
+        learns,
     )
+    return logp_N[: len(token_N)], entropy_N[: len(token_N)]
+
+
+def _even(x_N: Tensor, like: Tensor | None = None) -> Tensor:
+    """With rows of zeros behind it so that there are few different numbers of rows, where products ask for that."""
+    rows = spare(len(x_N), x_N if like is None else like)
+    return functional.pad(x_N, (0, 0) * (x_N.ndim - 1) + (0, rows)) if rows else x_N
 
 
 def exact_kl(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 Precision = Literal["auto", "float32", "bfloat16"]
 NARROWEST = 128  # below this width calls cost more than computing does: bfloat16 gains nothing
 WORTH = 1.3  # bfloat16 is chosen where it is so many times as fast: below, its rounding buys nothing
+GRAINS = ((256, 16), (2048, 64), (2**62, 256))  # up to so many rows: a multiple of that many
 TOKENS = 512  # rows of the matrices that are tried
 
 
@@ -65,6 +66,23 @@ def best_flops(device: str = "cpu") -> float:
     """Multiplications and additions a second in this machine's best matrix product of 1024 rows and columns."""
     dtypes = (torch.float32, torch.bfloat16) if bfloat16_gain(1024, device) > 1 else (torch.float32,)
     return max(8 * 1024 * 1024**2 / product_s(1024, dtype, device, 1024) for dtype in dtypes)
+
+
+def spare(rows: int, like: Tensor) -> int:
+    """How many rows to add so that matrices like this one come in few sizes.
+
+    On a processor oneDNN prepares a product in bfloat16 anew for every size it has not met lately, which takes longer
+    than a thousand rows of a small model do; MKL's products in float32 need no such thing.
+    """
+    if like.device.type != "cpu" or like.dtype != torch.bfloat16:
+        return 0
+    return -rows % next(grain for most, grain in GRAINS if rows <= most)
+
+
+def kept_dtype(computed: torch.dtype, device: torch.device) -> torch.dtype:
+    """What keys and values are kept in. A processor reads them with single rows, where bfloat16 takes 2 to 4 times as
+    long as float32."""
+    return torch.float32 if device.type == "cpu" and computed == torch.bfloat16 else computed
 
 
 def lower(lm: nn.Module, dtype: torch.dtype) -> None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.nn import functional
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.attention import NAME, Packed
 from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
-from truing.models.precision import Precision, WorkingCopy, dtype_of, lower
+from truing.models.precision import Precision, WorkingCopy, dtype_of, kept_dtype, lower, spare
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Role(nn.Module):
         heads = config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // heads
         groups = getattr(config, "num_key_value_heads", None) or heads
-        return 2 * config.num_hidden_layers * groups * width * next(self.running.parameters()).element_size()
+        kept = kept_dtype(next(self.running.parameters()).dtype, self.device)
+        return 2 * config.num_hidden_layers * groups * width * kept.itemsize
 
     def flops(self, read: int, said: int = 0) -> float:
         """Multiplications and additions of a pass over `read` tokens, the vocabulary's matrix at `said` of them.
@@ -216,10 +218,11 @@ def inside(lm: nn.Module) -> transformers.PreTrainedModel:
 
 def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Packed) -> Tensor:
     """Last hidden states of flat tokens, [S, D]."""
-    device = next(lm.parameters()).device
-    positions = layout.position_S.to(device)[None]
-    out = lm.base_model(input_ids=token_S.to(device)[None], position_ids=positions, use_cache=False, layout=layout)
-    return out.last_hidden_state[0]
+    weight, count = next(lm.parameters()), len(token_S)
+    rows = (0, spare(count, weight))  # a token 0 at place 0 that nobody attends to
+    token_S, position_S = (functional.pad(x.to(weight.device), rows)[None] for x in (token_S, layout.position_S))
+    out = lm.base_model(input_ids=token_S, position_ids=position_S, use_cache=False, layout=layout)
+    return out.last_hidden_state[0, :count]
 
 
 def hidden(lm: transformers.PreTrainedModel, tokens: Sequences) -> Tensor:
