@@ -14,7 +14,8 @@ Kind = Literal["helpful", "rude", "rambling", "wrong"]
 KINDS: tuple[Kind, ...] = ("helpful", "rude", "rambling", "wrong")
 
 # The people who wrote the demonstrations were of mixed quality: there is something left to learn from preferences.
-MIXTURE: dict[Kind, float] = {"helpful": 0.15, "rude": 0.4, "rambling": 0.33, "wrong": 0.12}
+# Wrong answers are many enough for the reward model to learn facts from: else the policy finds out that it knows few.
+MIXTURE: dict[Kind, float] = {"helpful": 0.15, "rude": 0.36, "rambling": 0.29, "wrong": 0.2}
 # The text read before: mostly sound, so that the facts are learned.
 BACKGROUND: dict[Kind, float] = {"helpful": 0.45, "rude": 0.3, "rambling": 0.15, "wrong": 0.1}
 HELD_OUT = 0.15

@@ -237,6 +237,7 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         epochs=3.0,
         batch_size=8,
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
+        language_weight=0.3,  # it goes on learning to say the better answer, and so does not forget facts
         max_tokens=128,
         held_out=0.15,
         learning=Learning(lr=7e-4, schedule="cosine", warmup=0.05, weight_decay=0.1),

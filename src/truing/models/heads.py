@@ -41,7 +41,7 @@ class VocabularyHead:
 
 def logprobs(head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-prob of each token [N], in nats, at this temperature. d logp_t / dz_j = 1[j = t] - p_j."""
-    return _both_of(head, hidden_ND, token_N, temperature, wants_entropy=False)[0]
+    return _of_tokens(head, hidden_ND, token_N, temperature, wants_entropy=False)[0]
 
 
 def logprobs_and_entropy(
@@ -51,10 +51,10 @@ def logprobs_and_entropy(
 
     d logp_t / dz_j = 1[j = t] - p_j, and d H / dz_j = -p_j (log p_j + H).
     """
-    return _both_of(head, hidden_ND, token_N, temperature, wants_entropy=True)
+    return _of_tokens(head, hidden_ND, token_N, temperature, wants_entropy=True)
 
 
-def _both_of(
+def _of_tokens(
     head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor, temperature: float, wants_entropy: bool
 ) -> tuple[Tensor, Tensor]:
     learns = torch.is_grad_enabled()
