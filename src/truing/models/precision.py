@@ -18,6 +18,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 NARROWEST = 128  # below this width calls cost more than computing does: bfloat16 gains nothing
 WORTH = 1.3  # bfloat16 is chosen where it is so many times as fast: below, its rounding buys nothing
 GRAINS = ((256, 16), (2048, 64), (2**62, 256))  # up to so many rows: a multiple of that many
+PROBE_S = 0.1  # of one width and precision: a small product takes a ten-thousandth of a second
 TOKENS = 512  # rows of the matrices that are tried
 
 
@@ -47,12 +48,12 @@ def bfloat16_gain(width: int, device: str = "cpu") -> float:
 
 
 def product_s(width: int, dtype: torch.dtype, device: str = "cpu", tokens: int = TOKENS, tries: int = 9) -> float:
-    """Seconds of one product [tokens, width] x [width, 4 width]: the shortest of some tries, for what other work takes
-    away from the machine meanwhile must not decide."""
+    """Seconds of one product [tokens, width] x [width, 4 width]: the shortest of some tries, and of as many as PROBE_S
+    has room for: what other work takes away from the machine meanwhile must not decide."""
     x = torch.randn(tokens, width, device=device).to(dtype)
     weight = torch.randn(4 * width, width, device=device).to(dtype)
-    times = []
-    for _ in range(tries):
+    times: list[float] = []
+    while len(times) < tries or sum(times) < PROBE_S:
         begin = time.perf_counter()
         nn.functional.linear(x, weight)
         if device != "cpu":
