@@ -21,7 +21,10 @@ BUCKET = 32  # sequences whose lengths share a multiple of this attend in one pa
 
 
 class Layout(Protocol):
-    """How the tokens of a call attend: `query_SHD`, `key_SGD`, `value_SGD` for H query heads, G key heads."""
+    """How the tokens of a call attend: `query_SHD`, `key_SGD`, `value_SGD` for H query heads, G key heads.
+
+    It knows of the tokens that have a position; rows behind them are spare (`models.precision.spare`).
+    """
 
     position_S: Tensor
 

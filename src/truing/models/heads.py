@@ -57,16 +57,9 @@ def logprobs_and_entropy(
 def _of_tokens(
     head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor, temperature: float, wants_entropy: bool
 ) -> tuple[Tensor, Tensor]:
-    learns = torch.is_grad_enabled()
+    even_ND, even_N = _even(hidden_ND), _even(token_N, hidden_ND)
     logp_N, entropy_N = _Logprobs.apply(
-        _even(hidden_ND),
-        head.weight_VD,
-        head.bias_V,
-        _even(token_N, hidden_ND),
-        head,
-        temperature,
-        wants_entropy,
-        learns,
+        even_ND, head.weight_VD, head.bias_V, even_N, head, temperature, wants_entropy, torch.is_grad_enabled()
     )
     return logp_N[: len(token_N)], entropy_N[: len(token_N)]
 
