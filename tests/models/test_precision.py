@@ -52,7 +52,7 @@ def _products(policy, tokens):
 
 
 def test_products_come_in_few_sizes_and_nothing_changes_by_it(tiny_model, monkeypatch):
-    """Broken on purpose, each red: the trunk's rows not made even; the head's not; the head's spare rows not cut off."""
+    """Broken on purpose, each red: the trunk's rows not made even, the head's not, the head's not cut off."""
     policy = load_policy(tiny_model)
     policy.compute_in(BF16)
     several = [Sequences.of([[1, 5]] * 3, [[6, 7, 8] * n, [9, 10], [11]]) for n in (3, 4)]
