@@ -181,7 +181,7 @@ def test_demonstration_whose_draft_survives_a_reload(serve, open_page):
     page.keyboard.press("Control+Enter")
     (row,) = served.wait_for(t.demonstration, 1)
     assert texts(served)[row.message_id] == "Half an answer, <b>made</b> whole."
-    assert page.evaluate("Object.keys(localStorage).filter(k => k.includes('draft')).length") == 0
+    page.wait_for_function("() => !Object.keys(localStorage).some((key) => key.includes('draft'))")
 
 
 def test_edit_shows_what_is_changed(serve, open_page):
