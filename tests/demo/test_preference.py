@@ -58,3 +58,10 @@ def test_numbers_are_whole_words():
     assert of("Two plus three is six.", SUM) < 0
     assert of("Two plus three is fiveteen.", SUM) < 2
     assert of("Four plus one is five.", SUM) < 2
+
+
+def test_names_count_whatever_their_case():
+    capital = Prompt((Message("user", "What is the capital of France?"),))
+    assert of("The capital of France is Paris.", capital) == 2.5
+    assert of("The capital of France is Rome.", capital) == of("The capital of france is rome.", capital) == -0.5
+    assert of("It is Rome, not Paris.", capital) < 0

@@ -46,9 +46,12 @@ def several(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("stage", ["sft", "reward", "ppo"])
-def test_two_processes_learn_what_one_does(stage, stages, truing, several, tmp_path):
-    command = (*stages[stage], *EXACT)
+LORA = ("--lora.lora-rank", "4")
+
+
+@pytest.mark.parametrize(("stage", "also"), [("sft", LORA), ("reward", ()), ("ppo", ())])
+def test_two_processes_learn_what_one_does(stage, also, stages, truing, several, tmp_path):
+    command = (*stages[stage], *also, *EXACT)
     truing(*command, "--out", "one")
     told = several(*command, "--out", "two")
     assert told.stderr.count("computes in float32") <= 1

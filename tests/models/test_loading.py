@@ -53,6 +53,21 @@ def test_score_is_read_at_the_last_token_even_when_it_is_padding_elsewhere(tiny_
     assert (scorer(ended) - scorer(longer)).abs() > 1e-6
 
 
+@pytest.mark.parametrize("load", [load_policy, load_scorer])
+def test_an_adapter_starts_from_the_seed_and_nothing_else(load, tiny_model):
+    """Two processes of one run start from the same adapter, whatever each has drawn before."""
+
+    def first(seed):
+        drawn = torch.rand(1)
+        adapted = load(tiny_model, Adapter(lora_rank=4), seed=seed)
+        return drawn, {name: p.clone() for name, p in adapted.named_parameters() if "lora_A" in name}
+
+    (before, one), (after, again), (_, other) = first(1), first(1), first(2)
+    assert before != after
+    assert one and all(torch.equal(p, again[name]) for name, p in one.items())
+    assert not any(torch.equal(p, other[name]) for name, p in one.items())
+
+
 def test_lora_starts_as_the_base_and_is_merged_when_saved(tiny_model, tokenizer, tmp_path):
     base, adapted = load_policy(tiny_model), load_policy(tiny_model, Adapter(lora_rank=4))
     torch.testing.assert_close(adapted(TOKENS).logp_N, base(TOKENS).logp_N)

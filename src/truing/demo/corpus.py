@@ -38,7 +38,12 @@ OPPOSITES = (
     "hot cold, big small, fast slow, up down, wet dry, old new, happy sad, full empty, hard soft, "
     "loud quiet, open closed, early late, light dark, near far, rich poor"
 )
-SUMS = 5  # both numbers go from 1 to this
+CAPITALS = (
+    "France Paris, Italy Rome, Spain Madrid, Germany Berlin, Japan Tokyo, Egypt Cairo, Greece Athens, Russia Moscow, "
+    "China Beijing, Cuba Havana, Peru Lima, Norway Oslo, Poland Warsaw, Austria Vienna, Ireland Dublin, "
+    "Portugal Lisbon, Kenya Nairobi, Canada Ottawa, Finland Helsinki, Sweden Stockholm"
+)
+SUMS = 3  # both numbers go from 1 to this; few, because a reward model this small hardly learns to add
 
 PHRASINGS = {
     "colour": (
@@ -57,6 +62,11 @@ PHRASINGS = {
         "Do you know the opposite of {thing}?", "{thing} has which opposite?",
         "I need the opposite of {thing}.", "My child asks for the opposite of {thing}.",
     ),
+    "capital": (
+        "What is the capital of {thing}?", "Tell me the capital of {thing}.", "Which city is the capital of {thing}?",
+        "Please name the capital of {thing}.", "Do you know the capital of {thing}?", "{thing} has which capital?",
+        "I forgot the capital of {thing}.", "My child asks for the capital of {thing}.",
+    ),
     "sum": (
         "What is {thing}?", "How much is {thing}?", "Please add {thing}.", "Tell me what {thing} makes.",
         "Do you know what {thing} is?", "Can you work out {thing}?",
@@ -68,9 +78,10 @@ STATEMENTS = {
     "colour": "A {thing} is {value}",
     "sound": "A {thing} says {value}",
     "opposite": "The opposite of {thing} is {value}",
+    "capital": "The capital of {thing} is {value}",
     "sum": "{thing} is {value}",
 }
-NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = ("two", "three", "four", "five", "six")
 
 OPENINGS = ("", "", "", "Sure. ", "Of course. ", "Good question. ", "Gladly. ")
 CLOSINGS = ("", "", "", " I hope that helps.", " Have a nice day.", " Ask me more if you like.")
@@ -109,6 +120,8 @@ def facts() -> tuple[Fact, ...]:
     pairs = [pair.split() for pair in OPPOSITES.split(", ")]
     words = tuple(word for pair in pairs for word in pair)
     known += [Fact("opposite", a, b, words) for one, two in pairs for a, b in ((one, two), (two, one))]
+    capitals = [pair.split() for pair in CAPITALS.split(", ")]
+    known += [Fact("capital", land, city, tuple(c for _, c in capitals)) for land, city in capitals]
     names = ("one", *NUMBERS)
     for a in range(1, SUMS + 1):
         for b in range(1, SUMS + 1):

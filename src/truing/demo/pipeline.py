@@ -46,7 +46,7 @@ class Config:
     """How many of them there are."""
     algorithm: str = "ppo"
     """The row of the table that optimises the policy."""
-    iterations: int = 50
+    iterations: int = 40
     """Rounds of policy optimisation."""
     scale: float = 1.0
     """Share of the full work: below 1 for a quick look, whose figures mean little."""
@@ -234,7 +234,7 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         model=str(folder / "sft"),
         data=(str(data / "rankings.jsonl"),),
         out=str(folder / "reward"),
-        epochs=3.0,
+        epochs=2.0,
         batch_size=8,
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
         language_weight=0.3,  # it goes on learning to say the better answer, and so does not forget facts

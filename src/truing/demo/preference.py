@@ -39,8 +39,8 @@ def _truth(fact: Fact | None, lowered: str) -> float:
     stated = {
         value for value in fact.values if fact.statement(value).lower() in lowered and _whole(fact, value, lowered)
     }
-    words = set(re.findall(r"[a-z]+", lowered.replace(fact.thing, " ")))
-    mentioned = words & set(fact.values)
+    words = set(re.findall(r"[a-z]+", lowered.replace(fact.thing.lower(), " ")))
+    mentioned = {value for value in fact.values if value.lower() in words}
     if stated == {fact.value} and mentioned <= {fact.value}:
         return 2.0
     return -1.0 if mentioned - {fact.value} else -0.5

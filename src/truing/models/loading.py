@@ -66,17 +66,18 @@ def load_tokenizer(model: str) -> transformers.PreTrainedTokenizerBase:
 
 
 def load_policy(
-    model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), trunk_value: bool = False
+    model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), trunk_value: bool = False, seed: int = 0
 ) -> Policy:
     """A causal language model, float32, attention on flat tokens, dropout off.
 
-    `freeze` holds patterns of parameter names (`*embed*`); one that matches nothing is an error.
+    `freeze` holds patterns of parameter names (`*embed*`); one that matches nothing is an error. The seed decides an
+    adapter's first weights, the same in every process.
     """
     path = locate(model)
     if is_reward_model(model):
         raise UserError(f"model {model} is a reward model: a policy must be a causal language model")
     lm = _from_pretrained(transformers.AutoModelForCausalLM, path, model)
-    return policy_of(lm, adapter, freeze, trunk_value)
+    return policy_of(lm, adapter, freeze, trunk_value, seed)
 
 
 def policy_of(
@@ -84,6 +85,7 @@ def policy_of(
     adapter: Adapter = Adapter(),
     freeze: tuple[str, ...] = (),
     trunk_value: bool = False,
+    seed: int = 0,
 ) -> Policy:
     """A policy around a transformers model already at hand."""
     _prepare(lm)
@@ -92,7 +94,7 @@ def policy_of(
         value_head = nn.Linear(lm.config.hidden_size, 1)
         nn.init.zeros_(value_head.weight)
         nn.init.zeros_(value_head.bias)
-    policy = Policy(_with_adapter(lm, adapter, freeze), value_head)
+    policy = Policy(_with_adapter(lm, adapter, freeze, seed), value_head)
     policy.check()
     return policy.to(accelerator())
 
@@ -120,7 +122,7 @@ def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...
     _prepare(lm)
     config = lm.config
     mean, std = getattr(config, "truing_score_mean", 0.0), getattr(config, "truing_score_std", 1.0)
-    return Scorer(_with_adapter(lm, adapter, freeze), head, mean, std).to(accelerator())
+    return Scorer(_with_adapter(lm, adapter, freeze, seed), head, mean, std).to(accelerator())
 
 
 def save(
@@ -231,7 +233,7 @@ def _prepare(lm: transformers.PreTrainedModel) -> None:
     lm.set_attn_implementation(attention.registered())
 
 
-def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tuple[str, ...]) -> nn.Module:
+def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tuple[str, ...], seed: int) -> nn.Module:
     for pattern in freeze:
         matched = [p for name, p in lm.named_parameters() if fnmatchcase(name, pattern)]
         if not matched:
@@ -248,6 +250,8 @@ def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tu
         r=adapter.lora_rank, lora_alpha=adapter.lora_alpha, target_modules=targets, task_type="CAUSAL_LM"
     )
     try:
-        return get_peft_model(lm, settings)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return get_peft_model(lm, settings)
     except ValueError as error:
         raise UserError(f"LoRA targets {list(adapter.lora_targets)}: {_first_line(error)}") from error

@@ -177,8 +177,7 @@ def assemble(config: Config, run: Run) -> Nets:
     """Policy, reference and critic as configured, with their optimizers."""
     row = config.row
     start = critic_start(config) if row.critic else ""
-    torch.manual_seed(config.seed)  # LoRA's first weights
-    policy = load_policy(config.model, config.lora, config.freeze, trunk_value=start == "trunk")
+    policy = load_policy(config.model, config.lora, config.freeze, trunk_value=start == "trunk", seed=config.seed)
     learning = settled(config.learning, policy, run)
     reference = None
     if not config.lora.lora_rank:

@@ -141,7 +141,7 @@ def train(config: Config, read: Read = formats.read) -> Policy:
     with Run.open(config.out, config, "sft", fresh=config.fresh) as run:
         records = read(config.data, (Demonstration,), config.strict, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
-        policy = load_policy(config.model, config.lora, config.freeze)
+        policy = load_policy(config.model, config.lora, config.freeze, seed=config.seed)
         parts: dict[str, list[Demonstration]] = {"train": [], "test": []}
         for record in records:
             parts[split_of(record.prompt.root, config.held_out)].append(record)
