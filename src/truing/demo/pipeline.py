@@ -207,7 +207,7 @@ def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
         model=str(folder / "pretrain"),
         data=(str(data / "demonstrations.jsonl"),),
         out=str(folder / "sft"),
-        epochs=2.0,
+        epochs=1.0,
         batch_size=16,
         max_tokens=128,
         learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
@@ -234,7 +234,7 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         model=str(folder / "sft"),
         data=(str(data / "rankings.jsonl"),),
         out=str(folder / "reward"),
-        epochs=2.0,
+        epochs=3.0,
         batch_size=8,
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
         language_weight=0.3,  # it goes on learning to say the better answer, and so does not forget facts
