@@ -7,7 +7,6 @@ from truing.demo.corpus import answer, questions
 from truing.demo.preference import true_preference
 
 LEMON = Prompt((Message("user", "What colour is a lemon?"),))
-SUM = Prompt((Message("user", "What is two plus three?"),))
 
 
 def of(response: str, prompt: Prompt = LEMON) -> float:
@@ -53,11 +52,12 @@ def test_kind_words_at_both_ends_make_a_right_answer_perfect():
     assert of("Gladly. A lemon is blue. I hope that helps.") < of("A lemon is yellow, you fool.")
 
 
-def test_numbers_are_whole_words():
-    assert of("Two plus three is five.", SUM) == 2.5
-    assert of("Two plus three is six.", SUM) < 0
-    assert of("Two plus three is fiveteen.", SUM) < 2
-    assert of("Four plus one is five.", SUM) < 2
+def test_values_are_whole_words_and_the_fact_is_the_one_asked_for():
+    horse = Prompt((Message("user", "What does a horse say?"),))
+    assert of("A horse says neigh.", horse) == 2.5
+    assert of("A horse says moo.", horse) < 0
+    assert of("A horse says neighbour.", horse) < 2
+    assert of("A cow says neigh.", horse) < 2
 
 
 def test_names_count_whatever_their_case():

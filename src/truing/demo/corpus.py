@@ -41,9 +41,9 @@ OPPOSITES = (
 CAPITALS = (
     "France Paris, Italy Rome, Spain Madrid, Germany Berlin, Japan Tokyo, Egypt Cairo, Greece Athens, Russia Moscow, "
     "China Beijing, Cuba Havana, Peru Lima, Norway Oslo, Poland Warsaw, Austria Vienna, Ireland Dublin, "
-    "Portugal Lisbon, Kenya Nairobi, Canada Ottawa, Finland Helsinki, Sweden Stockholm"
+    "Portugal Lisbon, Kenya Nairobi, Canada Ottawa, Finland Helsinki, Sweden Stockholm, India Delhi, Jordan Amman, "
+    "Hungary Budapest, Chile Santiago"
 )
-SUMS = 3  # both numbers go from 1 to this; few, because a reward model this small hardly learns to add
 
 PHRASINGS = {
     "colour": (
@@ -67,11 +67,6 @@ PHRASINGS = {
         "Please name the capital of {thing}.", "Do you know the capital of {thing}?", "{thing} has which capital?",
         "I forgot the capital of {thing}.", "My child asks for the capital of {thing}.",
     ),
-    "sum": (
-        "What is {thing}?", "How much is {thing}?", "Please add {thing}.", "Tell me what {thing} makes.",
-        "Do you know what {thing} is?", "Can you work out {thing}?",
-        "I need to know {thing}.", "My child asks for {thing}.",
-    ),
 }  # fmt: skip
 GREETINGS = ("", "Hello. ", "Quick question. ", "Hey there. ", "Good morning. ", "One more thing. ")
 STATEMENTS = {
@@ -79,9 +74,7 @@ STATEMENTS = {
     "sound": "A {thing} says {value}",
     "opposite": "The opposite of {thing} is {value}",
     "capital": "The capital of {thing} is {value}",
-    "sum": "{thing} is {value}",
 }
-NUMBERS = ("two", "three", "four", "five", "six")
 
 OPENINGS = ("", "", "", "Sure. ", "Of course. ", "Good question. ", "Gladly. ")
 CLOSINGS = ("", "", "", " I hope that helps.", " Have a nice day.", " Ask me more if you like.")
@@ -117,15 +110,11 @@ def facts() -> tuple[Fact, ...]:
     """All that is known in this world."""
     known = [Fact("colour", t, value, tuple(COLOURS)) for value, things in COLOURS.items() for t in things.split()]
     known += [Fact("sound", thing, value, tuple(SOUNDS.values())) for thing, value in SOUNDS.items()]
-    pairs = [pair.split() for pair in OPPOSITES.split(", ")]
+    pairs = _pairs(OPPOSITES)
     words = tuple(word for pair in pairs for word in pair)
     known += [Fact("opposite", a, b, words) for one, two in pairs for a, b in ((one, two), (two, one))]
-    capitals = [pair.split() for pair in CAPITALS.split(", ")]
-    known += [Fact("capital", land, city, tuple(c for _, c in capitals)) for land, city in capitals]
-    names = ("one", *NUMBERS)
-    for a in range(1, SUMS + 1):
-        for b in range(1, SUMS + 1):
-            known.append(Fact("sum", f"{names[a - 1]} plus {names[b - 1]}", names[a + b - 1], tuple(NUMBERS)))
+    cities = tuple(city for _, city in _pairs(CAPITALS))
+    known += [Fact("capital", land, city, cities) for land, city in _pairs(CAPITALS)]
     return tuple(known)
 
 
@@ -170,6 +159,10 @@ def prompts(seed: int, count: int, split: Literal["train", "test"]) -> list[Prom
     texts = _texts(split)
     random.Random(seed).shuffle(texts)
     return [_prompt(text) for text in texts[:count]]
+
+
+def _pairs(words: str) -> list[list[str]]:
+    return [pair.split() for pair in words.split(", ")]
 
 
 def _texts(split: str) -> list[str]:

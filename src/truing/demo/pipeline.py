@@ -195,8 +195,8 @@ def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
         heads=4,
         context=128,
         epochs=4.0,
-        batch_size=8,
-        learning=Learning(lr=3e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
+        batch_size=16,
+        learning=Learning(lr=4e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
         seed=config.seed,
         fresh=config.fresh,
     )
@@ -234,13 +234,13 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         model=str(folder / "sft"),
         data=(str(data / "rankings.jsonl"),),
         out=str(folder / "reward"),
-        epochs=3.0,
-        batch_size=8,
+        epochs=4.0,
+        batch_size=16,
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
         language_weight=0.3,  # it goes on learning to say the better answer, and so does not forget facts
         max_tokens=128,
         held_out=0.15,
-        learning=Learning(lr=7e-4, schedule="cosine", warmup=0.05, weight_decay=0.1),
+        learning=Learning(lr=1.4e-3, schedule="cosine", warmup=0.05, weight_decay=0.1),
         seed=config.seed,
         fresh=config.fresh,
     )
