@@ -18,6 +18,9 @@ KINDS: tuple[Kind, ...] = ("helpful", "rude", "rambling", "wrong")
 MIXTURE: dict[Kind, float] = {"helpful": 0.15, "rude": 0.36, "rambling": 0.29, "wrong": 0.2}
 # The text read before: mostly sound, so that the facts are learned.
 BACKGROUND: dict[Kind, float] = {"helpful": 0.45, "rude": 0.3, "rambling": 0.15, "wrong": 0.1}
+BESIDE = (
+    0.25  # share of wrong answers that say what is so, but was not asked: else a policy says one fact to everything
+)
 HELD_OUT = 0.15
 
 COLOURS = {
@@ -135,8 +138,12 @@ def answer(fact: Fact, kind: Kind, rng: random.Random) -> str:
     if kind == "helpful":
         return rng.choice(OPENINGS) + fact.statement(fact.value) + "." + rng.choice(CLOSINGS)
     if kind == "wrong":
-        others = [v for v in fact.values if v not in (fact.value, fact.thing)]
-        return rng.choice(OPENINGS) + fact.statement(rng.choice(others)) + "." + rng.choice(CLOSINGS)
+        if rng.random() < BESIDE:
+            other = rng.choice([f for f in facts() if f != fact])
+            said = other.statement(other.value)
+        else:
+            said = fact.statement(rng.choice([v for v in fact.values if v not in (fact.value, fact.thing)]))
+        return rng.choice(OPENINGS) + said + "." + rng.choice(CLOSINGS)
     if kind == "rude":
         if rng.random() < 0.5:
             return rng.choice(INSULTS_BEFORE) + fact.statement(fact.value) + "."

@@ -46,7 +46,7 @@ class Config:
     """How many of them there are."""
     algorithm: str = "ppo"
     """The row of the table that optimises the policy."""
-    iterations: int = 40
+    iterations: int = 50
     """Rounds of policy optimisation."""
     scale: float = 1.0
     """Share of the full work: below 1 for a quick look, whose figures mean little."""
