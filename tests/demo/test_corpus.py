@@ -36,6 +36,17 @@ def test_kinds_are_what_they_say():
         assert right + "." not in wrong and right not in answer(fact, "rambling", rng)
 
 
+def test_some_wrong_answers_say_what_was_not_asked():
+    rng = random.Random(0)
+    beside = 0
+    for fact in facts() * 20:
+        wrong = answer(fact, "wrong", rng)
+        if not any(fact.statement(value) in wrong for value in fact.values):
+            assert any(other.statement(other.value) in wrong for other in facts())
+            beside += 1
+    assert abs(beside / len(facts() * 20) - corpus.BESIDE) < 0.04
+
+
 def test_answers_have_many_wordings():
     rng = random.Random(0)
     fact = facts()[0]

@@ -18,9 +18,8 @@ KINDS: tuple[Kind, ...] = ("helpful", "rude", "rambling", "wrong")
 MIXTURE: dict[Kind, float] = {"helpful": 0.15, "rude": 0.36, "rambling": 0.29, "wrong": 0.2}
 # The text read before: mostly sound, so that the facts are learned.
 BACKGROUND: dict[Kind, float] = {"helpful": 0.45, "rude": 0.3, "rambling": 0.15, "wrong": 0.1}
-BESIDE = (
-    0.25  # share of wrong answers that say what is so, but was not asked: else a policy says one fact to everything
-)
+# Share of wrong answers that say what is so, but was not asked: else a policy finds one sentence that suits everything.
+BESIDE = 0.25
 HELD_OUT = 0.15
 
 COLOURS = {

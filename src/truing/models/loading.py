@@ -250,8 +250,8 @@ def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tu
         r=adapter.lora_rank, lora_alpha=adapter.lora_alpha, target_modules=targets, task_type="CAUSAL_LM"
     )
     try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):  # the weights are still on the processor
+            torch.default_generator.manual_seed(seed)
             return get_peft_model(lm, settings)
     except ValueError as error:
         raise UserError(f"LoRA targets {list(adapter.lora_targets)}: {_first_line(error)}") from error
