@@ -16,6 +16,30 @@ def test_tokens_lie_prompt_then_response():
     assert tokens.token_S[tokens.response_place_N].tolist() == tokens.token_N.tolist()
 
 
+def test_a_long_prompt_is_read_once_for_all_its_responses():
+    shared, other = list(range(20, 30)), list(range(40, 49))
+    prompts, responses = [shared, [1, 2], other, shared, [1, 2]], [[3], [4, 5], [6], [7, 8], [9]]
+    tokens = Sequences.of(prompts, responses)
+    assert tokens.sharing == [[0, 3], [1], [2], [4]]
+    assert tokens.token_S.tolist() == [*shared, 3, 7, 8, 1, 2, 4, 5, *other, 6, 1, 2, 9]
+    assert tokens.pieces == ([10, 1, 2, 4, 10, 3], {1: 0, 2: 0})
+    assert tokens.token_S[tokens.response_place_N].tolist() == tokens.token_N.tolist()
+    assert tokens.token_S[tokens.before_place_N].tolist() == [29, 2, 4, 48, 29, 7, 2]
+    assert tokens.token_S[tokens.last_place_B].tolist() == [3, 5, 6, 8, 9]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), min_size=1, max_size=12), st.integers(1, 60))
+def test_parts_hold_each_sequence_once_within_the_budget_and_answers_to_a_prompt_together(rows, budget):
+    known = [[1, 2], list(range(10)), list(range(12))]
+    tokens = Sequences.of([known[which] for which, _ in rows], [[5] * length for _, length in rows])
+    parts = [part.tolist() for part in tokens.parts(budget)]
+    assert sorted(i for part in parts for i in part) == list(range(len(rows)))
+    for part in parts:
+        assert len(tokens.select(torch.tensor(part)).token_S) <= budget or len(part) == 1
+    if len(Sequences.of(known, [[5]] * 3).token_S) + sum(length for _, length in rows) <= budget:
+        assert len(parts) == 1
+
+
 def test_select_is_the_same_as_building_from_the_chosen_rows():
     chosen = [2, 0]
     picked = Sequences.of(PROMPTS, RESPONSES).select(torch.tensor(chosen))

@@ -1,6 +1,6 @@
 import torch
 
-from truing.generation.cache import Decode, Prefill, SlotCache
+from truing.generation.cache import Decode, SlotCache
 from truing.models.attention import Rule
 
 
@@ -48,21 +48,25 @@ def test_move_copies_a_slot():
     assert values[0, 0, :, 1].tolist() == [8, 8, 8, 8, *[0] * 28]
 
 
-def test_room_grows_and_shrinks_around_what_is_kept():
+def test_capacity_grows_around_what_is_kept_and_what_is_ready_holds_numbers():
     cache = SlotCache(2)
     cache.fit(20)
     keys, _ = cache.layer(0, torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
-    assert cache.room == 32
+    assert (cache.capacity, cache.ready) == (32, 32) and not keys.any()
     keys[:, :, :20] = 5
-    for longest, room in ((33, 64), (120, 128), (90, 128), (20, 32)):
-        cache.fit(longest, shrinks=True)
-        assert cache.room == room
+    for longest, capacity, ready in ((33, 64, 64), (200, 224, 224), (90, 224, 224)):
+        cache.fit(longest)
+        assert (cache.capacity, cache.ready) == (capacity, ready)
         held = cache.keys[0]
-        assert held.shape == (2, 1, room, 2) and (held[:, :, :20] == 5).all() and not held[:, :, 20:].any()
+        assert held.shape == (2, 1, capacity, 2) and (held[:, :, :20] == 5).all() and not held[:, :, 20:ready].any()
 
 
-def test_reading_a_short_prompt_takes_no_room_from_long_sequences():
-    cache = SlotCache(2)
-    cache.fit(70)
-    Prefill([3], [[(cache, 1)]], torch.device("cpu"))
-    assert cache.room == 96
+def test_what_was_never_written_is_never_read():
+    """Broken on purpose: what becomes ready not set to zero -> red, zero times what is no number."""
+    cache, rule = SlotCache(2, 96), Rule(0.5, None, None)
+    key, value, query = torch.randn(2, 2, 4), torch.randn(2, 2, 4), torch.randn(2, 4, 4)
+    for store in cache.layer(0, key, value):
+        store.fill_(torch.nan)
+    cache.fit(3)
+    out = Decode([(cache, 2)], torch.tensor([3, 50])).attend(0, query, key, value, rule)
+    assert out.isfinite().all()

@@ -109,13 +109,13 @@ def test_step_lets_new_prompts_in_while_others_run(policy):
 
 
 def test_long_and_short_sequences_lie_in_bands_of_their_own(policy, monkeypatch):
-    """Broken on purpose: all in one band -> red, the short ones take the room of the longest."""
+    """Broken on purpose: all in one band -> red, the short ones are read with the longest."""
     monkeypatch.setattr(engine, "BAND", 2)
     speaking = Engine(policy, Sampling(max_new_tokens=4), [])
     for seed, length in enumerate((3, 70, 5, 60)):
         speaking.add([1, *range(4, 3 + length)], seed)
     rooms = []
-    monkeypatch.setattr(engine, "seam", lambda _: rooms.append([band.cache.room for band in speaking.bands]))
+    monkeypatch.setattr(engine, "seam", lambda _: rooms.append([band.cache.ready for band in speaking.bands]))
     speaking.run()
     assert rooms[0] == [96, 32]
 

@@ -14,6 +14,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from truing.data import batches
 from truing.data.batches import Sequences
 from truing.models.attention import Packed
 from truing.models.loading import policy_of
@@ -66,6 +67,30 @@ def test_flat_logprobs_equal_one_plain_forward_a_sequence(config):
     torch.testing.assert_close(now.logp_N, torch.stack(plain), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type)
+def test_a_shared_prompt_changes_neither_logprobs_nor_gradients(config, monkeypatch):
+    policy = policy_of(model_of(config))
+    shared = [torch.randint(3, 99, (n,)).tolist() for n in (9, 14, 33)]  # two of one bucket: one of them is padded
+    prompts = [shared[i] for i in (0, 1, 2, 0, 1, 0, 2)] + [[5, 6]]
+    responses = [torch.randint(3, 99, (n,)).tolist() for n in (20, 3, 7, 1, 12, 2, 30, 4)]
+    weight_N = torch.randn(sum(map(len, responses)))
+
+    def figures():
+        tokens = Sequences.of(prompts, responses)
+        policy.zero_grad()
+        logp_N = policy(tokens).logp_N
+        (weight_N * logp_N).sum().backward()
+        return len(tokens.token_S), logp_N.detach(), [p.grad.clone() for p in policy.parameters()]
+
+    once, here_N, here = figures()
+    monkeypatch.setattr(batches, "SHARED_FROM", 10**9)
+    again, apart_N, apart = figures()
+    assert again - once == 2 * 9 + 14 + 33
+    torch.testing.assert_close(here_N, apart_N, atol=1e-5, rtol=1e-5)
+    for one, other in zip(here, apart, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
 def test_neighbours_do_not_leak_into_each_other(policy):
     first, other, third = [5, 6, 7, 8], [50, 51, 52], [9] * 40
     alone = policy(Sequences.of([[1]], [first])).logp_N
@@ -83,9 +108,9 @@ def test_order_does_not_matter(policy):
 
 def test_packed_groups_by_length_and_finds_every_token():
     layout = Packed([3, 40, 2, 41])
-    assert [tuple(g.shape) for g in layout.groups] == [(2, 3), (2, 41)]
+    assert [tuple(g.place_nT.shape) for g in layout.groups] == [(2, 3), (2, 41)]
     assert layout.position_S.tolist() == [0, 1, 2, *range(40), 0, 1, *range(41)]
-    gathered = torch.cat([g.flatten() for g in layout.groups])[layout.home_S]
+    gathered = torch.cat([g.place_nT.flatten() for g in layout.groups])[layout.home_S]
     assert gathered.tolist() == list(range(86))
 
 

@@ -11,10 +11,15 @@ from torch import Tensor
 
 from truing.maths import ragged
 
+SHARED_FROM = 8  # tokens; a shorter prompt is read again for each response sooner than attention can be told to share it
+
 
 @dataclass(frozen=True)
 class Sequences:
-    """B prompts and their responses, tokens laid end to end: M prompt tokens, N response tokens, S = M + N in all."""
+    """B prompts and their responses, tokens laid end to end: M prompt tokens and N response tokens.
+
+    S tokens are read: M + N, less those of a prompt that is read once for several responses.
+    """
 
     prompt_M: Tensor
     prompt_lengths_B: Tensor
@@ -44,24 +49,62 @@ class Sequences:
         return self.prompt_lengths_B + self.lengths_B
 
     @cached_property
+    def sharing(self) -> list[list[int]]:
+        """Sequences that share a prompt, each alone that does not, in the order they are read."""
+        members: dict[object, list[int]] = {}
+        for i, ids in enumerate(self.prompt_M.split(self.prompt_lengths_B.tolist())):
+            members.setdefault(ids.numpy().tobytes() if len(ids) >= SHARED_FROM else i, []).append(i)
+        return list(members.values())
+
+    @cached_property
+    def pieces(self) -> tuple[list[int], dict[int, int]]:
+        """Lengths of the runs of tokens that are read, and which runs continue which: whole sequences, or a prompt
+        and then each of its responses."""
+        lengths, after = list[int](), dict[int, int]()
+        for members in self.sharing:
+            if len(members) > 1:
+                prompt = len(lengths)
+                lengths.append(int(self.prompt_lengths_B[members[0]]))
+                after |= {prompt + 1 + k: prompt for k in range(len(members))}
+            lengths += (self.total_B if len(members) == 1 else self.lengths_B)[members].tolist()
+        return lengths, after
+
+    @cached_property
+    def places_B(self) -> tuple[Tensor, Tensor]:
+        """Where each prompt and each response begins among the S tokens, [B] and [B]."""
+        prompt_B, response_B = torch.empty_like(self.lengths_B), torch.empty_like(self.lengths_B)
+        at = 0
+        for members in self.sharing:
+            length_b = self.lengths_B[members]
+            prompt_B[members] = at
+            response_B[members] = at + self.prompt_lengths_B[members] + ragged.starts(length_b)
+            at += int(self.prompt_lengths_B[members[0]] + length_b.sum())
+        return prompt_B, response_B
+
+    @cached_property
     def response_place_N(self) -> Tensor:
         """Where each response token stands among the S tokens, [N]."""
-        start_B = ragged.starts(self.total_B) + self.prompt_lengths_B - ragged.starts(self.lengths_B)
-        return torch.arange(len(self.token_N)) + ragged.spread(start_B, self.lengths_B)
+        return self.places_B[1].repeat_interleave(self.lengths_B) + ragged.position(self.lengths_B)
+
+    @cached_property
+    def before_place_N(self) -> Tensor:
+        """Where the token before each response token stands among the S tokens, [N]: it speaks of the next one."""
+        before_N = self.response_place_N - 1
+        return before_N.index_copy(0, ragged.starts(self.lengths_B), self.places_B[0] + self.prompt_lengths_B - 1)
 
     @cached_property
     def token_S(self) -> Tensor:
         """All tokens in the order they are read, [S]."""
-        token_S = torch.empty(len(self.prompt_M) + len(self.token_N), dtype=torch.long)
-        start_B = ragged.starts(self.total_B) - ragged.starts(self.prompt_lengths_B)
-        token_S[torch.arange(len(self.prompt_M)) + ragged.spread(start_B, self.prompt_lengths_B)] = self.prompt_M
+        token_S = torch.empty(sum(self.pieces[0]), dtype=torch.long)
+        prompt_place_M = ragged.spread(self.places_B[0], self.prompt_lengths_B) + ragged.position(self.prompt_lengths_B)
+        token_S[prompt_place_M] = self.prompt_M
         token_S[self.response_place_N] = self.token_N
         return token_S
 
     @cached_property
     def last_place_B(self) -> Tensor:
         """Where the last token of each sequence stands among the S tokens, [B]."""
-        return ragged.starts(self.total_B) + self.total_B - 1
+        return self.places_B[1] + self.lengths_B - 1
 
     def responses(self) -> list[list[int]]:
         """The token ids of each response."""
@@ -77,8 +120,26 @@ class Sequences:
         )
 
     def parts(self, budget_tokens: int) -> list[Tensor]:
-        """Micro-batches: indices into B, each at most `budget_tokens` tokens (never less than one sequence)."""
-        return within_budget(self.total_B.tolist(), budget_tokens)
+        """Micro-batches: indices into B, each at most `budget_tokens` tokens (never less than one sequence).
+
+        Responses to one prompt stay together as far as they fit.
+        """
+        together: list[list[int]] = []
+        read: list[int] = []
+        for members in self.sharing:
+            room = -1
+            for i in members:
+                length = int(self.lengths_B[i])
+                if length > room:
+                    prompt = int(self.prompt_lengths_B[i])
+                    together.append([])
+                    read.append(prompt)
+                    room = budget_tokens - prompt
+                together[-1].append(i)
+                read[-1] += length
+                room -= length
+        return [torch.tensor([i for k in some.tolist() for i in together[k]])
+                for some in within_budget(read, budget_tokens)]  # fmt: skip
 
 
 def within_budget(lengths: Sequence[int], budget_tokens: int) -> list[Tensor]:

@@ -5,57 +5,46 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from truing.models.attention import Packed, Rule
+from truing.models.attention import Mask, Packed, Rule
 from truing.models.precision import kept_dtype
 
-STEP = 32  # tokens by which the room of all slots grows and shrinks
+STEP = 32  # tokens that are made ready at a time
+EVEN = 8  # attention reads a multiple of so many tokens: what some kernels of an accelerator ask for
 
 
 class SlotCache:
-    """Storage for `slots` sequences. Active slots are 0 … n-1, so that a batch is a view.
+    """Storage for `slots` sequences. Active slots are 0 … n-1, so that a batch is a view, and so is what a step reads
+    of it: as many tokens as the longest sequence has."""
 
-    `room` tokens fit into each slot now: little more than the longest sequence has. What attention reads is then one
-    block of memory; a slice of larger slots would be copied by every matrix product.
-    """
-
-    def __init__(self, slots: int) -> None:
-        self.slots, self.room = slots, 0
-        self.keys: dict[int, Tensor] = {}  # layer -> [slots, heads, room, width]
+    def __init__(self, slots: int, capacity: int = STEP) -> None:
+        self.slots, self.capacity = slots, _rounded(capacity, STEP)
+        self.ready = 0  # tokens of each slot that hold numbers: zero times what is no number is no number
+        self.keys: dict[int, Tensor] = {}  # layer -> [slots, heads, capacity, width]
         self.values: dict[int, Tensor] = {}
-        self._blocks: dict[tuple[bool, int], Tensor] = {}  # the memory behind them, larger than what is used now
 
-    def fit(self, longest: int, shrinks: bool = False) -> None:
-        """Make room for sequences of up to so many tokens; if it `shrinks`, give room back that nobody needs."""
-        room = -(-longest // STEP) * STEP
-        if self.room < room or (shrinks and room + STEP < self.room):
-            kept, self.room = min(room, self.room), room
+    def fit(self, longest: int) -> None:
+        """Make room for sequences of up to so many tokens. Memory that nobody has written to costs nothing yet."""
+        if longest > self.capacity:
+            self.capacity = _rounded(max(longest, 2 * self.capacity), STEP)
             for store in (self.keys, self.values):
                 for layer, old in store.items():
-                    known = old[:, :, :kept].clone()  # it moves within the same memory
-                    store[layer] = self._shaped(store is self.keys, layer, old)
-                    store[layer][:, :, :kept] = known
-                    store[layer][:, :, kept:] = 0  # not anything: zero times what is no number is no number
+                    store[layer] = self._made(old)
+                    store[layer][:, :, : self.ready] = old[:, :, : self.ready]
+        if longest > self.ready:
+            for storage in (*self.keys.values(), *self.values.values()):
+                storage[:, :, self.ready : _rounded(longest, STEP)] = 0
+            self.ready = _rounded(longest, STEP)
 
     def layer(self, layer: int, key_SGD: Tensor, value_SGD: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's storage, made when its sizes are first seen."""
         if layer not in self.keys:
             for store, new_SGD in ((self.keys, key_SGD), (self.values, value_SGD)):
-                like = new_SGD.to(kept_dtype(new_SGD.dtype, new_SGD.device)).transpose(0, 1)[None]
-                store[layer] = self._shaped(store is self.keys, layer, like).zero_()
+                store[layer] = self._made(new_SGD.to(kept_dtype(new_SGD.dtype, new_SGD.device)).transpose(0, 1)[None])
+                store[layer][:, :, : self.ready] = 0
         return self.keys[layer], self.values[layer]
 
-    def _shaped(self, is_key: bool, layer: int, like: Tensor) -> Tensor:
-        """A layer's storage for the room there is now, [slots, heads, room, width], its contents undefined.
-
-        A block is twice as large as needed when it is made: memory that nobody has written to costs nothing, and a
-        block that must grow often would leave holes in the heap that nothing else fits into.
-        """
-        heads, width = like.shape[1], like.shape[3]
-        needed = self.slots * heads * self.room * width
-        block = self._blocks.get((is_key, layer))
-        if block is None or len(block) < needed:
-            block = self._blocks[is_key, layer] = like.new_empty(2 * needed if like.device.type == "cpu" else needed)
-        return block[:needed].view(self.slots, heads, self.room, width)
+    def _made(self, like: Tensor) -> Tensor:
+        return like.new_empty(self.slots, like.shape[1], self.capacity, like.shape[3])
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of one slot over another."""
@@ -107,20 +96,25 @@ class _OneCache:
     """New tokens of one cache's sequences, each seen together with all that its slot already holds."""
 
     def __init__(self, cache: SlotCache, length_n: Tensor) -> None:
-        cache.fit(int(length_n.max()) + 1, shrinks=True)
-        self.cache, self.place_n = cache, length_n
+        longest = int(length_n.max()) + 1
+        cache.fit(longest)
+        self.cache, self.place_n, self.room = cache, length_n, _rounded(longest, EVEN)
         self.row_n = torch.arange(len(length_n), device=length_n.device)
         # Tokens back from the new one; negative: not there.
-        self.age_nT = length_n[:, None] - torch.arange(cache.room, device=length_n.device)
-        self.seen = (self.age_nT >= 0)[:, None, None]
+        self.age_nT = length_n[:, None] - torch.arange(self.room, device=length_n.device)
+        self.masks: dict[int | None, Mask] = {}  # by the window of the layers that share it
 
     def attend(self, layer: int, query_nHD: Tensor, key_nGD: Tensor, value_nGD: Tensor, rule: Rule) -> Tensor:
         keys, values = self.cache.layer(layer, key_nGD, value_nGD)
         keys[self.row_n, :, self.place_n] = key_nGD.to(keys.dtype)
         values[self.row_n, :, self.place_n] = value_nGD.to(values.dtype)
-        seen = self.seen
-        if rule.window is not None and self.cache.room > rule.window:
-            seen = seen & (self.age_nT < rule.window)[:, None, None]
-        count = len(self.row_n)
-        said = rule(query_nHD[:, :, None].to(keys.dtype), keys[:count], values[:count], seen)
-        return said[:, :, 0].to(query_nHD.dtype)
+        if rule.window not in self.masks:
+            seen = (self.age_nT >= 0) & (self.age_nT < (self.room if rule.window is None else rule.window))
+            self.masks[rule.window] = Mask(seen[:, None, None])
+        mask, count = self.masks[rule.window], len(self.row_n)
+        read = (store[:count, :, : self.room] for store in (keys, values))
+        return rule(query_nHD[:, :, None].to(keys.dtype), *read, mask)[:, :, 0].to(query_nHD.dtype)
+
+
+def _rounded(tokens: int, step: int) -> int:
+    return -(-tokens // step) * step

@@ -121,7 +121,8 @@ class Engine:
         fitting = CACHE_BYTES[self.device.type] // (self.longest * self.policy.cache_bytes)
         unused = max(1, min(self.slots, fitting)) - sum(band.cache.slots for band in self.bands)
         if known is None and unused > 0:
-            known = Band(SlotCache(min(unused, self.band_slots, len(self.waiting))))
+            room = len(self.waiting[0].prompt) + self.waiting[0].limit  # enough for all where long prompts come first
+            known = Band(SlotCache(min(unused, self.band_slots, len(self.waiting)), room))
             self.bands.append(known)
         return known
 

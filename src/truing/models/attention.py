@@ -6,7 +6,8 @@ position-wise layers then work on exactly the real tokens, and only attention kn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -37,83 +38,135 @@ class Rule:
     def __init__(self, scaling: float, window: int | None, softcap: float | None) -> None:
         self.scaling, self.window, self.softcap = scaling, window, softcap
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor:
-        """[n, H, Tq, D] over [n, G, Tk, D]; `seen` [n or 1, 1, Tq, Tk] is true where allowed, None means causal."""
-        if self.softcap is None and (query.device.type != "cpu" or key.shape[2] > LONGEST_EXPLICIT):
-            gqa = key.shape[1] != query.shape[1]
-            causal = seen is None
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tensor:
+        """[n, H, Tq, D] over [n, G, Tk, D]; no mask: each query looks at all up to itself, the last one at all."""
+        known, steps = key.shape[2], query.shape[2]
+        if self.softcap is None and (query.device.type != "cpu" or known > LONGEST_EXPLICIT):
+            causal = mask is None and steps == known
+            if mask is None and not causal:
+                mask = Mask.causal(steps, known, query.device)
             return F.scaled_dot_product_attention(
-                query, key, value, attn_mask=seen, is_causal=causal, scale=self.scaling, enable_gqa=gqa
-            )
-        return self._explicit(query, key, value, seen)
+                query, key, value, attn_mask=None if mask is None else mask.seen, is_causal=causal, scale=self.scaling,
+                enable_gqa=key.shape[1] != query.shape[1],
+            )  # fmt: skip
+        mask = mask or Mask.causal(steps, known, query.device)
+        if query.dtype == torch.bfloat16 and known <= SHORT:
+            return self._explicit(query.float(), key.float(), value.float(), mask).to(query.dtype)
+        return self._explicit(query, key, value, mask)
 
-    def _explicit(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor:
+    def _explicit(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
         """By matrix products: on processors, up to some length, faster than the fused kernel, above all backward."""
         n, heads, steps, _ = query.shape
-        groups, known, width = key.shape[1:]
-        if query.dtype == torch.bfloat16 and known <= SHORT:
-            return self._explicit(query.float(), key.float(), value.float(), seen).to(query.dtype)
-        shared = heads // groups  # query heads that read the same keys: rows of one matrix
-        hidden = hidden_places(steps, known, query) if seen is None else seen.logical_not()
-        bias = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device).masked_fill_(hidden, float("-inf"))
-        bias = bias.expand(len(bias), 1, steps, known).repeat(1, 1, shared, 1)
-        if len(bias) > 1:
-            bias = bias.expand(n, groups, shared * steps, known).reshape(n * groups, shared * steps, known)
-        q, k, v = (x.reshape(n * groups, -1, width if x is not value else x.shape[-1]) for x in (query, key, value))
-        if self.softcap is None:
-            logits = torch.baddbmm(bias[0] if bias.ndim == 4 else bias, q, k.transpose(1, 2), alpha=self.scaling)
-        else:
-            logits = self.softcap * torch.tanh(torch.bmm(q, k.transpose(1, 2)) * (self.scaling / self.softcap))
-            logits = logits + (bias[0] if bias.ndim == 4 else bias)
-        return torch.bmm(logits.softmax(-1), v).view(n, heads, steps, -1)
+        groups, known = key.shape[1:3]
+        # Query heads that read the same keys are rows of one matrix.
+        q, k, v = (x.reshape(n * groups, -1, x.shape[-1]) for x in (query * self.scaling, key, value))
+        logits = torch.bmm(q, k.transpose(1, 2))
+        if self.softcap is not None:
+            logits = self.softcap * torch.tanh(logits / self.softcap)
+        logits = logits.view(n, groups, -1, steps, known) + mask.bias(query.dtype)[:, :, None]
+        return torch.bmm(logits.softmax(-1).view(n * groups, -1, known), v).view(n, heads, steps, -1)
 
 
-def hidden_places(steps: int, known: int, like: Tensor) -> Tensor:
-    """Where causal attention does not look, [1, 1, steps, known]."""
-    return torch.ones(steps, known, dtype=torch.bool, device=like.device).triu(known - steps + 1)[None, None]
+class Mask:
+    """Which places look at which: `seen` [n or 1, 1, T, K] is true where allowed."""
+
+    def __init__(self, seen: Tensor) -> None:
+        self.seen = seen
+        self._bias: Tensor | None = None
+
+    @staticmethod
+    def causal(steps: int, known: int, device: torch.device) -> Mask:
+        """Each of the last `steps` places looks at all up to itself."""
+        return Mask(torch.ones(steps, known, dtype=torch.bool, device=device).tril(known - steps)[None, None])
+
+    def bias(self, dtype: torch.dtype) -> Tensor:
+        """What is added to the logits, the same for all layers."""
+        if self._bias is None or self._bias.dtype != dtype:
+            zero = torch.zeros(self.seen.shape, dtype=dtype, device=self.seen.device)
+            self._bias = zero.masked_fill_(self.seen.logical_not(), float("-inf"))
+        return self._bias
 
 
 class Packed:
-    """Whole sequences end to end. Grouped by length, so that short ones do not pay for the longest."""
+    """Pieces end to end: whole sequences, or prompts that several responses continue, read once for all of them.
 
-    def __init__(self, lengths: Sequence[int], device: torch.device | str = "cpu") -> None:
-        self.position_S = torch.cat([torch.arange(length) for length in lengths]).to(device)
-        starts = torch.tensor([0, *lengths[:-1]]).cumsum(0).tolist()
-        buckets: dict[int, list[int]] = {}
-        for index, length in enumerate(lengths):
-            buckets.setdefault(-(-length // BUCKET), []).append(index)
-        self.groups: list[Tensor] = []  # [n, T]: places of the tokens, rows padded by repeating their last place
-        places = []
+    Grouped by length, so that short ones do not pay for the longest.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], device: torch.device | str = "cpu", after: Mapping[int, int] | None = None
+    ) -> None:
+        """`after` says which piece another continues."""
+        after = after or {}
+        known = [lengths[after[i]] if i in after else 0 for i in range(len(lengths))]
+        self.position_S = torch.cat([torch.arange(n, n + own) for n, own in zip(known, lengths, strict=True)]).to(device)
+        starts = [0, *accumulate(lengths)]
+        buckets: dict[tuple[int, int], list[int]] = {}
+        for i, length in enumerate(lengths):
+            buckets.setdefault((-(-known[i] // BUCKET), -(-length // BUCKET)), []).append(i)
+        self.groups: list[Group] = []
+        home_S = torch.empty(len(self.position_S), dtype=torch.long)
         offset = 0
         for members in buckets.values():
-            longest = max(lengths[i] for i in members)
-            step_T = torch.arange(longest)
-            ends = torch.tensor([lengths[i] for i in members])[:, None] - 1
-            self.groups.append((torch.tensor([starts[i] for i in members])[:, None] + step_T.minimum(ends)).to(device))
+            before = [(starts[after[i]], known[i]) for i in members] if known[members[0]] else []
+            group = Group([(starts[i], lengths[i]) for i in members], before)
             for row, i in enumerate(members):
-                places.append((starts[i], offset + row * longest, lengths[i]))
-            offset += len(members) * longest
-        # For each token, where its output stands in the groups' outputs laid end to end.
-        self.home_S = torch.cat([torch.arange(at, at + length) for _, at, length in sorted(places)]).to(device)
-        self.in_place = len(self.groups) == 1 and len(set(lengths)) == 1
+                home_S[starts[i] : starts[i + 1]] = torch.arange(lengths[i]) + offset + row * group.longest
+            offset += len(members) * group.longest
+            self.groups.append(group.to(device))
+        self.home_S = home_S.to(device)  # where each token's output stands in the groups' outputs laid end to end
+        self.in_place = len(self.groups) == 1 and not after and len(set(lengths)) == 1
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
         outputs = []
-        for place_nT in self.groups:
-            rows, longest = place_nT.shape
-            q, k, v = (self._rows(x, place_nT).transpose(1, 2) for x in (query_SHD, key_SGD, value_SGD))
-            seen = None
-            if rule.window is not None and longest > rule.window:
-                step = torch.arange(longest, device=q.device)
-                distance = step[:, None] - step[None, :]
-                seen = ((distance >= 0) & (distance < rule.window))[None, None]
-            outputs.append(rule(q, k, v, seen).transpose(1, 2).reshape(rows * longest, *query_SHD.shape[1:]))
+        for group in self.groups:
+            query = self._rows(query_SHD, group.place_nT)
+            key, value = (self._rows(x, group.known_nK) for x in (key_SGD, value_SGD))
+            outputs.append(rule(query, key, value, group.mask(rule.window)).transpose(1, 2).flatten(0, 1))
         return outputs[0] if self.in_place else torch.cat(outputs).index_select(0, self.home_S)
 
     def _rows(self, x_SHD: Tensor, place_nT: Tensor) -> Tensor:
-        if self.in_place:
-            return x_SHD.reshape(*place_nT.shape, *x_SHD.shape[1:])
-        return x_SHD.index_select(0, place_nT.flatten()).reshape(*place_nT.shape, *x_SHD.shape[1:])
+        picked = x_SHD if self.in_place else x_SHD.index_select(0, place_nT.flatten())
+        return picked.reshape(*place_nT.shape, *x_SHD.shape[1:]).transpose(1, 2)
+
+
+class Group:
+    """Pieces of like length that attend in one padded call, each to what it continues and to itself."""
+
+    def __init__(self, own: list[tuple[int, int]], before: list[tuple[int, int]]) -> None:
+        """Start and length of each piece, and of the piece before it, if any."""
+        self.longest, self.most_before = max(n for _, n in own), max((n for _, n in before), default=0)
+        # Padding repeats a place of the same row: behind its last token, and before its first.
+        start_n1, length_n1 = torch.tensor(own).T[:, :, None]
+        self.place_nT = start_n1 + torch.arange(self.longest).minimum(length_n1 - 1)  # of the tokens that attend
+        self.known_nK = self.place_nT  # of those they look at
+        self.gap_n1: Tensor | None = None  # padding before the first, where it is not the same for all
+        if before:
+            start_n1, length_n1 = torch.tensor(before).T[:, :, None]
+            gap_n1 = self.most_before - length_n1
+            place_nP = start_n1 + (torch.arange(self.most_before) - gap_n1).clamp_min(0)
+            self.known_nK = torch.cat([place_nP, self.place_nT], 1)
+            self.gap_n1 = gap_n1 if gap_n1.any() else None
+        self.masks: dict[int | None, Mask] = {}
+
+    def to(self, device: torch.device | str) -> Group:
+        self.place_nT, self.known_nK = self.place_nT.to(device), self.known_nK.to(device)
+        self.gap_n1 = None if self.gap_n1 is None else self.gap_n1.to(device)
+        return self
+
+    def mask(self, window: int | None) -> Mask | None:
+        """Who looks at what, made once for all layers with this window; None: each at all up to itself."""
+        narrow = window is not None and window < self.known_nK.shape[1]
+        if self.gap_n1 is None and not narrow:
+            return None
+        if window not in self.masks:
+            known_K = torch.arange(self.known_nK.shape[1], device=self.known_nK.device)
+            distance_TK = torch.arange(self.longest, device=known_K.device)[:, None] + self.most_before - known_K
+            seen = ((distance_TK >= 0) & (distance_TK < (window if narrow else len(known_K))))[None]
+            if self.gap_n1 is not None:
+                seen = seen & (known_K >= self.gap_n1)[:, None]
+            self.masks[window] = Mask(seen[:, None])
+        return self.masks[window]
 
 
 def flat_attention(

@@ -129,21 +129,21 @@ class Policy(Role):
     def forward(self, tokens: Sequences, temperature: float = 1.0, reference: Policy | None = None) -> Prediction:
         """Log-probs and entropies of the response tokens; exact KL to `reference` where one is given."""
         hidden_SD = hidden(self.running, tokens)
-        before_ND = hidden_SD[tokens.response_place_N - 1]
+        before_ND = _at(hidden_SD, tokens.before_place_N)
         logp_N, entropy_N = logprobs_and_entropy(self.head, before_ND, tokens.token_N.to(self.device), temperature)
         value_N = tail_value_B = kl_N = None
         if self.value_head is not None:
             value_N = self.values(before_ND)
-            tail_value_B = self.values(hidden_SD[tokens.last_place_B])
+            tail_value_B = self.values(_at(hidden_SD, tokens.last_place_B))
         if reference is not None:
             with torch.no_grad():
-                ref_ND = hidden(reference.running, tokens)[tokens.response_place_N - 1]
+                ref_ND = _at(hidden(reference.running, tokens), tokens.before_place_N)
             kl_N = exact_kl(self.head, before_ND, reference.head, ref_ND, temperature).cpu()
         return Prediction(logp_N.cpu(), entropy_N.cpu(), value_N, tail_value_B, kl_N)
 
     def logprobs(self, tokens: Sequences, temperature: float = 1.0) -> Tensor:
         """Log-probs of the response tokens, [N], in nats: all that many a pass needs, and less work."""
-        before_ND = hidden(self.running, tokens)[tokens.response_place_N - 1]
+        before_ND = _at(hidden(self.running, tokens), tokens.before_place_N)
         return logprobs(self.head, before_ND, tokens.token_N.to(self.device), temperature).cpu()
 
     def values(self, hidden_ND: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ class Scorer(Role):
 
     def forward(self, tokens: Sequences) -> Tensor:
         """Score of each response at its last token, [B], minus `mean`, over `std`."""
-        return self.read(hidden(self.running, tokens)[tokens.last_place_B])
+        return self.read(_at(hidden(self.running, tokens), tokens.last_place_B))
 
     def with_language_model(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """Scores [B], and log-probs of the response tokens [N] from the same pass, for the auxiliary loss."""
@@ -198,13 +198,13 @@ class Scorer(Role):
         if output is None:
             raise UserError("the language-model loss needs a causal language model to start from, not a reward model")
         head = VocabularyHead(output.weight, output.bias)
-        logp_N = logprobs(head, hidden_SD[tokens.response_place_N - 1], tokens.token_N.to(self.device))
-        return self.read(hidden_SD[tokens.last_place_B]), logp_N.cpu()
+        logp_N = logprobs(head, _at(hidden_SD, tokens.before_place_N), tokens.token_N.to(self.device))
+        return self.read(_at(hidden_SD, tokens.last_place_B)), logp_N.cpu()
 
     def values(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """The critic's estimate before each response token [N], and after the last one [B]."""
         hidden_SD = hidden(self.running, tokens)
-        return self.read(hidden_SD[tokens.response_place_N - 1]), self.read(hidden_SD[tokens.last_place_B])
+        return self.read(_at(hidden_SD, tokens.before_place_N)), self.read(_at(hidden_SD, tokens.last_place_B))
 
     def read(self, hidden_ND: Tensor) -> Tensor:
         """The head at chosen positions, [N]."""
@@ -225,12 +225,18 @@ def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Packed) -> 
     return out.last_hidden_state[0, :count]
 
 
+def _at(hidden_SD: Tensor, place_N: Tensor) -> Tensor:
+    """Hidden states at some places. Not by brackets: the backward pass of those goes number by number."""
+    return hidden_SD.index_select(0, place_N.to(hidden_SD.device))
+
+
 def hidden(lm: transformers.PreTrainedModel, tokens: Sequences) -> Tensor:
     """Last hidden states of prompts and responses, [S, D]; refuses sequences longer than the model's context."""
     longest, context = int(tokens.total_B.max()), getattr(lm.config, "max_position_embeddings", None)
     if context is not None and longest > context:
         raise UserError(f"a sequence of {longest} tokens is longer than the model's context of {context}: shorten it")
-    return trunk(lm, tokens.token_S, Packed(tokens.total_B.tolist(), next(lm.parameters()).device))
+    lengths, after = tokens.pieces
+    return trunk(lm, tokens.token_S, Packed(lengths, next(lm.parameters()).device, after))
 
 
 def merged_state(lm: nn.Module) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from truing.data.batches import Sequences
 from truing.data.rollouts import Rollouts
 from truing.maths.advantages import RunningMoments
 from truing.models.precision import Precision
-from truing.models.roles import Policy, Prediction, Scorer
+from truing.models.roles import Policy, Scorer
 from truing.training import processes
 from truing.training.optimize import Optimizer, within_memory
 
@@ -37,14 +37,6 @@ class Nets:
     recomputes: bool = False  # log-probs from sampling differ too much from those of learning
     baseline: RunningMoments = field(default_factory=RunningMoments)  # of scores: the values where there is no critic
 
-    def forward(self, tokens: Sequences, exact_kl: bool = False) -> Prediction:
-        """Log-prob, entropy and value at each response token, with gradients; one pass where the trunk is shared."""
-        now = self.policy(tokens, self.temperature, self.reference if exact_kl else None)
-        if self.critic is not None:
-            value_N, tail_value_B = self.critic.values(tokens)
-            now = replace(now, value_N=value_N, tail_value_B=tail_value_B)
-        return now
-
     @torch.no_grad()
     def reference_logprobs(self, tokens: Sequences) -> Tensor:
         """Log-probs of the response tokens under the reference, [N]."""
@@ -54,15 +46,19 @@ class Nets:
             return self.policy.logprobs(tokens, self.temperature)
 
     @torch.no_grad()
-    def remember(self, said: Rollouts, check: bool, wants_tail: bool, budget_tokens: int) -> tuple[Rollouts, float]:
+    def remember(
+        self, said: Rollouts, check: bool, wants_tail: bool, budget_tokens: int, wants_drift: bool = True
+    ) -> tuple[Rollouts, float]:
         """Rollouts with what the networks say of them before they move, and the largest log-prob gap found, if asked.
+
+        The reference is asked where its word counts (`wants_drift`).
 
         Log-probs and trunk values were collected while sampling: they are computed again only to `check` them. Where
         the distribution was cut by top-k, top-p or min-p, `old_N` is of the whole one, as the ratio needs it. A gap
         above LARGEST_GAP decides that from then on they are always computed again, and those are taken. Each process
         looks at its share of the responses, and learns of the others'.
         """
-        look = partial(self._look, said.select(processes.share(len(said))), check, wants_tail)
+        look = partial(self._look, said.select(processes.share(len(said))), check, wants_tail, wants_drift)
         budget_tokens = min(budget_tokens, self.budget_tokens)
         own, self.budget_tokens = within_memory(look, budget_tokens, self.clear, self.say)
         seen = processes.end_to_end(own)
@@ -73,16 +69,20 @@ class Nets:
         values = seen["value_N"] if self.critic is not None else said.value_N
         reads_values = self.critic is not None or self.policy.value_head is not None
         tails = seen["tail_value_B"] if reads_values else None
-        return replace(said, old_N=old_N, ref_N=seen["ref_N"], value_N=values, tail_value_B=tails), gap
+        ref_N = seen["ref_N"] if wants_drift else None
+        return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
 
-    def _look(self, said: Rollouts, check: bool, wants_tail: bool, budget_tokens: int) -> dict[str, Tensor]:
+    def _look(
+        self, said: Rollouts, check: bool, wants_tail: bool, wants_drift: bool, budget_tokens: int
+    ) -> dict[str, Tensor]:
         """What reference, critic and, where it is asked, the policy say of some responses."""
         ref_N, value_N, again_N = (torch.empty_like(said.logp_N) for _ in range(3))
         tail_value_B = torch.zeros(len(said))
         for index_B in said.tokens.parts(budget_tokens):
             part = said.tokens.select(index_B)
             place_N = said.token_places(index_B)
-            ref_N[place_N] = self.reference_logprobs(part)
+            if wants_drift:
+                ref_N[place_N] = self.reference_logprobs(part)
             if self.critic is not None:
                 value_N[place_N], tail_value_B[index_B] = self.critic.values(part)
             if self.policy.value_head is not None and (check or self.recomputes or wants_tail):
@@ -92,11 +92,12 @@ class Nets:
                 again_N[place_N] = self.policy.logprobs(part, self.temperature)
         return {"ref_N": ref_N, "value_N": value_N, "again_N": again_N, "tail_value_B": tail_value_B}
 
-    def flops(self, tokens: Sequences, epochs: int) -> float:
+    def flops(self, said: Rollouts, epochs: int) -> float:
         """What an iteration needs: speaking, one look by reference and critic, learning. Reward models not counted."""
-        read, said = len(tokens.token_S), len(tokens.token_N)
-        needed = self.policy.flops(said, said) + epochs * self.policy.learning_flops(read, said)
-        needed += (self.reference or self.policy).flops(read, said)
+        read, new = len(said.tokens.token_S), len(said.tokens.token_N)
+        needed = self.policy.flops(new, new) + epochs * self.policy.learning_flops(read, new)
+        if said.ref_N is not None:
+            needed += (self.reference or self.policy).flops(read, new)
         if self.critic is not None:
             needed += self.critic.flops(read) + epochs * self.critic.learning_flops(read)
         return needed

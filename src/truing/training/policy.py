@@ -105,7 +105,7 @@ class Config:
     tug_every: int = 10
     """Iterations between two measurements of the tug of war; 0: never."""
     check_every: int = 10
-    """Iterations between two comparisons of collected with recomputed log-probs; 0: the first only."""
+    """Iterations between two checks of collected log-probs, and of drift where none is priced; 0: the first only."""
     save_every: int = 0
     """Iterations between two saved checkpoints; 0: the last only."""
     layout: Layout = "auto"
@@ -338,7 +338,8 @@ def fit(
             if config.reference_every and number % config.reference_every == 0:
                 nets.pull_reference(config.reference_pull)
             warn(figures, run)
-            now.history.append({name: figures[name] for name in WATCHED_SIGNS})
+            known = now.history[-1] if now.history else {}  # drift is not measured in each, where it costs nothing
+            now.history.append({name: figures.get(name, known.get(name, 0.0)) for name in WATCHED_SIGNS})
             for sign in signs(now.history):
                 run.say(sign)
             run.log(number, **figures)

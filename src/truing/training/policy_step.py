@@ -71,7 +71,9 @@ def step(
         spoken = time.perf_counter()
         # Judge: one score a response, or it is left out; reference and critic see the same tokens.
         said, score_B = scored(said, score(asked, place.answers), algo.advantage in COMPARES_ANSWERS)
-        said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens)
+        # Where drift costs nothing, it is measured in the iterations that are checked.
+        drifts = check or algo.kl_in_reward > 0 or algo.kl_in_loss > 0
+        said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens, drifts)
         # Credit: a score becomes a reward on the last token, drift costs, and the estimator spreads it.
         said = credited(said, score_B, algo, nets.baseline.mean)
         nets.baseline = nets.baseline.update(score_B)
@@ -87,7 +89,7 @@ def step(
     figures["policy/first_ratio"] = place.seen[0]["policy/ratio"] / place.seen[0]["batch"]
     spent = sum(figures[f"time/{part}_s"] for part in ("sample", "judge", "learn"))
     return figures | speed(
-        len(place.said.logp_N), nets.flops(place.said.tokens, algo.epochs), spent, nets.policy.device
+        len(place.said.logp_N), nets.flops(place.said, algo.epochs), spent, nets.policy.device
     ), place.answers
 
 
@@ -128,11 +130,17 @@ def _gradients(nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int)
     notes: dict[str, float] = {"batch": len(batch.logp_N)}
     for part in batch.parts(budget_tokens):
         terms, told = losses(nets, part, algo)
-        values = {f"loss/{name}": term.item() for name, term in terms.items()}
-        sum(terms.values(), torch.zeros(())).backward()
-        for name, value in {**values, **told}.items():
+        told |= _backward(terms) | _backward(critic_loss(nets, part, algo))
+        for name, value in told.items():
             notes[name] = notes.get(name, 0.0) + value
     return notes
+
+
+def _backward(terms: dict[str, Tensor]) -> dict[str, float]:
+    """Add up the gradients of these terms. Returns their values."""
+    if terms:
+        sum(terms.values(), torch.zeros(())).backward()
+    return {f"loss/{name}": term.item() for name, term in terms.items()}
 
 
 def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float = 0.0) -> Rollouts:
@@ -140,9 +148,9 @@ def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float =
 
     Where there is no critic, `baseline` (the running mean of scores) stands in for the values.
     """
-    assert said.old_N is not None and said.ref_N is not None
+    assert said.old_N is not None
     value_N = torch.full_like(said.old_N, baseline) if said.value_N is None else said.value_N
-    drift_N = algo.kl_in_reward * algo.kl(said.old_N, said.ref_N)
+    drift_N = torch.zeros_like(said.old_N) if said.ref_N is None else algo.kl_in_reward * algo.kl(said.old_N, said.ref_N)
 
     def credit(reward_N: Tensor) -> Tensor:
         if algo.bootstrap and said.tail_value_B is not None:
@@ -162,9 +170,11 @@ def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float =
 
 
 def losses(nets: Nets, part: Rollouts, algo: Algorithm) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """The terms of the loss of one micro-batch, each a weighted sum, and sums over tokens of what is worth knowing."""
+    """The terms of the policy's loss of one micro-batch, each a weighted sum, and sums over tokens of what is worth
+    knowing. A critic on its trunk is among them."""
     assert part.old_N is not None and part.advantage_N is not None and part.weight_N is not None
-    now = nets.forward(part.tokens, exact_kl=bool(algo.exact_kl and algo.kl_in_loss))
+    reference = nets.reference if algo.exact_kl and algo.kl_in_loss else None
+    now = nets.policy(part.tokens, nets.temperature, reference)
     loss_N = algo.surrogate(now.logp_N, part.old_N, part.advantage_N, part.lengths_B, algo)
     terms = {"policy": (part.weight_N * loss_N).sum()}
     if algo.kl_in_loss:
@@ -172,9 +182,8 @@ def losses(nets: Nets, part: Rollouts, algo: Algorithm) -> tuple[dict[str, Tenso
         terms["reference"] = algo.kl_in_loss * (part.weight_N * kl_N).sum()
     if algo.entropy:
         terms["entropy"] = -algo.entropy * (part.weight_N * now.entropy_N).sum()
-    if algo.critic and now.value_N is not None and part.value_N is not None and part.return_N is not None:
-        error_N = value_error(now.value_N, part.value_N, part.return_N, algo.value_clip)
-        terms["critic"] = algo.critic * (part.weight_N * error_N).sum()
+    if now.value_N is not None:
+        terms |= _critic_term(now.value_N, part, algo)
     count = len(part.old_N)
     logp_N = now.logp_N.detach()
     clipped = clip_fraction(algo.surrogate, logp_N, part.old_N, part.advantage_N, part.lengths_B, algo)
@@ -187,20 +196,31 @@ def losses(nets: Nets, part: Rollouts, algo: Algorithm) -> tuple[dict[str, Tenso
     return terms, told
 
 
+def critic_loss(nets: Nets, part: Rollouts, algo: Algorithm) -> dict[str, Tensor]:
+    """The term of a critic of its own. Apart from the policy's, so that the activations of one network are alive."""
+    return {} if nets.critic is None else _critic_term(nets.critic.values(part.tokens)[0], part, algo)
+
+
+def _critic_term(value_N: Tensor, part: Rollouts, algo: Algorithm) -> dict[str, Tensor]:
+    if not algo.critic or part.weight_N is None or part.value_N is None or part.return_N is None:
+        return {}
+    error_N = value_error(value_N, part.value_N, part.return_N, algo.value_clip)
+    return {"critic": algo.critic * (part.weight_N * error_N).sum()}
+
+
 def described(said: Rollouts, score_B: Tensor, gap: float | None) -> dict[str, float]:
     """Figures of the responses themselves, before learning."""
-    assert said.old_N is not None and said.ref_N is not None and said.advantage_N is not None
-    gap_N = said.old_N - said.ref_N
-    kl_B = total(gap_N, said.lengths_B)
+    assert said.old_N is not None and said.advantage_N is not None
     figures = {
         "reward/mean": score_B.mean().item(),
         "reward/std": score_B.std(correction=0).item(),
-        "kl/per_response": kl_B.mean().item(),
-        "kl/per_token": k3(said.old_N, said.ref_N).mean().item(),
         "response/length": said.lengths_B.float().mean().item(),
         "response/unfinished": said.truncated_B.float().mean().item(),
         "advantage/std": said.advantage_N.std(correction=0).item(),
     }
+    if said.ref_N is not None:
+        figures["kl/per_response"] = total(said.old_N - said.ref_N, said.lengths_B).mean().item()
+        figures["kl/per_token"] = k3(said.old_N, said.ref_N).mean().item()
     if gap is not None:
         figures["check/logprob_gap"] = gap
     if said.value_N is not None and said.return_N is not None:

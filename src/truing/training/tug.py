@@ -15,7 +15,7 @@ from truing.training import processes
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
 from truing.training.optimize import within_memory
-from truing.training.policy_step import losses
+from truing.training.policy_step import critic_loss, losses
 
 
 def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_tokens: int) -> dict[str, float]:
@@ -62,6 +62,7 @@ def _terms(
 ) -> list[tuple[str, Tensor, list]]:
     assert part.advantage_N is not None and part.score_share_N is not None
     by_score, _ = losses(nets, replace(part, advantage_N=part.score_share_N), algo)
+    by_score |= critic_loss(nets, part, algo)
     pulls = [("reward", by_score["policy"], policy_weights)]
     if algo.kl_in_reward:
         by_drift, _ = losses(nets, replace(part, advantage_N=part.advantage_N - part.score_share_N), algo)
