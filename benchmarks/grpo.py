@@ -27,9 +27,8 @@ PROMPTS, PROMPT, ANSWERS, RESPONSE = 64, 32, 4, 64
 ROW = replace(GRPO, answers=ANSWERS, epochs=1, minibatches=1, kl_in_loss=0.0)  # TRL's own default has no reference
 
 
-def iterations(size: str, precision: str, count: int) -> list[float]:
+def iterations(size: str, learning: Learning, count: int) -> list[float]:
     """Seconds of each iteration."""
-    learning = Learning(lr=1e-6, schedule="constant", precision=precision)  # type: ignore[arg-type]
     chat = Chat(work.tokenizer(size), "plain")
     policy = policy_of(work.language_model(size))
     ready(policy, learning)
@@ -52,12 +51,12 @@ def main() -> None:
     wanted = work.arguments(__doc__ or "").parse_args()
     work.started(wanted)
     if wanted.once:
-        work.told_once(iterations(wanted.size, wanted.precision, 2)[1:])
+        work.told_once(iterations(wanted.size, work.learning(wanted), 3)[1:])
         return
     s = work.SIZES[wanted.size]
     body, head = s.sequence_flops(PROMPT + RESPONSE), RESPONSE * s.head_flops
     read_again = (ANSWERS - 1) * s.sequence_flops(PROMPT)  # a prompt is read once for its responses
-    flops = PROMPTS * (ANSWERS * 4 * (body + head) - read_again)
+    flops = PROMPTS * 4 * (ANSWERS * (body + head) - read_again)
 
     def peer() -> dict | None:
         return work.peer_turn("trl_sft_rm_grpo_rloo.py", "grpo", wanted.size, *work.tuned(wanted))

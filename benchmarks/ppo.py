@@ -40,9 +40,10 @@ PROMPTS, PROMPT, RESPONSE = 64, 32, 64
 GROWTH = (64, 256, 1024)  # responses of an iteration
 
 
-def iterations(size: str, precision: str, critic: str, ends: float, count: int, asked: int) -> list[dict[str, float]]:
+def iterations(
+    size: str, learning: Learning, critic: str, ends: float, count: int, asked: int
+) -> list[dict[str, float]]:  # fmt: skip
     """The figures of `count` iterations of `asked` prompts, with `seconds`."""
-    learning = Learning(lr=1e-5, schedule="constant", precision=precision, budget_tokens=2048)  # type: ignore[arg-type]
     chat = Chat(work.tokenizer(size), "plain")
     policy = policy_of(ending(work.language_model(size, 0), ends), trunk_value=critic == "trunk")
     reference = copy.deepcopy(policy).requires_grad_(False)
@@ -124,7 +125,7 @@ def main() -> None:
     wanted = parser.parse_args()
     work.started(wanted)
     if wanted.once:
-        told = iterations(wanted.size, wanted.precision, wanted.critic, wanted.ends, wanted.iterations + 1,
+        told = iterations(wanted.size, work.learning(wanted), wanted.critic, wanted.ends, wanted.iterations + 1,
                           wanted.prompts)  # fmt: skip
         work.told_once([t["seconds"] for t in told[1:]], figures=told[-1])
         return

@@ -27,9 +27,8 @@ def texts(size: str) -> list[list[int]]:
             for _ in range(BATCH * STEPS)]  # fmt: skip
 
 
-def updates(size: str, precision: str) -> list[float]:
+def updates(size: str, learning: Learning) -> list[float]:
     """Seconds of each update after the first."""
-    learning = Learning(lr=1e-5, schedule="constant", precision=precision)  # type: ignore[arg-type]
     policy = policy_of(work.language_model(size))
     ready(policy, learning)
     optimizer = Optimizer(trainable(policy), learning, 10**6, policy.follow)
@@ -47,7 +46,7 @@ def main() -> None:
     wanted = work.arguments(__doc__ or "").parse_args()
     work.started(wanted)
     if wanted.once:
-        work.told_once([sum(updates(wanted.size, wanted.precision))])
+        work.told_once([sum(updates(wanted.size, work.learning(wanted)))])
         return
     rows = texts(wanted.size)[BATCH:]
     tokens = sum(map(len, rows))

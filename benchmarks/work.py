@@ -22,8 +22,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from truing.models import attention, memory
-from truing.models.precision import best_flops
+from truing.models.precision import best_flops, bfloat16_gain
 from truing.models.roles import Scorer
+from truing.training.optimize import Learning
 
 PEERS = Path(os.environ.get("TRUING_PEERS", "../shared/peers"))
 
@@ -101,6 +102,8 @@ def arguments(about: str, **defaults: Any) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="S")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--compile", action="store_true", help="compile the layers of what learns")
+    parser.add_argument("--budget-tokens", type=int, default=2048, help="most tokens of one micro-batch")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=3, help="turns of each side, one after the other")
     parser.add_argument("--no-peer", action="store_true", help="measure ours only")
@@ -108,6 +111,14 @@ def arguments(about: str, **defaults: Any) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.set_defaults(**defaults)
     return parser
+
+
+def learning(wanted: argparse.Namespace) -> Learning:
+    """How weights move in all benchmarks."""
+    return Learning(
+        lr=1e-5, schedule="constant", precision=wanted.precision, compile=wanted.compile,
+        budget_tokens=wanted.budget_tokens,
+    )  # fmt: skip
 
 
 def own_turn(*more: str) -> dict[str, Any]:
@@ -142,8 +153,9 @@ def peer_turn(script: str, *given: str) -> dict[str, Any] | None:
 
 
 def tuned(wanted: argparse.Namespace) -> tuple[str, ...]:
-    """What makes TRL 1.16 fastest: allocator settings, and bfloat16 unless float32 is wanted on both sides."""
-    return ("--malloc",) if wanted.precision == "float32" else ("--malloc", "--bf16")
+    """What makes TRL 1.16 fastest: allocator settings, and bfloat16 where that is faster here or asked for."""
+    low = wanted.precision == "bfloat16" or (wanted.precision == "auto" and bfloat16_gain(1024) > 1)
+    return ("--malloc", "--bf16") if low else ("--malloc",)
 
 
 def started(wanted: argparse.Namespace) -> None:

@@ -6,6 +6,8 @@ Broken on purpose: a scorer made without our attention known to transformers -> 
 import pytest
 from benchmarks import generation, grpo, ppo, reward_model, sft, work
 
+LEARNING = work.learning(work.arguments("").parse_args(["--precision", "float32"]))
+
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
@@ -24,18 +26,18 @@ def tiny(monkeypatch):
 
 @pytest.mark.parametrize(("module", "timed"), [(sft, 1), (reward_model, 2)], ids=["sft", "reward_model"])
 def test_updates_take_time(module, timed):
-    seconds = module.updates("tiny", "float32")  # of SFT's the first is left out, as of the peer's
+    seconds = module.updates("tiny", LEARNING)  # of SFT's the first is left out, as of the peer's
     assert len(seconds) == timed and all(s > 0 for s in seconds)
 
 
 @pytest.mark.parametrize("critic", ["separate", "trunk"])
 def test_ppo(critic):
-    told = ppo.iterations("tiny", "float32", critic, 0.1, 2, 8)
+    told = ppo.iterations("tiny", LEARNING, critic, 0.1, 2, 8)
     assert len(told) == 2 and all(t["seconds"] >= t["time/learn_s"] > 0 for t in told)
 
 
 def test_grpo():
-    assert len(grpo.iterations("tiny", "float32", 2)) == 2
+    assert len(grpo.iterations("tiny", LEARNING, 2)) == 2
 
 
 @pytest.mark.parametrize("mixed", [False, True])

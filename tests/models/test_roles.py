@@ -1,12 +1,16 @@
+import shutil
+
 import pytest
 import torch
 from tests.conftest import tiny_llama
+from torch._dynamo.utils import counters
 from torch.utils.flop_counter import FlopCounterMode
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.loading import Adapter, load_policy, load_scorer, policy_of
 from truing.models.roles import Policy, share_frozen, trainable
+from truing.training.optimize import Learning, ready
 
 TOKENS = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
 
@@ -27,6 +31,33 @@ def test_trunk_value_head_reads_the_policys_own_states(policy):
     assert now.value_N.shape == (5,) and now.tail_value_B.shape == (2,)
     torch.testing.assert_close(now.logp_N, policy(TOKENS).logp_N)
     assert policy(TOKENS).value_N is None
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_layers_learn_the_same_from_any_number_of_tokens_and_are_compiled_once(tiny_model):
+    """Broken on purpose: attention not kept out -> red, each length is compiled anew."""
+    plain, compiled = load_policy(tiny_model), load_policy(tiny_model)
+    ready(compiled, Learning(compile=True, precision="float32"))
+    counters.clear()
+    frames = []
+    for lengths in ([3, 4], [2, 9, 30], [50], [1]):
+        tokens = Sequences.of([[1, 5]] * len(lengths), [[6] * n for n in lengths])
+        for policy in (plain, compiled):
+            policy.zero_grad()
+            policy(tokens).logp_N.sum().backward()
+        frames.append(counters["stats"]["unique_graphs"])
+        for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
+            torch.testing.assert_close(other.grad, one.grad, atol=1e-4, rtol=1e-4)
+    assert frames[0] > 0 and frames[1:] == frames[:1] * 3
+    with torch.no_grad():
+        torch.testing.assert_close(compiled.logprobs(tokens), plain.logprobs(tokens))
+    assert counters["stats"]["unique_graphs"] == frames[0]  # what does not learn runs as it is
+
+
+def test_compiling_without_a_compiler_is_refused(policy, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match="compiler"):
+        ready(policy, Learning(compile=True))
 
 
 def test_exact_kl_to_a_copy_is_zero_and_to_another_positive(policy, tokenizer):

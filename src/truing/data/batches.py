@@ -11,7 +11,7 @@ from torch import Tensor
 
 from truing.maths import ragged
 
-SHARED_FROM = 8  # tokens; a shorter prompt is read again for each response sooner than attention can be told to share it
+SHARED_FROM = 8  # tokens of a prompt; to read a shorter one again costs less than to share it
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,8 @@ class _OneCache:
             seen = (self.age_nT >= 0) & (self.age_nT < (self.room if rule.window is None else rule.window))
             self.masks[rule.window] = Mask(seen[:, None, None])
         mask, count = self.masks[rule.window], len(self.row_n)
-        read = (store[:count, :, : self.room] for store in (keys, values))
-        return rule(query_nHD[:, :, None].to(keys.dtype), *read, mask)[:, :, 0].to(query_nHD.dtype)
+        known, held = (store[:count, :, : self.room] for store in (keys, values))
+        return rule(query_nHD[:, :, None].to(keys.dtype), known, held, mask)[:, :, 0].to(query_nHD.dtype)
 
 
 def _rounded(tokens: int, step: int) -> int:

@@ -99,7 +99,8 @@ class Packed:
         """`after` says which piece another continues."""
         after = after or {}
         known = [lengths[after[i]] if i in after else 0 for i in range(len(lengths))]
-        self.position_S = torch.cat([torch.arange(n, n + own) for n, own in zip(known, lengths, strict=True)]).to(device)
+        steps = [torch.arange(before, before + own) for before, own in zip(known, lengths, strict=True)]
+        self.position_S = torch.cat(steps).to(device)
         starts = [0, *accumulate(lengths)]
         buckets: dict[tuple[int, int], list[int]] = {}
         for i, length in enumerate(lengths):
@@ -156,19 +157,20 @@ class Group:
 
     def mask(self, window: int | None) -> Mask | None:
         """Who looks at what, made once for all layers with this window; None: each at all up to itself."""
-        narrow = window is not None and window < self.known_nK.shape[1]
-        if self.gap_n1 is None and not narrow:
+        known = self.known_nK.shape[1]
+        if self.gap_n1 is None and (window is None or window >= known):
             return None
         if window not in self.masks:
-            known_K = torch.arange(self.known_nK.shape[1], device=self.known_nK.device)
+            known_K = torch.arange(known, device=self.known_nK.device)
             distance_TK = torch.arange(self.longest, device=known_K.device)[:, None] + self.most_before - known_K
-            seen = ((distance_TK >= 0) & (distance_TK < (window if narrow else len(known_K))))[None]
+            seen = ((distance_TK >= 0) & (distance_TK < (known if window is None else window)))[None]
             if self.gap_n1 is not None:
                 seen = seen & (known_K >= self.gap_n1)[:, None]
             self.masks[window] = Mask(seen[:, None])
         return self.masks[window]
 
 
+@torch.compiler.disable  # its sizes differ in each call: layers are compiled up to here and from here on
 def flat_attention(
     module: nn.Module,
     query: Tensor,
@@ -194,7 +196,8 @@ def flat_attention(
     count, spare = len(layout.position_S), query.shape[2] - len(layout.position_S)
     q, k, v = (x[0, :, :count].transpose(0, 1) for x in (query, key, value))
     output_SHD = layout.attend(module.layer_idx, q, k, v, rule)  # type: ignore[arg-type]
-    return (F.pad(output_SHD, (0, 0, 0, 0, 0, spare)) if spare else output_SHD)[None], None
+    output_SHD = F.pad(output_SHD, (0, 0, 0, 0, 0, spare)) if spare else output_SHD
+    return output_SHD.contiguous()[None], None  # one layout always: what is compiled after it asks for that
 
 
 def registered() -> str:

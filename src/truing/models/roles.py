@@ -5,6 +5,8 @@ Tokens come from the host, and numbers a token or a response go back to it: only
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -101,6 +103,18 @@ class Role(nn.Module):
     def compute_as(self, wanted: Precision, moves: bool = True) -> None:
         """The same by name; "auto" measures."""
         self.compute_in(dtype_of(wanted, self.width, self.device), moves)
+
+    def compile_layers(self) -> None:
+        """Compile each layer of the network that computes, once for any number of tokens; attention stays as it is.
+
+        Raises UserError where there is no compiler.
+        """
+        compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+        if self.device.type == "cpu" and compiler is None:
+            raise UserError("compile = true needs a C++ compiler, and there is none here: install g++, or leave it out")
+        for module in self.running.modules():
+            if type(module).__name__ in (self.running._no_split_modules or ()):
+                module.compile(dynamic=True)
 
     def follow(self) -> None:
         """After weights have moved: the copy that computes takes them over."""
@@ -221,7 +235,9 @@ def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Packed) -> 
     weight, count = next(lm.parameters()), len(token_S)
     rows = (0, spare(count, weight))  # a token 0 at place 0 that nobody attends to
     token_S, position_S = (functional.pad(x.to(weight.device), rows)[None] for x in (token_S, layout.position_S))
-    out = lm.base_model(input_ids=token_S, position_ids=position_S, use_cache=False, layout=layout)
+    # Compiled layers are for learning: without a gradient there is little to gain, for few tokens something to lose.
+    with nullcontext() if torch.is_grad_enabled() else torch.compiler.set_stance("force_eager"):
+        out = lm.base_model(input_ids=token_S, position_ids=position_S, use_cache=False, layout=layout)
     return out.last_hidden_state[0, :count]
 
 

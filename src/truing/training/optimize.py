@@ -49,6 +49,8 @@ class Learning:
     """Most tokens of one micro-batch: bounds memory, never changes the result."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
+    compile: bool = False
+    """Compile the layers that learn: 5 to 10 % faster here, after half a minute; going on may change the last bits."""
     precision: Precision = "auto"
     """What is computed with; auto takes bfloat16 where this machine does it faster. Weights that learn stay float32."""
 
@@ -73,6 +75,8 @@ def ready(role: Role, learning: Learning, moves: bool = True) -> None:
     if learning.checkpoint_activations and moves:
         role.lm_inside.gradient_checkpointing_enable()
     role.compute_as(learning.precision, moves)
+    if learning.compile and moves:
+        role.compile_layers()
 
 
 def settled(learning: Learning, role: Role, run: Run) -> Learning:

@@ -31,7 +31,7 @@ from truing.rewards.function import Reward
 from truing.training import processes, supervised
 from truing.training.algorithms import Algorithm, algorithm
 from truing.training.answering import judged, spoken
-from truing.training.health import WATCHED_SIGNS, overoptimised, signs
+from truing.training.health import overoptimised, signs
 from truing.training.judge import Bad, Judge, refusing
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
@@ -338,8 +338,7 @@ def fit(
             if config.reference_every and number % config.reference_every == 0:
                 nets.pull_reference(config.reference_pull)
             warn(figures, run)
-            known = now.history[-1] if now.history else {}  # drift is not measured in each, where it costs nothing
-            now.history.append({name: figures.get(name, known.get(name, 0.0)) for name in WATCHED_SIGNS})
+            now.note(figures)
             for sign in signs(now.history):
                 run.say(sign)
             run.log(number, **figures)

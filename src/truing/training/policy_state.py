@@ -12,6 +12,7 @@ from truing.data.rollouts import Rollouts
 from truing.maths.advantages import RunningMoments
 from truing.maths.kl import AdaptiveKL
 from truing.training.checkpoint import State
+from truing.training.health import WATCHED_SIGNS
 from truing.training.keeper import Draws, Facts, Part, Weights
 from truing.training.nets import Nets
 from truing.training.policy_step import Place
@@ -55,6 +56,11 @@ class Standing:
         if nets.critic is not None and nets.critic_optimizer is not None:
             parts |= {"critic": Weights(nets.critic), "critic_optimizer": nets.critic_optimizer}
         return parts
+
+    def note(self, figures: dict[str, float]) -> None:
+        """Remember what the signs of health are read from. Where drift costs nothing, it is not measured each time."""
+        known = self.history[-1] if self.history else {}
+        self.history.append({name: figures.get(name, known.get(name, 0.0)) for name in WATCHED_SIGNS})
 
     def _told(self) -> dict[str, Any]:
         return {

@@ -150,7 +150,9 @@ def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float =
     """
     assert said.old_N is not None
     value_N = torch.full_like(said.old_N, baseline) if said.value_N is None else said.value_N
-    drift_N = torch.zeros_like(said.old_N) if said.ref_N is None else algo.kl_in_reward * algo.kl(said.old_N, said.ref_N)
+    drift_N = torch.zeros_like(said.old_N)
+    if said.ref_N is not None:
+        drift_N = algo.kl_in_reward * algo.kl(said.old_N, said.ref_N)
 
     def credit(reward_N: Tensor) -> Tensor:
         if algo.bootstrap and said.tail_value_B is not None:
