@@ -137,13 +137,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-peer", action="store_true")
     wanted = parser.parse_args()
     work.started(wanted)
     sides = {"truing": ours} if wanted.no_peer else {"truing": ours, "trl": theirs}
     found: dict[str, list[float]] = {name: [] for name in sides}
-    for seed in range(wanted.seeds):
+    for seed in range(wanted.first_seed, wanted.first_seed + wanted.seeds):
         before = mean_reward(wanted.model, seed)
         for name, train in sides.items():
             with tempfile.TemporaryDirectory() as folder:

@@ -87,6 +87,45 @@ def test_lora_starts_as_the_base_and_is_merged_when_saved(tiny_model, tokenizer,
         torch.testing.assert_close(adapted(TOKENS).logp_N, base(TOKENS).logp_N)
 
 
+def moved_scorer(tiny_model, tokenizer, folder):
+    """A scorer with an adapter that has learned, saved."""
+    scorer = load_scorer(tiny_model, Adapter(lora_rank=4))
+    with torch.no_grad():
+        for name, parameter in scorer.named_parameters():
+            if "lora_" in name:
+                parameter += 0.1 * torch.randn_like(parameter)
+    save(scorer, tokenizer, folder)
+    return scorer
+
+
+def test_a_saved_adapter_is_taken_out_of_the_merged_weights_again(tiny_model, tokenizer, tmp_path):
+    scorer = moved_scorer(tiny_model, tokenizer, tmp_path / "reward")
+    again = load_scorer(str(tmp_path / "reward"), factored=True)
+    torch.testing.assert_close(again(TOKENS), scorer(TOKENS), atol=1e-5, rtol=1e-5)
+    known = dict(scorer.named_parameters())
+    for name, parameter in again.named_parameters():
+        own = known[name.replace("lm.base_model.model.score", "score")]  # the head is part of a saved reward model
+        torch.testing.assert_close(parameter, own, atol=1e-6, rtol=1e-5)
+        assert parameter.requires_grad == own.requires_grad
+    merged = load_scorer(str(tmp_path / "reward"))
+    assert not any("lora_" in name for name, _ in merged.named_parameters())
+
+
+@pytest.mark.parametrize("damage", ["missing", "config", "weights"])
+def test_a_damaged_adapter_is_refused_where_it_is_needed(damage, tiny_model, tokenizer, tmp_path):
+    moved_scorer(tiny_model, tokenizer, tmp_path / "reward")
+    folder = tmp_path / "reward" / "adapter"
+    if damage == "missing":
+        (folder / "adapter_model.safetensors").unlink()
+    elif damage == "config":
+        (folder / "adapter_config.json").write_text('{"r": "four"}')
+    else:
+        (folder / "adapter_model.safetensors").write_bytes(b"1234")
+    with pytest.raises(UserError, match="adapter"):
+        load_scorer(str(tmp_path / "reward"), factored=True)
+    load_scorer(str(tmp_path / "reward"))
+
+
 def test_freeze_by_pattern(tiny_model):
     policy = load_policy(tiny_model, freeze=("*layers.0.*",))
     frozen = {name for name, p in policy.named_parameters() if not p.requires_grad}

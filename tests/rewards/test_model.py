@@ -4,8 +4,10 @@ import torch
 from truing.data.batches import Sequences
 from truing.data.chat import Chat
 from truing.data.records import Message, Prompt, Response
-from truing.models.loading import load_scorer
-from truing.rewards.model import model_reward
+from truing.models.loading import Adapter, load_policy, load_scorer, save
+from truing.models.roles import share_frozen
+from truing.rewards import model
+from truing.rewards.model import load_model_reward, model_reward
 
 PROMPT = Prompt((Message("user", "The cat"),))
 
@@ -29,6 +31,40 @@ def test_a_model_with_another_layout_reads_the_text(tiny_model, chat, tokenizer)
     got = model_reward(scorer, other, speaker=chat)([PROMPT], [Response("at", token_ids=(9, 9), finish_reason="stop")])
     expected = scorer(Sequences.of([other.prompt_ids(PROMPT.messages)], [other.response_ids("at")]))
     assert got[0] == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_policy_critic_and_reward_with_adapters_cost_little_more_than_one_model(
+    precision, tiny_model, tokenizer, chat, tmp_path, monkeypatch
+):
+    """Red when any of them keeps a base of its own."""
+    adapter = Adapter(lora_rank=1)
+    trained = load_scorer(tiny_model, adapter)
+    with torch.no_grad():
+        for name, parameter in trained.named_parameters():
+            if "lora_" in name:
+                parameter += 0.1 * torch.randn_like(parameter)
+    save(trained, tokenizer, tmp_path / "reward")
+    asked = [PROMPT] * 2, [Response("cat"), Response("the dog ran")]
+    alone = load_model_reward(str(tmp_path / "reward"), chat, precision=precision)(*asked)
+
+    policy = load_policy(tiny_model, adapter)
+    critic = load_scorer(str(tmp_path / "reward"), factored=True)
+    share_frozen(critic, policy)
+    for role in (policy, critic):
+        role.compute_as(precision)
+    share_frozen(critic, policy)
+    roles = [policy, critic]
+    monkeypatch.setattr(model, "load_scorer", lambda *a, **k: roles.append(load_scorer(*a, **k)) or roles[-1])
+    here = load_model_reward(str(tmp_path / "reward"), chat, precision=precision, owner=policy)(*asked)
+    assert here == pytest.approx(alone, abs=1e-5 if precision == "float32" else 0.05)
+
+    def numbers(some):
+        nets = [net for role in some for net in (role, role.copied.lm if role.copied else None) if net is not None]
+        return sum({p.data_ptr(): p.numel() for net in nets for p in net.parameters()}.values())
+
+    assert len(roles) == 3 and numbers(roles) < 1.25 * numbers([policy])
+    assert numbers([*roles, load_scorer(str(tmp_path / "reward"))]) > 1.4 * numbers([policy])
 
 
 def test_budget_does_not_change_scores(tiny_model, chat):

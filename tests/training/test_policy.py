@@ -8,7 +8,7 @@ import torch
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.models.loading import Adapter
+from truing.models.loading import Adapter, load_scorer, save
 from truing.training.optimize import Learning
 from truing.training.policy import Config, Judge, critic_start, train
 
@@ -20,7 +20,7 @@ def config_of(model, tmp_path, **kwargs):
         "iterations": 2, "prompts_per_iteration": 6, "sampling": Sampling(max_new_tokens=6),
         "out": str(tmp_path / "run"), "learning": Learning(lr=3e-3, schedule="constant"), "fresh": True,
     }  # fmt: skip
-    return Config(model, (str(path),), ("regex:[aeiou]",), **{**base, **kwargs})
+    return Config(model, (str(path),), **{"reward": ("regex:[aeiou]",), **base, **kwargs})
 
 
 def vowels(prompts, responses):
@@ -54,6 +54,18 @@ def test_every_setting_has_an_effect(tiny_model, tmp_path, change):
     plain = weights(train(config_of(tiny_model, tmp_path, **base), vowels))
     changed = weights(train(config_of(tiny_model, tmp_path, **{**base, **change}), vowels))
     assert len(plain) != len(changed) or not torch.equal(plain, changed)
+
+
+def test_with_adapters_a_critic_from_the_reward_model_learns_on_the_policys_base(tiny_model, tokenizer, tmp_path):
+    """Broken on purpose: its head left frozen, as an adapter freezes all of the model it wraps -> red."""
+    judge = load_scorer(tiny_model, Adapter(lora_rank=2))
+    save(judge, tokenizer, tmp_path / "reward" / "model")
+    given = {"reward": (str(tmp_path / "reward"),), "critic_from": "reward", "lora": Adapter(lora_rank=2)}
+    nets = train(config_of(tiny_model, tmp_path, iterations=1, learning=Learning(lr=1e-2), **given))
+    places = {p.data_ptr() for p in nets.policy.parameters() if not p.requires_grad}
+    frozen = [p for p in nets.critic.parameters() if not p.requires_grad]
+    assert frozen and all(p.data_ptr() in places for p in frozen)
+    assert not torch.equal(nets.critic.score.weight, judge.score.weight)
 
 
 def test_pretraining_term_keeps_demonstrations_likely(tiny_model, tmp_path):

@@ -9,16 +9,19 @@ import tempfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import nn
 
 from truing.errors import UserError
 from truing.models import attention
 from truing.models.roles import Policy, Scorer
+
+ADAPTER = "adapter"  # the folder of a saved model's adapter, where it was trained with one
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,13 @@ def accelerator() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), seed: int = 0) -> Scorer:
+def load_scorer(
+    model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), seed: int = 0, factored: bool = False
+) -> Scorer:
     """A language model with one linear head: a trained reward model as it is, any other with a fresh head.
 
+    `factored`: one that was trained with LoRA keeps the adapter it has in place of a new one, apart from its base,
+    which other roles can then share (`roles.share_frozen`).
     The fresh head's weights have standard deviation 1 / sqrt(width + 1) (Stiennon et al. 2020, arXiv:2009.01325).
     """
     path = locate(model)
@@ -122,7 +129,11 @@ def load_scorer(model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...
     _prepare(lm)
     config = lm.config
     mean, std = getattr(config, "truing_score_mean", 0.0), getattr(config, "truing_score_std", 1.0)
-    return Scorer(_with_adapter(lm, adapter, freeze, seed), head, mean, std).to(accelerator())
+    kept = Path(path, ADAPTER)
+    adapted = _factored(lm, kept) if factored and kept.is_dir() else _with_adapter(lm, adapter, freeze, seed)
+    if adapted is not lm:
+        head.requires_grad_(True)  # also where it is part of the model, all of which an adapter freezes
+    return Scorer(adapted, head, mean, std).to(accelerator())
 
 
 def save(
@@ -133,6 +144,7 @@ def save(
 ) -> None:
     """Write weights and tokenizer in the Hugging Face layout, LoRA merged; the folder appears whole or not at all.
 
+    An adapter is written beside them too, in PEFT's layout: by it roles with one base find back to it.
     A scorer becomes a sequence classifier with one label. Its score normalisation stands in config.json.
     """
     target = Path(folder)
@@ -150,6 +162,8 @@ def save(
     shell.load_state_dict(state, strict=False)
     shell.save_pretrained(writing)
     tokenizer.save_pretrained(writing)
+    if role.lm is not role.lm_inside:
+        role.lm.save_pretrained(writing / ADAPTER, save_embedding_layers=False)  # type: ignore[operator]
     if target.exists():
         shutil.rmtree(target)
     writing.chmod(0o755)
@@ -233,6 +247,27 @@ def _prepare(lm: transformers.PreTrainedModel) -> None:
     lm.set_attn_implementation(attention.registered())
 
 
+def _factored(lm: transformers.PreTrainedModel, folder: Path) -> nn.Module:
+    """A model whose adapter was merged, taken apart again: what is left is its base, up to rounding."""
+    from peft import set_peft_model_state_dict
+    from peft.tuners.lora import LoraLayer
+
+    _check_files(folder)
+    try:
+        told = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        adapter = Adapter(int(told["r"]), int(told["lora_alpha"]), tuple(map(str, told["target_modules"])))
+        state = load_file(folder / "adapter_model.safetensors")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: no whole adapter: {_first_line(error)}; remove the folder to go without") from error
+    adapted = _with_adapter(lm, adapter, (), 0)
+    set_peft_model_state_dict(adapted, state)
+    for module in adapted.modules():
+        if isinstance(module, LoraLayer):
+            base = cast(nn.Linear, module.get_base_layer()).weight
+            base.data -= module.get_delta_weight("default").detach()  # type: ignore[attr-defined,operator]
+    return adapted
+
+
 def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tuple[str, ...], seed: int) -> nn.Module:
     for pattern in freeze:
         matched = [p for name, p in lm.named_parameters() if fnmatchcase(name, pattern)]
@@ -245,10 +280,11 @@ def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tu
         return lm
     from peft import LoraConfig, get_peft_model
 
-    targets = list(adapter.lora_targets) or "all-linear"
+    speaks = lm.get_output_embeddings() is not None  # else it scores, and its score is no layer to adapt
     settings = LoraConfig(
-        r=adapter.lora_rank, lora_alpha=adapter.lora_alpha, target_modules=targets, task_type="CAUSAL_LM"
-    )
+        r=adapter.lora_rank, lora_alpha=adapter.lora_alpha, target_modules=list(adapter.lora_targets) or "all-linear",
+        exclude_modules=None if speaks else ["score"], task_type="CAUSAL_LM" if speaks else None,
+    )  # fmt: skip
     try:
         with torch.random.fork_rng(devices=[]):  # the weights are still on the processor
             torch.default_generator.manual_seed(seed)

@@ -282,15 +282,17 @@ def in_graph(role: Role) -> list[nn.Parameter]:
 
 
 def share_frozen(role: Role, owner: Role) -> None:
-    """Let a role compute with another's frozen weights where they are equal: one base in memory for all adapters."""
-    nets = [(role.lm, owner.lm)]
-    if role.copied is not None and owner.copied is not None:
-        nets.append((role.copied.lm, owner.copied.lm))
-    for mine, theirs in nets:
-        known = {name: p for name, p in theirs.named_parameters() if not p.requires_grad}
-        for name, own in mine.named_parameters():
-            if not own.requires_grad and name in known and torch.equal(own, known[name]):
-                own.data = known[name].data
+    """Let a role compute with another's frozen weights where they are equal up to rounding: one base in memory for all
+    adapters."""
+    mine, theirs = ([net.lm] + ([net.copied.lm] if net.copied else []) for net in (role, owner))
+    known = {(name, p.dtype): p for lm in theirs for name, p in lm.named_parameters() if not p.requires_grad}
+    for lm in mine:
+        for name, own in lm.named_parameters():
+            other = known.get((name, own.dtype))
+            if own.requires_grad or other is None or own.shape != other.shape:
+                continue
+            if torch.allclose(own, other, rtol=1e-5, atol=1e-6):
+                own.data = other.data
 
 
 def trainable(*roles: nn.Module | None) -> Iterator[nn.Parameter]:

@@ -10,6 +10,7 @@ from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
 from truing.errors import UserError
 from truing.models.precision import Precision
+from truing.models.roles import Role
 from truing.rewards.function import Reward, function_reward, load_function
 from truing.rewards.http import http_reward
 from truing.rewards.verifier import exact_reward, regex_reward
@@ -30,18 +31,20 @@ def load_reward(
     layout: Layout = "auto",
     precision: Precision = "float32",
     refuse: Refuse = stop,
+    owner: Role | None = None,
 ) -> Reward:
     """Each name is `[WEIGHT*]SOURCE`; a source is
 
     a reward model (run, folder or hub id), `file.py:function` or `module:function`, `regex:PATTERN`, `exact`,
-    or the address of a server (`http://…`).
+    or the address of a server (`http://…`). Reward models share their base with `owner` where they have it in common.
     """
     if not names:
         raise UserError(
             "reward: name one at least: a reward model's run, file.py:function, regex:…, exact, or http://…"
         )
     return weighted_sum(
-        [(weight, source, _load(source, speaker, layout, precision)) for weight, source in map(_weight, names)], refuse
+        [(weight, source, _load(source, speaker, layout, precision, owner)) for weight, source in map(_weight, names)],
+        refuse,
     )
 
 
@@ -89,7 +92,7 @@ def _weight(name: str) -> tuple[float, str]:
     return 1.0, name
 
 
-def _load(source: str, speaker: Chat | None, layout: Layout, precision: Precision) -> Reward:
+def _load(source: str, speaker: Chat | None, layout: Layout, precision: Precision, owner: Role | None) -> Reward:
     if source.startswith(("http://", "https://")):
         return http_reward(source)
     if source.startswith("regex:"):
@@ -100,4 +103,4 @@ def _load(source: str, speaker: Chat | None, layout: Layout, precision: Precisio
         return function_reward(load_function(source))
     from truing.rewards.model import load_model_reward
 
-    return load_model_reward(source, speaker, layout, precision)
+    return load_model_reward(source, speaker, layout, precision, owner)

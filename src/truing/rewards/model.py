@@ -11,7 +11,7 @@ from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
 from truing.models.loading import load_scorer, load_tokenizer
 from truing.models.precision import Precision
-from truing.models.roles import Scorer
+from truing.models.roles import Role, Scorer, share_frozen
 from truing.rewards.function import Reward
 
 
@@ -42,9 +42,17 @@ def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget
 
 
 def load_model_reward(
-    model: str, speaker: Chat | None = None, layout: Layout = "auto", precision: Precision = "float32"
-) -> Reward:
-    """The reward model in a run, a folder or on a hub, ready to score."""
-    scorer = load_scorer(model).requires_grad_(False)
+    model: str, speaker: Chat | None = None, layout: Layout = "auto", precision: Precision = "float32",
+    owner: Role | None = None,
+) -> Reward:  # fmt: skip
+    """The reward model in a run, a folder or on a hub, ready to score.
+
+    What it has in common with the base of `owner`, a role with an adapter, is in memory once.
+    """
+    scorer = load_scorer(model, factored=owner is not None).requires_grad_(False)
+    if owner is not None:
+        share_frozen(scorer, owner)
     scorer.compute_as(precision, moves=False)
+    if owner is not None:
+        share_frozen(scorer, owner)  # in the precision that is computed with
     return model_reward(scorer, Chat(load_tokenizer(model), layout), speaker)

@@ -37,6 +37,11 @@ class Nets:
     recomputes: bool = False  # log-probs from sampling differ too much from those of learning
     baseline: RunningMoments = field(default_factory=RunningMoments)  # of scores: the values where there is no critic
 
+    @property
+    def owner(self) -> Policy | None:
+        """Whose base other roles can share: a policy with an adapter, for that base stays as it is."""
+        return self.policy if self.reference is None else None
+
     @torch.no_grad()
     def reference_logprobs(self, tokens: Sequences) -> Tensor:
         """Log-probs of the response tokens under the reference, [N]."""

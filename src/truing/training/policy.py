@@ -185,14 +185,15 @@ def assemble(config: Config, run: Run) -> Nets:
         reference.requires_grad_(False)
     critic = None
     if start and start != "trunk":
-        critic = load_scorer(start, config.lora, seed=config.seed)
+        critic = load_scorer(start, config.lora, seed=config.seed, factored=bool(config.lora.lora_rank))
         if start == config.model:
             nn.init.zeros_(critic.score.weight)
+        share_frozen(critic, policy)
     for role in (policy, reference, critic):
         if role is not None:
             ready(role, learning, moves=role is not reference or bool(config.reference_every))
     if critic is not None:
-        share_frozen(critic, policy)
+        share_frozen(critic, policy)  # the copies that compute
     updates = config.iterations * row.epochs * row.minibatches
     critic_learning = replace(learning, lr=config.critic_lr or learning.lr)
     return Nets(
@@ -260,7 +261,7 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         nets = assemble(config, run)
         refuse = refusing(config.bad_rewards, run)
         if reward is None:
-            judging = load_reward(config.reward, chat, config.layout, nets.precision, refuse)
+            judging = load_reward(config.reward, chat, config.layout, nets.precision, refuse, nets.owner)
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judged(judging), config)
