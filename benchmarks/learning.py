@@ -140,6 +140,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-peer", action="store_true")
+    parser.set_defaults(give_back=False)
     wanted = parser.parse_args()
     work.started(wanted)
     sides = {"truing": ours} if wanted.no_peer else {"truing": ours, "trl": theirs}

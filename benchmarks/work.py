@@ -105,6 +105,7 @@ def arguments(about: str, **defaults: Any) -> argparse.ArgumentParser:
     parser.add_argument("--compile", action="store_true", help="compile the layers of what learns")
     parser.add_argument("--budget-tokens", type=int, default=2048, help="most tokens of one micro-batch")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--give-back", action="store_true", help="leave the allocator as it is, unlike the commands")
     parser.add_argument("--turns", type=int, default=3, help="turns of each side, one after the other")
     parser.add_argument("--no-peer", action="store_true", help="measure ours only")
     parser.add_argument("--once", action="store_true", help="one turn of ours in this process: what the turns call")
@@ -161,7 +162,8 @@ def tuned(wanted: argparse.Namespace) -> tuple[str, ...]:
 def started(wanted: argparse.Namespace) -> None:
     """What the commands do too before they begin."""
     torch.set_num_threads(wanted.threads)
-    memory.keep_freed_memory()
+    if not wanted.give_back:
+        memory.keep_freed_memory()
 
 
 def told_once(seconds: list[float], **more: Any) -> None:
