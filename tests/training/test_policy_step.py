@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from truing.data import batches
 from truing.data.batches import Sequences
 from truing.data.records import Message, Prompt, Response
 from truing.data.rollouts import Rollouts
@@ -122,6 +123,32 @@ def test_ratio_is_one_before_the_first_update(tiny_model, row):
     figures = run_step(nets, row, check=True)
     assert figures["policy/first_ratio"] == pytest.approx(1, abs=1e-4)
     assert figures["check/logprob_gap"] < 1e-4
+
+
+def test_reading_a_prompt_once_for_its_responses_does_not_change_the_step(tiny_model, row, monkeypatch):
+    results = []
+    for shared_from, budget_tokens in ((10**9, 10_000), (1, 10_000), (1, 12)):
+        monkeypatch.setattr(batches, "SHARED_FROM", shared_from)
+        nets = nets_of(tiny_model, row)
+        said = spoken(nets, row.answers)
+        assert (len(said.tokens.token_S) < len(said.tokens.prompt_M) + len(said.tokens.token_N)) == (shared_from == 1)
+        run_step(nets, row, budget_tokens, said)
+        results.append(weights(nets))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prices", "check", "measured"),
+    [({}, False, False), ({}, True, True), ({"kl_in_reward": 0.1}, False, True), ({"kl_in_loss": 0.1}, False, True)],
+    ids=["free", "checked", "in_reward", "in_loss"],
+)
+def test_the_reference_is_asked_where_drift_has_a_price_or_is_checked(tiny_model, monkeypatch, prices, check, measured):
+    algo = replace(PPO, **{"kl_in_reward": 0.0, "kl_in_loss": 0.0, **prices})
+    asked, ask = [], Nets.reference_logprobs
+    monkeypatch.setattr(Nets, "reference_logprobs", lambda nets, tokens: asked.append(1) or ask(nets, tokens))
+    figures = run_step(nets_of(tiny_model, algo), algo, check=check)
+    assert bool(asked) == measured == ("kl/per_response" in figures)
 
 
 def test_order_of_responses_does_not_change_the_gradient(tiny_model, row):
