@@ -54,6 +54,12 @@ def test_compiled_layers_learn_the_same_from_any_number_of_tokens_and_are_compil
     assert counters["stats"]["unique_graphs"] == frames[0]  # what does not learn runs as it is
 
 
+def test_compiling_an_architecture_that_names_no_layers_is_refused(policy):
+    policy.lm_inside._no_split_modules = []
+    with pytest.raises(UserError, match="llama does not name its layers"):
+        policy.compile_layers()
+
+
 def test_compiling_without_a_compiler_is_refused(policy, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UserError, match="compiler"):

@@ -107,14 +107,18 @@ class Role(nn.Module):
     def compile_layers(self) -> None:
         """Compile each layer of the network that computes, once for any number of tokens; attention stays as it is.
 
-        Raises UserError where there is no compiler.
+        Raises UserError where there is no compiler, or nothing to compile.
         """
         compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
         if self.device.type == "cpu" and compiler is None:
             raise UserError("compile = true needs a C++ compiler, and there is none here: install g++, or leave it out")
-        for module in self.running.modules():
-            if type(module).__name__ in (self.running._no_split_modules or ()):
-                module.compile(dynamic=True)
+        named = self.running._no_split_modules or ()
+        layers = [module for module in self.running.modules() if type(module).__name__ in named]
+        if not layers:
+            kind = self.running.config.model_type
+            raise UserError(f"compile = true: architecture {kind} does not name its layers; leave it out")
+        for layer in layers:
+            layer.compile(dynamic=True)
 
     def follow(self) -> None:
         """After weights have moved: the copy that computes takes them over."""

@@ -50,7 +50,7 @@ class Learning:
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
     compile: bool = False
-    """Compile the layers that learn: 5 to 10 % faster here, after half a minute; going on may change the last bits."""
+    """Compile the layers that learn: some 5 to 10 % faster, after half a minute; going on may change last bits."""
     precision: Precision = "auto"
     """What is computed with; auto takes bfloat16 where this machine does it faster. Weights that learn stay float32."""
 
