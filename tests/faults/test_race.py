@@ -5,7 +5,6 @@ Broken on purpose: a lease taken in a transaction that only reads at first (BEGI
 
 import subprocess
 import sys
-import time
 from collections import Counter
 
 from sqlalchemy import func, select
@@ -22,12 +21,14 @@ from truing.feedback.database import Database
 db = Database.open(sys.argv[1])
 with db.reading() as connection:
     project = store.project_named(connection)
-time.sleep(max(0.0, float(sys.argv[3]) - time.time()))
+print("ready", flush=True)
+sys.stdin.readline()
 while True:
     with db.writing(durable=False) as connection:
         one = assign.lease(connection, project, sys.argv[2], [], 600.0, 0.0)
     if one is None:
         break
+    time.sleep(0.01)
     with db.writing() as connection:
         print(assign.submit(connection, one, sys.argv[2], {"verdict": "tie"}, f"{sys.argv[2]}-{one}")[0])
 """
@@ -38,11 +39,16 @@ def test_eight_processes_race_for_a_hundred_tasks(tmp_path):
     db, _ = filled(path, TASKS, 0)
     with db.writing() as connection:
         people = [auth.add_person(connection, f"Racer {i}") for i in range(PROCESSES)]
-    start = str(time.time() + 4)
     racing = [
-        subprocess.Popen([sys.executable, "-c", PERSON, str(path), person, start], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", PERSON, str(path), person], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for person in people
     ]
+    assert all(process.stdout.readline() == "ready\n" for process in racing)
+    for process in racing:
+        process.stdin.write("go\n")
+        process.stdin.flush()
     told = [process.communicate(timeout=120)[0].split() for process in racing]
     assert all(process.returncode == 0 for process in racing)
     with db.reading() as connection:
