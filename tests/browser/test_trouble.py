@@ -42,9 +42,9 @@ def test_undo_without_a_connection_takes_back_what_was_judged_last(three):
     page.route("**/submit", lambda route: route.abort())
     page.keyboard.press("7")
     page.wait_for_function("() => (localStorage.getItem('truing-queue') || '').includes('submit')")
-    page.wait_for_timeout(500)
+    page.wait_for_selector("text=Kept in this browser")
     page.keyboard.press("u")
-    page.wait_for_timeout(300)
+    page.wait_for_selector("text=Taken back.")
     page.unroute("**/submit")
     served.wait_for(t.annotation, 3)  # it is sent, and then taken back
     with served.db.reading() as connection:

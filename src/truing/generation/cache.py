@@ -17,7 +17,7 @@ class SlotCache:
     of it: as many tokens as the longest sequence has."""
 
     def __init__(self, slots: int, capacity: int = STEP) -> None:
-        self.slots, self.capacity = slots, _rounded(capacity, STEP)
+        self.slots, self.capacity = slots, rounded(capacity, STEP)
         self.ready = 0  # tokens of each slot that hold numbers: zero times what is no number is no number
         self.keys: dict[int, Tensor] = {}  # layer -> [slots, heads, capacity, width]
         self.values: dict[int, Tensor] = {}
@@ -25,15 +25,15 @@ class SlotCache:
     def fit(self, longest: int) -> None:
         """Make room for sequences of up to so many tokens. Memory that nobody has written to costs nothing yet."""
         if longest > self.capacity:
-            self.capacity = _rounded(max(longest, 2 * self.capacity), STEP)
+            self.capacity = rounded(max(longest, 2 * self.capacity), STEP)
             for store in (self.keys, self.values):
                 for layer, old in store.items():
                     store[layer] = self._made(old)
                     store[layer][:, :, : self.ready] = old[:, :, : self.ready]
         if longest > self.ready:
             for storage in (*self.keys.values(), *self.values.values()):
-                storage[:, :, self.ready : _rounded(longest, STEP)] = 0
-            self.ready = _rounded(longest, STEP)
+                storage[:, :, self.ready : rounded(longest, STEP)] = 0
+            self.ready = rounded(longest, STEP)
 
     def layer(self, layer: int, key_SGD: Tensor, value_SGD: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's storage, made when its sizes are first seen."""
@@ -79,11 +79,14 @@ class Prefill:
 class Decode:
     """Layout of one new token for each of the first slots of some caches, end to end: only attention sees caches."""
 
-    def __init__(self, caches: list[tuple[SlotCache, int]], length_n: Tensor) -> None:
+    def __init__(self, caches: list[tuple[SlotCache, int]], length_n: Tensor, room: int | None = None) -> None:
+        """`length_n`: what each slot holds already. `room`: tokens of a slot that are read, at least one more than the
+        longest holds; None: as few as that, which asks the device how long it is."""
         self.position_S = length_n
         self.counts = [count for _, count in caches]
         self.parts = [
-            _OneCache(cache, part_n) for (cache, _), part_n in zip(caches, length_n.split(self.counts), strict=True)
+            _OneCache(cache, part_n, room or rounded(int(part_n.max()) + 1, EVEN))
+            for (cache, _), part_n in zip(caches, length_n.split(self.counts), strict=True)
         ]
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
@@ -95,10 +98,9 @@ class Decode:
 class _OneCache:
     """New tokens of one cache's sequences, each seen together with all that its slot already holds."""
 
-    def __init__(self, cache: SlotCache, length_n: Tensor) -> None:
-        longest = int(length_n.max()) + 1
-        cache.fit(longest)
-        self.cache, self.place_n, self.room = cache, length_n, _rounded(longest, EVEN)
+    def __init__(self, cache: SlotCache, length_n: Tensor, room: int) -> None:
+        cache.fit(room)
+        self.cache, self.place_n, self.room = cache, length_n, room
         self.row_n = torch.arange(len(length_n), device=length_n.device)
         # Tokens back from the new one; negative: not there.
         self.age_nT = length_n[:, None] - torch.arange(self.room, device=length_n.device)
@@ -116,5 +118,6 @@ class _OneCache:
         return rule(query_nHD[:, :, None].to(keys.dtype), known, held, mask)[:, :, 0].to(query_nHD.dtype)
 
 
-def _rounded(tokens: int, step: int) -> int:
-    return -(-tokens // step) * step
+def rounded(count: int, step: int) -> int:
+    """The next multiple."""
+    return -(-count // step) * step

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from truing.errors import UserError
 from truing.generation.cache import Decode, Prefill, SlotCache
+from truing.generation.graphs import Graphs
 from truing.generation.sampling import Sampling, draw, uniforms
 from truing.models.roles import Policy, trunk
 from truing.seams import seam
 
 BAND = 64  # slots of a band on a processor; on an accelerator calls cost more than memory: one band
-CACHE_BYTES = {"cpu": 2**31, "cuda": 2**35}  # for keys and values; a rule of the model's sizes, so that runs repeat
+CACHE_BYTES = 2**31  # for keys and values on a processor: a rule of the model's sizes, so that runs repeat
+CACHE_SHARE = 0.4  # of an accelerator's memory for them
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Band:
     """Sequences of like length, so that none pays for a longer one: `active[i]` has slot i of the cache."""
 
     cache: SlotCache
+    graphs: Graphs  # of its decoding steps, where they are captured
     active: list[InFlight] = field(default_factory=list)
 
     @property
@@ -74,7 +77,9 @@ class Engine:
         self.waiting: deque[InFlight] = deque()
         self.bands: list[Band] = []
         self.longest = 1
-        self.band_slots = BAND if self.device.type == "cpu" else slots
+        self.captures = self.device.type == "cuda"
+        self.band_slots = slots if self.captures else BAND
+        self.cache_bytes = cache_bytes(self.device)
 
     @property
     def active(self) -> list[InFlight]:
@@ -100,12 +105,20 @@ class Engine:
         """One token for every active sequence, after new ones took the free slots. Returns those that finished."""
         finished, active = self._admit(), self.active
         if active:
-            length_n = torch.tensor([len(s.prompt) + len(s.token_ids) - 1 for s in active], device=self.device)
-            token_n = torch.tensor([s.token_ids[-1] for s in active], device=self.device)
-            layout = Decode([(band.cache, len(band.active)) for band in self.bands if band.active], length_n)
-            self._say(active, trunk(self.policy.running, token_n, layout))  # type: ignore[arg-type]
+            self._say(active, self._decoded([band for band in self.bands if band.active]))
             finished += self._release()
         return finished
+
+    def _decoded(self, bands: list[Band]) -> Tensor:
+        """Read the last token of each active sequence: the hidden states there, [n, D]."""
+        each_2n = [
+            torch.tensor([(s.token_ids[-1], len(s.prompt) + len(s.token_ids) - 1) for s in band.active]).T
+            for band in bands
+        ]
+        if self.captures:
+            return torch.cat([band.graphs(*given_2n) for band, given_2n in zip(bands, each_2n, strict=True)])
+        token_n, length_n = torch.cat(each_2n, 1).to(self.device)
+        return trunk(self.policy.running, token_n, Decode([(band.cache, len(band.active)) for band in bands], length_n))
 
     def run(self) -> None:
         """Step until nothing waits and nothing is active. Long prompts come first: neighbours of like length waste the
@@ -118,11 +131,12 @@ class Engine:
     def _free(self) -> Band | None:
         """A band with a free slot: the last opened, for where long prompts come first what waits now is short."""
         known = next((band for band in reversed(self.bands) if not band.full), None)
-        fitting = CACHE_BYTES[self.device.type] // (self.longest * self.policy.cache_bytes)
+        fitting = self.cache_bytes // (self.longest * self.policy.cache_bytes)
         unused = max(1, min(self.slots, fitting)) - sum(band.cache.slots for band in self.bands)
         if known is None and unused > 0:
             room = len(self.waiting[0].prompt) + self.waiting[0].limit  # enough for all where long prompts come first
-            known = Band(SlotCache(min(unused, self.band_slots, len(self.waiting)), room))
+            cache = SlotCache(min(unused, self.band_slots, len(self.waiting)), room)
+            known = Band(cache, Graphs(self.policy.running, cache))
             self.bands.append(known)
         return known
 
@@ -148,7 +162,7 @@ class Engine:
         lengths = [len(prompt) for prompt in chosen]
         layout = Prefill(lengths, list(chosen.values()), self.device)
         token_S = torch.tensor([i for prompt in chosen for i in prompt], device=self.device)
-        hidden_SD = trunk(self.policy.running, token_S, layout)  # type: ignore[arg-type]
+        hidden_SD = trunk(self.policy.running, token_S, layout)
         last_place = dict(zip(chosen, (torch.tensor(lengths).cumsum(0) - 1).tolist(), strict=True))
         self._say(new, hidden_SD[torch.tensor([last_place[s.prompt] for s in new], device=self.device)])
         return self._release()
@@ -189,3 +203,10 @@ class Engine:
                         band.cache.move(len(band.active), slot, len(last.prompt) + len(last.token_ids) - 1)
                         band.active[slot] = last
         return finished
+
+
+def cache_bytes(device: torch.device) -> int:
+    """What keys and values may take on a device."""
+    if device.type == "cpu":
+        return CACHE_BYTES
+    return int(CACHE_SHARE * torch.cuda.get_device_properties(device).total_memory)

@@ -40,14 +40,16 @@ class Rule:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tensor:
         """[n, H, Tq, D] over [n, G, Tk, D]; no mask: each query looks at all up to itself, the last one at all."""
-        known, steps = key.shape[2], query.shape[2]
-        if self.softcap is None and (query.device.type != "cpu" or known > LONGEST_EXPLICIT):
+        known, steps, grouped = key.shape[2], query.shape[2], key.shape[1] != query.shape[1]
+        # With a mask the fused kernels of an accelerator repeat the keys of grouped heads: all of what decoding reads.
+        fused = known > LONGEST_EXPLICIT if query.device.type == "cpu" else steps > 1 or not grouped
+        if self.softcap is None and fused:
             causal = mask is None and steps == known
             if mask is None and not causal:
                 mask = Mask.causal(steps, known, query.device)
             return F.scaled_dot_product_attention(
                 query, key, value, attn_mask=None if mask is None else mask.seen, is_causal=causal, scale=self.scaling,
-                enable_gqa=key.shape[1] != query.shape[1],
+                enable_gqa=grouped,
             )  # fmt: skip
         mask = mask or Mask.causal(steps, known, query.device)
         if query.dtype == torch.bfloat16 and known <= SHORT:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.models.attention import NAME, Packed
+from truing.models.attention import NAME, Layout, Packed
 from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
 from truing.models.precision import Precision, WorkingCopy, dtype_of, kept_dtype, lower, spare
 
@@ -234,7 +234,7 @@ def inside(lm: nn.Module) -> transformers.PreTrainedModel:
     return lm.get_base_model() if hasattr(lm, "get_base_model") else lm  # type: ignore[operator,return-value]
 
 
-def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Packed) -> Tensor:
+def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Layout) -> Tensor:
     """Last hidden states of flat tokens, [S, D]."""
     weight, count = next(lm.parameters()), len(token_S)
     rows = (0, spare(count, weight))  # a token 0 at place 0 that nobody attends to
