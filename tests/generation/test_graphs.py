@@ -5,7 +5,6 @@ import pytest
 import torch
 from tests.models.test_attention import CONFIGS, model_of
 from torch.fx.experimental.proxy_tensor import make_fx
-from transformers.utils import import_utils
 
 from truing.generation import engine, graphs
 from truing.generation.engine import Engine
@@ -21,9 +20,7 @@ def traced(monkeypatch):
     counts = {"captured": 0, "played": 0}
 
     def captured(work):
-        with monkeypatch.context() as now:
-            now.setattr(import_utils, "is_cuda_stream_capturing", lambda: True)
-            operations = make_fx(work)()
+        operations = make_fx(work)()
         result = operations()
         counts["captured"] += 1
 

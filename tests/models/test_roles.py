@@ -5,6 +5,7 @@ import torch
 from tests.conftest import tiny_llama
 from torch._dynamo.utils import counters
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
@@ -155,3 +156,9 @@ def test_the_token_that_pads_learns_like_any_other(tokenizer):
     policy = policy_of(lm)
     policy(Sequences.of([[1, 5]], [[0, 7]])).logp_N.sum().backward()
     assert policy.lm.model.embed_tokens.weight.grad[0].abs().sum() > 0
+
+
+def test_nobody_is_warned_of_padding_that_is_not_there(caplog):
+    lm = GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=1, n_positions=16, pad_token_id=0))
+    policy_of(lm).logprobs(Sequences.of([[1, 5]], [[7, 0]]))
+    assert "attention_mask" not in caplog.text

@@ -45,6 +45,9 @@ class Role(nn.Module):
             if isinstance(module, nn.Embedding):
                 # No padding here; and where a tokenizer pads with its end token, that token would never learn.
                 module.padding_idx = None
+            elif isinstance(module, transformers.PreTrainedModel):
+                # Nor a warning that there may be some, which looks at the tokens in every pass.
+                module.warn_if_padding_and_no_attention_mask = _no_warning  # type: ignore[method-assign]
 
     @property
     def lm_inside(self) -> transformers.PreTrainedModel:
@@ -227,6 +230,10 @@ class Scorer(Role):
     def read(self, hidden_ND: Tensor) -> Tensor:
         """The head at chosen positions, [N]."""
         return (self.score(hidden_ND.to(self.score.weight.dtype))[:, 0].float().cpu() - self.mean) / self.std
+
+
+def _no_warning(*_: object) -> None:
+    """In place of transformers' warning of padding."""
 
 
 def inside(lm: nn.Module) -> transformers.PreTrainedModel:
