@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +21,9 @@ from truing.models.roles import Policy
 from truing.training.pretrain import train_tokenizer
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+# Tests run side by side: each command gets one core.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 TEXTS = [
     "The cat sat on the mat. The dog ran to the park. A bird sang in the tree.",
@@ -82,6 +88,25 @@ def tiny_model(tokenizer, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save(policy_of(tiny_llama(len(tokenizer))), tokenizer, folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def forked():
+    """Run a command in a process forked from one that has loaded everything."""
+    words = [sys.executable, "-m", "tests.forked"]
+    with subprocess.Popen(words, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+
+        def run(words, environment, folder):
+            said = {name: str(folder / f".{name}") for name in ("stdout", "stderr")}
+            request = {"argv": words, "environment": environment, "folder": str(folder), **said}
+            parent.stdin.write(json.dumps(request) + "\n")
+            parent.stdin.flush()
+            code = int(parent.stdout.readline())
+            texts = [Path(path).read_text(errors="replace") for path in said.values()]
+            return subprocess.CompletedProcess(words, code, *texts)
+
+        yield run
+        parent.stdin.close()
 
 
 @pytest.fixture

@@ -2,19 +2,15 @@
 
 import hashlib
 import json
-import os
 import random
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import safetensors.torch
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-
+from tests.conftest import ENVIRONMENT
 
 PLAIN = "from truing.cli import main; main()"
 
@@ -23,25 +19,6 @@ def command_of(argv, fault=None, first=""):
     """Words and surroundings of `truing …`; `first` is Python that runs before, to break what no seam can."""
     words = ["-m", "truing"] if not first else ["-c", f"{first}\n{PLAIN}"]
     return [sys.executable, *words, *map(str, argv)], {**ENVIRONMENT, **({"TRUING_FAULT": fault} if fault else {})}
-
-
-@pytest.fixture(scope="session")
-def forked():
-    """Run a command in a process forked from one that has loaded everything."""
-    words = [sys.executable, "-m", "tests.faults.forked"]
-    with subprocess.Popen(words, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
-
-        def run(words, environment, folder):
-            said = {name: str(folder / f".{name}") for name in ("stdout", "stderr")}
-            request = {"argv": words, "environment": environment, "folder": str(folder), **said}
-            parent.stdin.write(json.dumps(request) + "\n")
-            parent.stdin.flush()
-            code = int(parent.stdout.readline())
-            texts = [Path(path).read_text(errors="replace") for path in said.values()]
-            return subprocess.CompletedProcess(words, code, *texts)
-
-        yield run
-        parent.stdin.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sys
 import pytest
 import safetensors.torch
 import torch
-from tests.faults.conftest import ENVIRONMENT
+from tests.conftest import ENVIRONMENT
 
 # A step of Adam divides by the gradient's size: where that is hardly more than rounding, rounding decides which way a
 # weight moves. A large epsilon keeps such weights where they are, so that weights can be compared too.

@@ -6,20 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from tests.journeys.conftest import typed
 
 from truing.cli import COMMANDS
 
 PAIRS = [
     {"prompt": f"What colour is number {i}?", "chosen": "A lemon is yellow.", "rejected": "The dog."} for i in range(24)
 ]
-
-
-def truing(*words, cwd=None, stdin=""):
-    command = [sys.executable, "-m", "truing", *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # tests run side by side: each command gets one core
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=280, check=False, env=environment
-    )
 
 
 @pytest.fixture
@@ -38,14 +31,14 @@ def demos(tmp_path):
 
 
 def test_help_names_every_command():
-    told = truing("--help")
+    told = typed("--help")
     assert told.returncode == 0 and all(name in told.stdout for name in COMMANDS)
-    assert truing().stdout == told.stdout
-    assert truing("--version").stdout.startswith("truing ")
+    assert typed().stdout == told.stdout
+    assert typed("--version").stdout.startswith("truing ")
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"report"}))
-def test_every_command_explains_its_options(command):
+def test_every_command_explains_its_options(command, truing):
     told = truing(command, "--help")
     assert told.returncode == 0 and "--" in told.stdout and "Traceback" not in told.stderr
 
@@ -57,7 +50,7 @@ def test_a_reader_that_goes_away_is_no_error_to_tell():
     assert told.stdout.startswith("usage: truing rl") and told.stderr == ""
 
 
-def test_explain_prints_a_row_in_full():
+def test_explain_prints_a_row_in_full(truing):
     told = truing("rl", "--algorithm", "grpo", "--explain")
     assert told.returncode == 0 and "group_norm" in told.stdout and "kl_in_loss" in told.stdout
 
@@ -86,19 +79,19 @@ def test_explain_prints_a_row_in_full():
         (["report", "./none"], "none"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_two(words, said, tiny_model, pairs, demos, tmp_path):
+def test_a_mistake_is_one_line_and_exit_code_two(words, said, truing, tiny_model, pairs, demos, tmp_path):
     import re
 
     (tmp_path / "bad.toml").write_text(f'model = "{tiny_model}"\ndata = ["{demos}"]\n[learning]\nlrr = 1.0\n')
     places = {"TINY": tiny_model, "PAIRS": str(pairs), "DEMOS": str(demos), "BADTOML": str(tmp_path / "bad.toml")}
-    told = truing(*[places.get(w, w) for w in words], cwd=tmp_path)
+    told = truing(*[places.get(w, w) for w in words])
     assert told.returncode == 2, told
     lines = [line for line in told.stderr.strip().splitlines() if line]
     assert re.search(said, lines[-1]) and "Traceback" not in told.stderr and len(lines) == 1, told.stderr
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_chain_from_demonstrations_to_a_report(tiny_model, pairs, demos, tmp_path):
+def test_the_chain_from_demonstrations_to_a_report(truing, tiny_model, pairs, demos, tmp_path):
     few = ["--max-new-tokens", "6"]
     chain = [
         ["sft", "--model", tiny_model, "--data", demos, "--max-tokens", "80", "--out", "sft"],
@@ -114,7 +107,7 @@ def test_the_chain_from_demonstrations_to_a_report(tiny_model, pairs, demos, tmp
         ["report", "rl"],
     ]  # fmt: skip
     for words in chain:
-        told = truing(*words, cwd=tmp_path)
+        told = truing(*words)
         assert told.returncode == 0, (words, told.stderr)
     for run in ("sft", "said", "reward", "rl", "grpo", "figures", "duel"):
         for name in ("config.toml", "summary.json", "report.html"):
@@ -122,20 +115,20 @@ def test_the_chain_from_demonstrations_to_a_report(tiny_model, pairs, demos, tmp
     assert list((tmp_path / "rl" / "events").iterdir())
     rows = [json.loads(line) for line in (tmp_path / "rl" / "metrics.jsonl").read_text().splitlines()]
     assert len(rows) == 2 and {"reward/mean", "kl/per_response", "policy/entropy", "tug/reward"} <= set(rows[0])
-    again = truing("rl", "--config", "rl/config.toml", "--out", "again", "--iterations", "1", cwd=tmp_path)
+    again = truing("rl", "--config", "rl/config.toml", "--out", "again", "--iterations", "1")
     assert again.returncode == 0, again.stderr
-    told = truing("chat", "--model", "rl", *few, cwd=tmp_path, stdin="hello\n/quit\n")
+    told = typed("chat", "--model", "rl", *few, cwd=tmp_path, stdin="hello\n/quit\n")
     assert told.returncode == 0 and len(told.stdout.splitlines()) >= 2
 
 
-def test_an_earlier_run_is_not_harmed_by_a_mistake(tiny_model, demos, tmp_path):
+def test_an_earlier_run_is_not_harmed_by_a_mistake(truing, tiny_model, demos, tmp_path):
     words = ["sft", "--model", tiny_model, "--data", demos, "--max-tokens", "80", "--out", "sft"]
-    assert truing(*words, cwd=tmp_path).returncode == 0
+    assert truing(*words).returncode == 0
     before = {p: p.read_bytes() for p in sorted((tmp_path / "sft").rglob("*")) if p.is_file()}
-    assert truing(*words, cwd=tmp_path).returncode == 2
+    assert truing(*words).returncode == 2
     bad = tmp_path / "bad.jsonl"
     bad.write_text("{")
-    told = truing("sft", "--model", tiny_model, "--data", bad, "--out", "sft", "--fresh", cwd=tmp_path)
+    told = truing("sft", "--model", tiny_model, "--data", bad, "--out", "sft", "--fresh")
     assert told.returncode == 2 and "broken JSON" in told.stderr
     assert before == {p: p.read_bytes() for p in sorted((tmp_path / "sft").rglob("*")) if p.is_file()}
 

@@ -1,29 +1,11 @@
 """From a page to a policy, by the commands as they are typed; and wrong ones."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import tomllib
 
 import pytest
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def truing(*words, cwd=None):
-    command = [sys.executable, "-m", "truing", *map(str, words)]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=280,
-        check=False,
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-    )
+from tests.journeys.conftest import typed
 
 
 def said(told):
@@ -38,11 +20,11 @@ def prompts(tmp_path):
     return path
 
 
-def test_label_then_reward_then_rl(tiny_model, prompts, tmp_path):
+def test_label_then_reward_then_rl(truing, tiny_model, prompts, tmp_path):
     """The documented sequence: simulated people judge live answers, and what they said trains the next policy."""
     store = tmp_path / "feedback.db"
     shown = said(
-        truing(
+        typed(
             "label", "--store", store, "--prompts", prompts, "--model", tiny_model, "--simulate", 5, "--overlap", 3,
             "--max-new-tokens", 8, "--stop-when-done", "--port", 0,
         )
@@ -80,7 +62,7 @@ def _more(folder):
     return path
 
 
-def test_import_round_snapshot_export_backup(tmp_path):
+def test_import_round_snapshot_export_backup(truing, tmp_path):
     rows = [{"prompt": f"q{i}", "chosen": "A", "rejected": "B"} for i in range(3)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     here = ("--store", tmp_path / "feedback.db")
@@ -114,12 +96,12 @@ def test_import_round_snapshot_export_backup(tmp_path):
         (("label", "--host", "0.0.0.0"), "others could come in"), (("label", "--port", "99999"), "0 to 65535"),
     ],
 )  # fmt: skip
-def test_wrong_input_is_one_line(words, said, tmp_path):
-    told = truing(*words, cwd=tmp_path)
+def test_wrong_input_is_one_line(words, said, truing):
+    told = truing(*words)
     assert told.returncode == 2 and "Traceback" not in told.stderr
     assert said in told.stderr + told.stdout
 
 
 @pytest.mark.parametrize("action", ["import", "export", "stats", "snapshot", "backup", "round", "review"])
-def test_every_action_explains_its_options(action):
+def test_every_action_explains_its_options(action, truing):
     assert "--store" in said(truing("feedback", action, "--help"))

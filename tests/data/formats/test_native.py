@@ -63,7 +63,12 @@ def test_every_record_is_its_row(record):
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.lists(st.builds(Conversation, prompts, st.lists(responses, max_size=2).map(tuple)), min_size=1, max_size=3))
+@given(
+    st.lists(
+        st.builds(Conversation, prompts, st.lists(responses, max_size=2).map(tuple)),
+        min_size=1, max_size=3, unique_by=lambda talk: talk.prompt.id,
+    )
+)  # fmt: skip
 def test_conversations_survive_parquet(tmp_path_factory, talks):
     path = tmp_path_factory.mktemp("parquet") / "rows.parquet"
     write(talks, path)

@@ -1,4 +1,4 @@
-"""A process that has loaded everything once, and forks for each command: `python -m tests.faults.forked`.
+"""A process that has loaded everything once, and forks for each command: `python -m tests.forked`.
 
 Each command is a process of its own, with its own signals, exit code and memory, but for the five seconds of loading
 torch. It reads requests and answers with exit codes, a line of JSON each.
@@ -12,9 +12,10 @@ from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
+from truing import cli
+
 LOADED = (
     "torch._dynamo",  # what the first optimizer of a process loads
-    "truing.cli",
     "truing.demo.pipeline",
     "truing.evaluation.report",
     "truing.loop.sources",
@@ -30,7 +31,7 @@ def become(request: dict) -> NoReturn:
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     code: object = 0
     try:
-        import_module("truing.cli").main(request["argv"])
+        cli.main(request["argv"])
     except SystemExit as ended:
         code = ended.code or 0
     except BaseException:
@@ -44,6 +45,7 @@ def become(request: dict) -> NoReturn:
 
 def main() -> None:
     """Answer until nobody asks any more."""
+    cli._quiet()  # as a command does before it loads them
     for name in LOADED:
         import_module(name)
     for line in sys.stdin:
