@@ -65,6 +65,6 @@ class _Step:
 def captured(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     """A function that launches all of `work` again at once, and the tensor in which its result will stand."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may sample meanwhile
         result = work()
     return graph.replay, result
