@@ -79,7 +79,7 @@ class Engine:
         self.longest = 1
         self.captures = self.device.type == "cuda"
         self.band_slots = slots if self.captures else BAND
-        self.cache_bytes = cache_bytes(self.device)
+        self.cache_budget = cache_budget(self.device)
 
     @property
     def active(self) -> list[InFlight]:
@@ -131,7 +131,7 @@ class Engine:
     def _free(self) -> Band | None:
         """A band with a free slot: the last opened, for where long prompts come first what waits now is short."""
         known = next((band for band in reversed(self.bands) if not band.full), None)
-        fitting = self.cache_bytes // (self.longest * self.policy.cache_bytes)
+        fitting = self.cache_budget // (self.longest * self.policy.cache_bytes)
         unused = max(1, min(self.slots, fitting)) - sum(band.cache.slots for band in self.bands)
         if known is None and unused > 0:
             room = len(self.waiting[0].prompt) + self.waiting[0].limit  # enough for all where long prompts come first
@@ -205,8 +205,8 @@ class Engine:
         return finished
 
 
-def cache_bytes(device: torch.device) -> int:
-    """What keys and values may take on a device."""
+def cache_budget(device: torch.device) -> int:
+    """Bytes that keys and values may take on a device."""
     if device.type == "cpu":
         return CACHE_BYTES
     return int(CACHE_SHARE * torch.cuda.get_device_properties(device).total_memory)

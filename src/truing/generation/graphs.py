@@ -1,4 +1,4 @@
-"""Decoding steps as CUDA graphs: on an accelerator it takes longer to launch a step's operations than to do them."""
+"""Decoding steps as CUDA graphs: an accelerator need not wait for each of many small operations to be launched."""
 
 from __future__ import annotations
 

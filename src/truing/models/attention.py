@@ -41,8 +41,10 @@ class Rule:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tensor:
         """[n, H, Tq, D] over [n, G, Tk, D]; no mask: each query looks at all up to itself, the last one at all."""
         known, steps, grouped = key.shape[2], query.shape[2], key.shape[1] != query.shape[1]
-        # With a mask the fused kernels of an accelerator repeat the keys of grouped heads: all of what decoding reads.
-        fused = known > LONGEST_EXPLICIT if query.device.type == "cpu" else steps > 1 or not grouped
+        on_cpu = query.device.type == "cpu"
+        # No fused kernel of an accelerator takes both a mask and grouped heads: the keys, most of what decoding reads,
+        # would be repeated first.
+        fused = known > LONGEST_EXPLICIT if on_cpu else steps > 1 or not grouped
         if self.softcap is None and fused:
             causal = mask is None and steps == known
             if mask is None and not causal:
@@ -52,7 +54,7 @@ class Rule:
                 enable_gqa=grouped,
             )  # fmt: skip
         mask = mask or Mask.causal(steps, known, query.device)
-        if query.dtype == torch.bfloat16 and known <= SHORT:
+        if on_cpu and query.dtype == torch.bfloat16 and known <= SHORT:
             return self._explicit(query.float(), key.float(), value.float(), mask).to(query.dtype)
         return self._explicit(query, key, value, mask)
 
