@@ -82,7 +82,7 @@ class Served:
             return connection.execute(select(table)).all()
 
     def wait_for(self, table, count):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 10
         while len(self.rows(table)) < count:
             assert time.monotonic() < end, f"{len(self.rows(table))} rows, not {count}"
             time.sleep(0.02)

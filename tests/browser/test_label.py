@@ -336,10 +336,10 @@ def test_two_browsers_never_exceed_the_overlap(serve, open_page):
     for i in range(8):
         served.ask("pair", f"Question {i}?", "one", "two")
     pages = [open_page(served, name) for name in ("Ann", "Ben")]
-    for _ in range(200):
+    for _ in range(20):
         for page in pages:
+            page.wait_for_selector("#task[aria-busy=false]")
             page.keyboard.press("4")
-            page.wait_for_timeout(40)
         if len(served.rows(t.annotation)) == 8:
             break
     served.wait_for(t.annotation, 8)

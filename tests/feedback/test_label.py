@@ -23,7 +23,7 @@ def local(name):
     return counting, "c" * 64
 
 
-def wait(condition, seconds=60.0):
+def wait(condition, seconds=10.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -81,5 +81,5 @@ def test_caches_take_their_share_of_an_accelerator(monkeypatch):
         total_memory = 10**10
 
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
-    assert engine.cache_bytes(torch.device("cuda")) == 4 * 10**9
-    assert engine.cache_bytes(torch.device("cpu")) == 2**31
+    assert engine.cache_budget(torch.device("cuda")) == 4 * 10**9
+    assert engine.cache_budget(torch.device("cpu")) == 2**31

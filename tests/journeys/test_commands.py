@@ -1,4 +1,4 @@
-"""Whole commands, typed as a user types them."""
+"""Whole commands, with the words a user types."""
 
 import json
 import os
@@ -136,10 +136,7 @@ def test_an_earlier_run_is_not_harmed_by_a_mistake(truing, tiny_model, demos, tm
 @pytest.mark.parametrize(("chosen", "spins"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
 def test_threads_that_wait_soon_leave_the_core_to_others(chosen, spins):
     """GNU's OpenMP itself tells what it took. Red when torch is loaded before the command has chosen."""
-    told = subprocess.run(
-        [sys.executable, "-m", "truing", "sft", "--help"], capture_output=True, text=True, check=True,
-        env={**os.environ, "OMP_DISPLAY_ENV": "verbose", **chosen},
-    )  # fmt: skip
+    told = typed("sft", "--help", environment={**os.environ, "OMP_DISPLAY_ENV": "verbose", **chosen})
     if "GOMP_SPINCOUNT" not in told.stderr:
         pytest.skip("another OpenMP than GNU's")
     assert f"GOMP_SPINCOUNT = '{spins}'" in told.stderr

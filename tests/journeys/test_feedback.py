@@ -1,4 +1,4 @@
-"""From a page to a policy, by the commands as they are typed; and wrong ones."""
+"""From a page to a policy, by whole commands; and wrong ones."""
 
 import json
 import re
