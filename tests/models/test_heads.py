@@ -127,3 +127,17 @@ def test_no_tensor_of_tokens_times_vocabulary_is_ever_made(monkeypatch):
         )
         (logp_N.sum() + entropy_N.sum()).backward()
     assert tokens * 4 < largest.numbers <= chunk * vocabulary
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("strip", [1, 5, V, 64])
+def test_logits_in_strips_are_the_product_of_all_at_once(monkeypatch, bias, strip):
+    monkeypatch.setattr(heads, "STRIP", strip)
+    torch.manual_seed(0)
+    hidden_ND, weight_VD = torch.randn(4, 6), torch.randn(V, 6, requires_grad=True)
+    bias_V = torch.randn(V) if bias else None
+    head = VocabularyHead(weight_VD, bias_V, scale=0.5, softcap=3.0)
+    at_once_NV = head.logits(hidden_ND)  # with a gradient
+    with torch.no_grad():
+        for block in (slice(None), slice(3, 8)):
+            torch.testing.assert_close(head.logits(hidden_ND, block), at_once_NV[:, block].detach())
