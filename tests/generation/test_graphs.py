@@ -7,6 +7,7 @@ from tests.models.test_attention import CONFIGS, model_of
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from truing.generation import engine, graphs
+from truing.generation.cache import SlotCache
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import policy_of
@@ -19,10 +20,11 @@ def traced(monkeypatch):
     """How often a step was captured, and how often played."""
     counts = {"captured": 0, "played": 0}
 
-    def captured(work):
+    def captured(work, others):
         operations = make_fx(work)()
         result = operations()
         counts["captured"] += 1
+        others.append(operations)
 
         def replay():
             counts["played"] += 1
@@ -74,6 +76,41 @@ def test_every_architecture_can_be_captured(config, traced):
     policy = policy_of(model_of(config))
     assert said(policy, True, new=5, slots=64) == said(policy, False, new=5, slots=64)
     assert traced["played"]
+
+
+def test_sizes_are_few_and_what_was_captured_of_one_storage_is_kept_together(policy, monkeypatch):
+    """From 256 sequences on there are eight sizes up to twice as many; below, multiples of 32."""
+    sizes, together = [], []
+
+    class Step:
+        def __init__(self, read, rows, device, others):
+            sizes.append(rows)
+            together.append(others)
+
+        def __call__(self, token_n, length_n):
+            return torch.zeros(sizes[-1], 32)
+
+    monkeypatch.setattr(graphs, "_Step", Step)
+    cache = SlotCache(2000, 64)
+    steps = graphs.Graphs(policy.running, cache)
+    for count in range(1, 2001):
+        assert len(steps(torch.ones(count), torch.full((count,), 5))) == count
+    assert sizes == [*range(32, 512, 32), *range(512, 1024, 64), *range(1024, 2000, 128), 2000]
+    steps(torch.ones(3), torch.full((3,), 64))  # longer than there was room
+    assert len({id(others) for others in together[:-1]}) == 1 and together[-1] is not together[0]
+
+
+def test_an_accelerator_takes_as_many_at_a_time_as_its_memory_holds(policy, traced):
+    def at_once(budget):
+        speaking = Engine(policy, Sampling(max_new_tokens=3), [])
+        speaking.captures, speaking.cache_budget = True, budget
+        for seed in range(300):
+            speaking.add([1, 5], seed)
+        speaking.step()
+        return len(speaking.active)
+
+    one = policy.cache_bytes * 5 + 8 * policy.lm_inside.config.vocab_size
+    assert at_once(2**31) == 300 and at_once(7 * one) == 7
 
 
 def test_caches_take_their_share_of_an_accelerator(monkeypatch):

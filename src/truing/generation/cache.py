@@ -53,11 +53,15 @@ class SlotCache:
 
 
 class Prefill:
-    """Layout of whole prompts end to end that also keeps their keys and values; each prompt may fill several slots."""
+    """Layout of whole prompts end to end that also keeps their keys and values; each prompt may fill several slots.
+
+    Of hidden states only the last one of each prompt is read.
+    """
 
     def __init__(self, lengths: list[int], slots: list[list[tuple[SlotCache, int]]], device: torch.device) -> None:
         self.packed = Packed(lengths, device)
         self.position_S = self.packed.position_S
+        self.read_R = (torch.tensor(lengths).cumsum(0) - 1).to(device)
         self.spans = []
         start = 0
         for length, targets in zip(lengths, slots, strict=True):
@@ -82,7 +86,7 @@ class Decode:
     def __init__(self, caches: list[tuple[SlotCache, int]], length_n: Tensor, room: int | None = None) -> None:
         """`length_n`: what each slot holds already. `room`: tokens of a slot that are read, at least one more than the
         longest holds; None: as few as that, which asks the device how long it is."""
-        self.position_S = length_n
+        self.position_S, self.read_R = length_n, None
         self.counts = [count for _, count in caches]
         self.parts = [
             _OneCache(cache, part_n, room or rounded(int(part_n.max()) + 1, EVEN))

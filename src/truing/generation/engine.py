@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from truing.generation.sampling import Sampling, draw, uniforms
 from truing.models.roles import Policy, trunk
 from truing.seams import seam
 
-BAND = 64  # slots of a band on a processor; on an accelerator calls cost more than memory: one band
+SLOTS, BAND = 256, 64  # sequences at a time on a processor, and in one band of them
 CACHE_BYTES = 2**31  # for keys and values on a processor: a rule of the model's sizes, so that runs repeat
 CACHE_SHARE = 0.4  # of an accelerator's memory for them
+DRAWN_BYTES = 8  # of each token of the vocabulary for each sequence, beside them: its logit and its probability
 
 
 @dataclass
@@ -63,9 +65,10 @@ class Engine:
         sampling: Sampling,
         end_ids: Sequence[int],
         decode: Callable[[Sequence[int]], str] | None = None,
-        slots: int = 256,
+        slots: int | None = None,
         prefill_tokens: int = 4096,
     ) -> None:
+        """`slots`: most sequences at a time. None: as many as pay on a processor, as memory holds on an accelerator."""
         self.policy, self.sampling = policy, sampling
         self.end_ids = frozenset((*end_ids, *sampling.stop_tokens))
         if sampling.stop and decode is None:
@@ -78,7 +81,6 @@ class Engine:
         self.bands: list[Band] = []
         self.longest = 1
         self.captures = self.device.type == "cuda"
-        self.band_slots = slots if self.captures else BAND
         self.cache_budget = cache_budget(self.device)
 
     @property
@@ -131,11 +133,14 @@ class Engine:
     def _free(self) -> Band | None:
         """A band with a free slot: the last opened, for where long prompts come first what waits now is short."""
         known = next((band for band in reversed(self.bands) if not band.full), None)
-        fitting = self.cache_budget // (self.longest * self.policy.cache_bytes)
-        unused = max(1, min(self.slots, fitting)) - sum(band.cache.slots for band in self.bands)
+        drawn = DRAWN_BYTES * len(self.policy.head.weight_VD)
+        fitting = self.cache_budget // (self.longest * self.policy.cache_bytes + drawn)
+        # An accelerator reads its weights once for all, and calls cost more there than memory: all in one band.
+        most, of_a_band = (sys.maxsize, sys.maxsize) if self.captures else (SLOTS, BAND)
+        unused = max(1, min(self.slots or most, fitting)) - sum(band.cache.slots for band in self.bands)
         if known is None and unused > 0:
             room = len(self.waiting[0].prompt) + self.waiting[0].limit  # enough for all where long prompts come first
-            cache = SlotCache(min(unused, self.band_slots, len(self.waiting)), room)
+            cache = SlotCache(min(unused, of_a_band, len(self.waiting)), room)
             known = Band(cache, Graphs(self.policy.running, cache))
             self.bands.append(known)
         return known
@@ -163,8 +168,8 @@ class Engine:
         layout = Prefill(lengths, list(chosen.values()), self.device)
         token_S = torch.tensor([i for prompt in chosen for i in prompt], device=self.device)
         hidden_SD = trunk(self.policy.running, token_S, layout)
-        last_place = dict(zip(chosen, (torch.tensor(lengths).cumsum(0) - 1).tolist(), strict=True))
-        self._say(new, hidden_SD[torch.tensor([last_place[s.prompt] for s in new], device=self.device)])
+        number = {prompt: i for i, prompt in enumerate(chosen)}
+        self._say(new, hidden_SD[layout.read_R[[number[sequence.prompt] for sequence in new]]])
         return self._release()
 
     def _say(self, sequences: list[InFlight], hidden_nD: Tensor) -> None:

@@ -29,6 +29,10 @@ class Layout(Protocol):
 
     position_S: Tensor
 
+    @property
+    def read_R(self) -> Tensor | None:
+        """The tokens whose hidden states are read, each once; None: all."""
+
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor: ...
 
 
@@ -98,10 +102,15 @@ class Packed:
     """
 
     def __init__(
-        self, lengths: Sequence[int], device: torch.device | str = "cpu", after: Mapping[int, int] | None = None
+        self,
+        lengths: Sequence[int],
+        device: torch.device | str = "cpu",
+        after: Mapping[int, int] | None = None,
+        read_R: Tensor | None = None,
     ) -> None:
         """`after` says which piece another continues."""
         after = after or {}
+        self.read_R = None if read_R is None else read_R.to(device)
         known = [lengths[after[i]] if i in after else 0 for i in range(len(lengths))]
         steps = [torch.arange(before, before + own) for before, own in zip(known, lengths, strict=True)]
         self.position_S = torch.cat(steps).to(device)

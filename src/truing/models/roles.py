@@ -20,6 +20,7 @@ from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.attention import NAME, Layout, Packed
 from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
+from truing.models.narrow import narrow_last
 from truing.models.precision import Precision, WorkingCopy, dtype_of, kept_dtype, lower, spare
 
 
@@ -48,6 +49,7 @@ class Role(nn.Module):
             elif isinstance(module, transformers.PreTrainedModel):
                 # Nor a warning that there may be some, which looks at the tokens in every pass.
                 module.warn_if_padding_and_no_attention_mask = _no_warning  # type: ignore[method-assign]
+        narrow_last(lm)
 
     @property
     def lm_inside(self) -> transformers.PreTrainedModel:
@@ -82,8 +84,8 @@ class Role(nn.Module):
     def flops(self, read: int, said: int = 0) -> float:
         """Multiplications and additions of a pass over `read` tokens, the vocabulary's matrix at `said` of them.
 
-        What any implementation needs at least: attention's own, which grow with the length, are left out. A mixture of
-        experts counts all of them.
+        The usual count: attention's own, which grow with the length, are left out; all layers count for all tokens, and
+        of a mixture of experts all.
         """
         lm = self.lm_inside
         tables = [lm.get_input_embeddings(), lm.get_output_embeddings()]
@@ -120,6 +122,8 @@ class Role(nn.Module):
         if not layers:
             kind = self.running.config.model_type
             raise UserError(f"compile = true: architecture {kind} does not name its layers; leave it out")
+        # Else the last layer would be taken for one like the first, without the hooks that make it narrow.
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
         for layer in layers:
             layer.compile(dynamic=True)
 
@@ -149,22 +153,21 @@ class Policy(Role):
 
     def forward(self, tokens: Sequences, temperature: float = 1.0, reference: Policy | None = None) -> Prediction:
         """Log-probs and entropies of the response tokens; exact KL to `reference` where one is given."""
-        hidden_SD = hidden(self.running, tokens)
-        before_ND = _at(hidden_SD, tokens.before_place_N)
+        places = [tokens.before_place_N, *([] if self.value_head is None else [tokens.last_place_B])]
+        before_ND, *last_BD = hidden(self.running, tokens, *places)
         logp_N, entropy_N = logprobs_and_entropy(self.head, before_ND, tokens.token_N.to(self.device), temperature)
         value_N = tail_value_B = kl_N = None
         if self.value_head is not None:
-            value_N = self.values(before_ND)
-            tail_value_B = self.values(_at(hidden_SD, tokens.last_place_B))
+            value_N, tail_value_B = self.values(before_ND), self.values(*last_BD)
         if reference is not None:
             with torch.no_grad():
-                ref_ND = _at(hidden(reference.running, tokens), tokens.before_place_N)
+                (ref_ND,) = hidden(reference.running, tokens, tokens.before_place_N)
             kl_N = exact_kl(self.head, before_ND, reference.head, ref_ND, temperature).cpu()
         return Prediction(logp_N.cpu(), entropy_N.cpu(), value_N, tail_value_B, kl_N)
 
     def logprobs(self, tokens: Sequences, temperature: float = 1.0) -> Tensor:
         """Log-probs of the response tokens, [N], in nats: all that many a pass needs, and less work."""
-        before_ND = _at(hidden(self.running, tokens), tokens.before_place_N)
+        (before_ND,) = hidden(self.running, tokens, tokens.before_place_N)
         return logprobs(self.head, before_ND, tokens.token_N.to(self.device), temperature).cpu()
 
     def values(self, hidden_ND: Tensor) -> Tensor:
@@ -210,22 +213,21 @@ class Scorer(Role):
 
     def forward(self, tokens: Sequences) -> Tensor:
         """Score of each response at its last token, [B], minus `mean`, over `std`."""
-        return self.read(_at(hidden(self.running, tokens), tokens.last_place_B))
+        return self.read(*hidden(self.running, tokens, tokens.last_place_B))
 
     def with_language_model(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """Scores [B], and log-probs of the response tokens [N] from the same pass, for the auxiliary loss."""
-        hidden_SD = hidden(self.running, tokens)
+        before_ND, last_BD = hidden(self.running, tokens, tokens.before_place_N, tokens.last_place_B)
         output = self.running.get_output_embeddings()
         if output is None:
             raise UserError("the language-model loss needs a causal language model to start from, not a reward model")
         head = VocabularyHead(output.weight, output.bias)
-        logp_N = logprobs(head, _at(hidden_SD, tokens.before_place_N), tokens.token_N.to(self.device))
-        return self.read(_at(hidden_SD, tokens.last_place_B)), logp_N.cpu()
+        return self.read(last_BD), logprobs(head, before_ND, tokens.token_N.to(self.device)).cpu()
 
     def values(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """The critic's estimate before each response token [N], and after the last one [B]."""
-        hidden_SD = hidden(self.running, tokens)
-        return self.read(_at(hidden_SD, tokens.before_place_N)), self.read(_at(hidden_SD, tokens.last_place_B))
+        before_ND, last_BD = hidden(self.running, tokens, tokens.before_place_N, tokens.last_place_B)
+        return self.read(before_ND), self.read(last_BD)
 
     def read(self, hidden_ND: Tensor) -> Tensor:
         """The head at chosen positions, [N]."""
@@ -242,7 +244,7 @@ def inside(lm: nn.Module) -> transformers.PreTrainedModel:
 
 
 def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Layout) -> Tensor:
-    """Last hidden states of flat tokens, [S, D]."""
+    """Last hidden states of flat tokens, [S, D]; right at those that the layout says are read."""
     weight, count = next(lm.parameters()), len(token_S)
     rows = (0, spare(count, weight))  # a token 0 at place 0 that nobody attends to
     token_S, position_S = (functional.pad(x.to(weight.device), rows)[None] for x in (token_S, layout.position_S))
@@ -252,18 +254,17 @@ def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Layout) -> 
     return out.last_hidden_state[0, :count]
 
 
-def _at(hidden_SD: Tensor, place_N: Tensor) -> Tensor:
-    """Hidden states at some places. Not by brackets: the backward pass of those goes number by number."""
-    return hidden_SD.index_select(0, place_N.to(hidden_SD.device))
-
-
-def hidden(lm: transformers.PreTrainedModel, tokens: Sequences) -> Tensor:
-    """Last hidden states of prompts and responses, [S, D]; refuses sequences longer than the model's context."""
+def hidden(lm: transformers.PreTrainedModel, tokens: Sequences, *places: Tensor) -> list[Tensor]:
+    """Last hidden states at some places among the S tokens that are read, [·, D] each; refuses sequences longer than
+    the model's context."""
     longest, context = int(tokens.total_B.max()), getattr(lm.config, "max_position_embeddings", None)
     if context is not None and longest > context:
         raise UserError(f"a sequence of {longest} tokens is longer than the model's context of {context}: shorten it")
     lengths, after = tokens.pieces
-    return trunk(lm, tokens.token_S, Packed(lengths, next(lm.parameters()).device, after))
+    layout = Packed(lengths, next(lm.parameters()).device, after, torch.cat(places).unique())
+    hidden_SD = trunk(lm, tokens.token_S, layout)
+    # Not by brackets: the backward pass of those goes number by number.
+    return [hidden_SD.index_select(0, place.to(hidden_SD.device)) for place in places]
 
 
 def merged_state(lm: nn.Module) -> dict[str, Tensor]:
