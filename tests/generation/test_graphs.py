@@ -1,10 +1,14 @@
 """Without an accelerator: a step is traced to its bare operations on fixed storage, as a CUDA graph has them, and those
 are done again. What Python decided while tracing stays as it was, and what would have to ask the device fails."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from tests.models.test_attention import CONFIGS, model_of
 from torch.fx.experimental.proxy_tensor import make_fx
+from transformers import GPT2Config, LlamaConfig
 
 from truing.generation import engine, graphs
 from truing.generation.cache import SlotCache
@@ -100,6 +104,43 @@ def test_sizes_are_few_and_what_was_captured_of_one_storage_is_kept_together(pol
     assert len({id(others) for others in together[:-1]}) == 1 and together[-1] is not together[0]
 
 
+def test_a_step_reads_what_there_is_room_for_and_storage_stays_where_it_is(policy, traced, monkeypatch):
+    """Broken on purpose: room rounded beyond the storage -> red, it grows to twice its size and moves."""
+    speaking = Engine(policy, Sampling(max_new_tokens=40), [])
+    speaking.captures = True
+    monkeypatch.setattr(graphs, "ROOM", 64)  # as it is outside of these tests
+    for seed in range(3):
+        speaking.add([1, *range(4, 53)], seed)
+    speaking.step()
+    (band,) = speaking.bands
+    while speaking.active:
+        speaking.step()
+    assert band.cache.capacity == 96 and {room for _, room in band.graphs.steps} == {64, 96}
+
+
+def test_keys_and_values_are_free_as_soon_as_sampling_ends(policy, traced):
+    """Broken on purpose: steps that know their graphs -> red, a circle that only the garbage collector breaks."""
+    speaking = Engine(policy, Sampling(max_new_tokens=16), [])
+    speaking.captures = True
+    speaking.add([1, 5], 0)
+    for _ in range(4):
+        speaking.step()
+    gc.disable()
+    try:
+        kept = weakref.ref(speaking.bands[0].cache)
+        assert kept() is not None and traced["played"]
+        del speaking
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+def test_positions_that_ask_the_device_are_not_captured():
+    plain, dynamic = ({"rope_type": kind, "rope_theta": 1e4, "factor": 2.0} for kind in ("linear", "dynamic"))
+    assert graphs.asks_the_device(LlamaConfig(rope_parameters=dynamic))
+    assert not graphs.asks_the_device(LlamaConfig(rope_parameters=plain)) and not graphs.asks_the_device(GPT2Config())
+
+
 def test_an_accelerator_takes_as_many_at_a_time_as_its_memory_holds(policy, traced):
     def at_once(budget):
         speaking = Engine(policy, Sampling(max_new_tokens=3), [])
@@ -109,7 +150,7 @@ def test_an_accelerator_takes_as_many_at_a_time_as_its_memory_holds(policy, trac
         speaking.step()
         return len(speaking.active)
 
-    one = policy.cache_bytes * 5 + 8 * policy.lm_inside.config.vocab_size
+    one = policy.cache_bytes * 32 + 16 * policy.lm_inside.config.vocab_size
     assert at_once(2**31) == 300 and at_once(7 * one) == 7
 
 

@@ -1,15 +1,18 @@
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from tests.conftest import tiny_llama
 from tests.models.test_attention import CONFIGS, model_of
 from torch import nn
 
 from truing.data.batches import Sequences
+from truing.errors import UserError
 from truing.models import roles
 from truing.models.attention import Packed
 from truing.models.loading import policy_of
-from truing.models.narrow import narrow_last
+from truing.models.narrow import Narrow, narrow_last
 from truing.models.roles import Scorer
 
 NAMED = [config for config in CONFIGS if config.model_type != "opt"]  # whose layers hold two matrices of their own
@@ -35,22 +38,58 @@ def test_the_last_network_works_on_what_is_read_and_nothing_else_changes(config,
     layers = [module for module in scorer.lm.modules() if "mlp" in dict(module.named_children())]
     seen = []
     for layer in layers:
-        layer.mlp.register_forward_hook(lambda module, given, output: seen.append(given[0].shape[1]))
+        layer.mlp.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[1]))
     if checkpointing:
-        scorer.train().lm_inside.gradient_checkpointing_enable()
+        scorer.checkpoint_activations()
     expected = {"score": 2, "values": 7}  # the last of each; before each response token, and after the last
     work = {"score": lambda: scorer(TOKENS).sum(), "values": lambda: torch.cat(scorer.values(TOKENS)).square().sum()}
     narrow = {}
     for name, count in expected.items():
         seen.clear()
         narrow[name] = gradients(scorer, work[name])
-        assert set(seen) == {10, count} and seen[1] == count
+        assert seen == ([10, count, count, 10] if checkpointing else [10, count])
     wide(monkeypatch)
     seen.clear()
     for name in expected:
         for parameter, gradient in gradients(scorer, work[name]).items():
             torch.testing.assert_close(gradient, narrow[name][parameter], atol=1e-5, rtol=1e-5)
     assert set(seen) == {10}
+
+
+def test_activations_computed_again_are_those_of_their_own_pass(policy):
+    """Broken on purpose: tokens noted where the layer is called -> red, those of the last call are taken."""
+    others = Sequences.of([[1, 5], [1, 7, 9]], [[3, 4, 8], [2, 9]])
+    expected = {}
+    for checkpointing in (False, True):
+        if checkpointing:
+            policy.checkpoint_activations()
+        loss = policy(TOKENS).logp_N.sum() - policy(others).logp_N.square().sum()
+        policy.logprobs(Sequences.of([[1]], [[5]]))
+        expected[checkpointing] = gradients(policy, lambda loss=loss: loss)
+    for name, gradient in expected[True].items():
+        torch.testing.assert_close(gradient, expected[False][name])
+
+
+def test_threads_share_a_model(policy):
+    """Broken on purpose: what is read noted on the model itself -> red."""
+    asked = [Sequences.of([[1, 5, 9, 4]] * n, [[6, 7, 8][:n]] * n) for n in (1, 2, 3)]
+    with torch.no_grad():
+        alone = [policy.logprobs(tokens) for tokens in asked]
+
+        def told(which):
+            with torch.no_grad():
+                return all(torch.equal(policy.logprobs(asked[which]), alone[which]) for _ in range(100))
+
+        with ThreadPoolExecutor(3) as threads:
+            assert all(threads.map(told, range(3)))
+
+
+def test_a_model_that_would_be_misread_is_refused(policy, monkeypatch):
+    spread = Narrow._spread
+    monkeypatch.setattr(Narrow, "_spread", lambda self, m, given, output: spread(self, m, given, output.flip(1)))
+    with pytest.raises(UserError, match="hidden states are not computed right"):
+        policy_of(tiny_llama(99))
+    monkeypatch.undo()
 
 
 def test_what_is_not_read_has_no_gradient_and_other_calls_see_everything(policy):

@@ -201,7 +201,6 @@ def test_checkpointed_activations_give_the_same_gradient_in_bfloat16(tiny_model,
     for recompute in (False, checkpointed):
         policy: Policy = load_policy(tiny_model)
         ready(policy, Learning(precision="bfloat16", checkpoint_activations=recompute))
-        policy.train()
         policy(TOKENS).logp_N.sum().backward()
         grads.append([p.grad for p in trainable(policy)])
     for a, b in zip(*grads, strict=True):

@@ -5,7 +5,17 @@ import torch
 from tests.conftest import tiny_llama
 from torch._dynamo.utils import counters
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    DiffLlamaConfig,
+    FalconConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoConfig,
+    JambaConfig,
+    StableLmConfig,
+)
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
@@ -104,16 +114,61 @@ def test_an_architecture_misread_is_refused(policy, monkeypatch):
         policy.check()
 
 
-def test_activation_checkpointing_keeps_gradients(policy):
+@pytest.mark.parametrize(
+    "config",
+    [
+        DiffLlamaConfig(
+            vocab_size=99,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            intermediate_size=48,
+        ),
+        FalconConfig(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4),
+        GPTNeoConfig(vocab_size=99, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global"], 2]]),
+        BloomConfig(vocab_size=99, hidden_size=32, n_layer=2, n_head=4),
+        JambaConfig(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, use_mamba_kernels=False),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_an_architecture_with_attention_of_its_own_is_refused(config, tmp_path):
+    """Broken on purpose: layers not counted -> red, Falcon learns and its samples do not know their prompts."""
+    lm = AutoModelForCausalLM.from_config(config)
+    lm.save_pretrained(tmp_path)
+    asked = f"architecture {config.model_type}: . of its 2 layers ask"
+    with pytest.raises(UserError, match=asked):
+        policy_of(lm)
+    for load in (load_policy, load_scorer):
+        with pytest.raises(UserError, match=f"{asked}|its architecture takes no attention but its own"):
+            load(str(tmp_path))
+
+
+def test_an_architecture_that_does_not_hand_the_layout_on_is_refused():
+    config = StableLmConfig(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                            num_key_value_heads=2, intermediate_size=48)  # fmt: skip
+    with pytest.raises(UserError, match="StableLmAttention was not told where sequences lie"):
+        policy_of(AutoModelForCausalLM.from_config(config))
+
+
+def test_activation_checkpointing_keeps_gradients_and_computes_again(policy):
+    """As a stage sets it up. Broken on purpose: layers not told that they learn -> red, nothing is computed again."""
+    passes = []
+    policy.lm.model.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+
     def gradient():
+        passes.clear()
         policy.zero_grad()
         policy(TOKENS).logp_N.sum().backward()
         return torch.cat([p.grad.flatten() for p in policy.parameters()])
 
     plain = gradient()
-    policy.train()
-    policy.lm_inside.gradient_checkpointing_enable()
+    assert len(passes) == 1
+    ready(policy, Learning(checkpoint_activations=True, precision="float32"))
     torch.testing.assert_close(gradient(), plain)
+    assert len(passes) == 2
+    with pytest.raises(UserError, match="compile = True: it must be false with checkpoint_activations"):
+        Learning(compile=True, checkpoint_activations=True)
 
 
 def test_logprobs_alone_are_those_of_the_whole_prediction(policy):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from truing.maths import ragged
 from truing.models.attention import Mask, Packed, Rule
 from truing.models.precision import kept_dtype
 
@@ -23,7 +24,7 @@ class SlotCache:
         self.values: dict[int, Tensor] = {}
 
     def fit(self, longest: int) -> None:
-        """Make room for sequences of up to so many tokens. Memory that nobody has written to costs nothing yet."""
+        """Make room for sequences of up to so many tokens. On a processor memory is free until written to."""
         if longest > self.capacity:
             self.capacity = rounded(max(longest, 2 * self.capacity), STEP)
             for store in (self.keys, self.values):
@@ -62,21 +63,23 @@ class Prefill:
         self.packed = Packed(lengths, device)
         self.position_S = self.packed.position_S
         self.read_R = (torch.tensor(lengths).cumsum(0) - 1).to(device)
-        self.spans = []
-        start = 0
-        for length, targets in zip(lengths, slots, strict=True):
-            self.spans.append((start, length, targets))
-            start += length
-            for cache, _ in targets:
-                cache.fit(length)
+        parts: dict[SlotCache, list[tuple[int, int, int]]] = {}
+        starts = ragged.starts(torch.tensor(lengths)).tolist()
+        for start, length, targets in zip(starts, lengths, slots, strict=True):
+            for cache, slot in targets:
+                parts.setdefault(cache, []).append((start, length, slot))
+        self.fills = []  # of each cache: tokens, their slots and places there, [K] each
+        for cache, part in parts.items():
+            start_n, length_n, slot_n = torch.tensor(part).T
+            cache.fit(int(length_n.max()))
+            place_K = ragged.position(length_n)
+            token_K = ragged.spread(start_n, length_n) + place_K
+            self.fills.append((cache, [x.to(device) for x in (token_K, ragged.spread(slot_n, length_n), place_K)]))
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
-        for start, length, targets in self.spans:
-            here = slice(start, start + length)
-            for cache, slot in targets:
-                keys, values = cache.layer(layer, key_SGD, value_SGD)
-                keys[slot, :, :length] = key_SGD[here].transpose(0, 1)
-                values[slot, :, :length] = value_SGD[here].transpose(0, 1)
+        for cache, (token_K, slot_K, place_K) in self.fills:
+            for store, new_SGD in zip(cache.layer(layer, key_SGD, value_SGD), (key_SGD, value_SGD), strict=True):
+                store[slot_K, :, place_K] = new_SGD.index_select(0, token_K).to(store.dtype)
         return self.packed.attend(layer, query_SHD, key_SGD, value_SGD, rule)
 
 

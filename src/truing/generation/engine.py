@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from truing.errors import UserError
-from truing.generation.cache import Decode, Prefill, SlotCache
-from truing.generation.graphs import Graphs
+from truing.generation.cache import STEP, Decode, Prefill, SlotCache, rounded
+from truing.generation.graphs import Graphs, asks_the_device
 from truing.generation.sampling import Sampling, draw, uniforms
 from truing.models.roles import Policy, trunk
 from truing.seams import seam
@@ -20,7 +20,7 @@ from truing.seams import seam
 SLOTS, BAND = 256, 64  # sequences at a time on a processor, and in one band of them
 CACHE_BYTES = 2**31  # for keys and values on a processor: a rule of the model's sizes, so that runs repeat
 CACHE_SHARE = 0.4  # of an accelerator's memory for them
-DRAWN_BYTES = 8  # of each token of the vocabulary for each sequence, beside them: its logit and its probability
+DRAWN_BYTES = {False: 16, True: 48}  # that drawing takes for each sequence and token of the vocabulary; True: truncated
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Engine:
         self.waiting: deque[InFlight] = deque()
         self.bands: list[Band] = []
         self.longest = 1
-        self.captures = self.device.type == "cuda"
+        self.captures = self.device.type == "cuda" and not asks_the_device(policy.lm_inside.config)
         self.cache_budget = cache_budget(self.device)
 
     @property
@@ -133,8 +133,8 @@ class Engine:
     def _free(self) -> Band | None:
         """A band with a free slot: the last opened, for where long prompts come first what waits now is short."""
         known = next((band for band in reversed(self.bands) if not band.full), None)
-        drawn = DRAWN_BYTES * len(self.policy.head.weight_VD)
-        fitting = self.cache_budget // (self.longest * self.policy.cache_bytes + drawn)
+        drawn = DRAWN_BYTES[self.sampling.truncates] * len(self.policy.head.weight_VD)
+        fitting = self.cache_budget // (rounded(self.longest, STEP) * self.policy.cache_bytes + drawn)
         # An accelerator reads its weights once for all, and calls cost more there than memory: all in one band.
         most, of_a_band = (sys.maxsize, sys.maxsize) if self.captures else (SLOTS, BAND)
         unused = max(1, min(self.slots or most, fitting)) - sum(band.cache.slots for band in self.bands)

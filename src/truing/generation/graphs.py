@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,8 @@ from truing.models.roles import trunk
 
 ROWS, ROOM = 32, 64  # steps whose sequences and tokens share a multiple of these share a graph
 OCTAVE = 8  # sizes at most from one number of sequences to twice as many: where there are thousands, steps are larger
+
+CAPTURING = threading.Lock()
 
 
 class Graphs:
@@ -30,20 +33,20 @@ class Graphs:
         a token 0 at place 0: they are free, and a prompt that takes one writes over it.
         """
         grain = max(ROWS, 2 ** (len(token_n).bit_length() - 1) // OCTAVE)
-        rows, room = min(rounded(len(token_n), grain), self.cache.slots), rounded(int(length_n.max()) + 1, ROOM)
-        self.cache.fit(room)
+        rows, longest = min(rounded(len(token_n), grain), self.cache.slots), int(length_n.max()) + 1
+        self.cache.fit(longest)
+        room = min(rounded(longest, ROOM), self.cache.capacity)
         if self.cache.capacity != self.capacity:  # then there is other storage, and graphs know it by its address
             self.steps, self.captured, self.capacity = {}, [], self.cache.capacity
         if (rows, room) not in self.steps:
             device = next(self.lm.parameters()).device
-            self.steps[rows, room] = _Step(self._reading(room), rows, device, self.captured)
+            self.steps[rows, room] = _Step(_reading(self.lm, self.cache, room), rows, device, self.captured)
         return self.steps[rows, room](token_n, length_n)[: len(token_n)]
 
-    def _reading(self, room: int) -> Callable[[Tensor, Tensor], Tensor]:
-        def read(token_n: Tensor, length_n: Tensor) -> Tensor:
-            return trunk(self.lm, token_n, Decode([(self.cache, len(length_n))], length_n, room))
 
-        return read
+def _reading(lm: transformers.PreTrainedModel, cache: SlotCache, room: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """What a step does. It knows nothing of the graphs, which know it: storage is free as soon as they are."""
+    return lambda token_n, length_n: trunk(lm, token_n, Decode([(cache, len(length_n))], length_n, room))
 
 
 class _Step:
@@ -76,11 +79,19 @@ class _Step:
 def captured(work: Callable[[], Tensor], others: list[torch.cuda.CUDAGraph]) -> tuple[Callable[[], None], Tensor]:
     """A function that launches all of `work` again at once, and the tensor in which its result will stand.
 
-    It joins the `others`: one is done before the next begins, so that all of them work in the same memory.
+    Where it works is the memory in which the `others` do: none of them is replayed before this one's result was used.
     """
     graph = torch.cuda.CUDAGraph()
     pool = others[0].pool() if others else None
-    with torch.cuda.graph(graph, pool, capture_error_mode="thread_local"):  # other threads may sample meanwhile
+    # Other threads may sample meanwhile, but torch captures one graph at a time.
+    with CAPTURING, torch.cuda.graph(graph, pool, capture_error_mode="thread_local"):
         result = work()
     others.append(graph)
     return graph.replay, result
+
+
+def asks_the_device(config: transformers.PreTrainedConfig) -> bool:
+    """Whether a step of this model waits for a number of the device, which nothing that is captured can do."""
+    rope = config.to_dict().get("rope_parameters") or {}
+    kinds = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]  # one for all layers, or by their kind
+    return any(kind.get("rope_type") == "dynamic" for kind in kinds)

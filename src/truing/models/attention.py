@@ -6,6 +6,7 @@ position-wise layers then work on exactly the real tokens, and only attention kn
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Protocol
@@ -14,6 +15,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from truing.errors import UserError
 
 NAME = "truing"
 SHORT = 64  # keys; below, products in bfloat16 take longer to prepare than to compute in float32
@@ -111,6 +114,7 @@ class Packed:
         """`after` says which piece another continues."""
         after = after or {}
         self.read_R = None if read_R is None else read_R.to(device)
+        self.asked: Counter[int] = Counter()  # by layer, how often
         known = [lengths[after[i]] if i in after else 0 for i in range(len(lengths))]
         steps = [torch.arange(before, before + own) for before, own in zip(known, lengths, strict=True)]
         self.position_S = torch.cat(steps).to(device)
@@ -132,6 +136,7 @@ class Packed:
         self.in_place = len(self.groups) == 1 and not after and len(set(lengths)) == 1
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
+        self.asked[layer] += 1
         outputs = []
         for group in self.groups:
             query = self._rows(query_SHD, group.place_nT)
@@ -200,8 +205,9 @@ def flat_attention(
 ) -> tuple[Tensor, None]:
     """The function transformers calls in each layer: tensors are [1, heads, S, D], the result [1, S, heads, D]."""
     if layout is None:
-        raise ValueError(
-            'a model loaded for truing reads flat tokens: call it through truing, or set its attention to "sdpa"'
+        raise UserError(
+            f"{type(module).__name__} was not told where sequences lie. An architecture that does not hand that on "
+            'cannot be used here; if you called the model yourself, set its attention to "sdpa" first'
         )
     if s_aux is not None or dropout:
         raise NotImplementedError("attention sinks and attention dropout are not supported")

@@ -19,7 +19,7 @@ from torch import nn
 
 from truing.errors import UserError
 from truing.models import attention
-from truing.models.roles import Policy, Scorer
+from truing.models.roles import Policy, Scorer, check_reading
 
 ADAPTER = "adapter"  # the folder of a saved model's adapter, where it was trained with one
 
@@ -127,6 +127,7 @@ def load_scorer(
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(head.weight, std=1 / math.sqrt(lm.config.hidden_size + 1), generator=generator)
     _prepare(lm)
+    check_reading(lm)
     config = lm.config
     mean, std = getattr(config, "truing_score_mean", 0.0), getattr(config, "truing_score_std", 1.0)
     kept = Path(path, ADAPTER)
@@ -230,6 +231,12 @@ def _from_pretrained(kind: Any, path: str, name: str) -> transformers.PreTrained
         )
     except (OSError, ValueError) as error:
         raise UserError(f"model {name}: {_first_line(error)}") from error
+    except KeyError as error:
+        if error.args != (attention.NAME,):
+            raise
+        raise UserError(
+            f"model {name}: its architecture takes no attention but its own, and cannot be used here"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -109,6 +109,15 @@ class Role(nn.Module):
         """The same by name; "auto" measures."""
         self.compute_in(dtype_of(wanted, self.width, self.device), moves)
 
+    def checkpoint_activations(self) -> None:
+        """Keep only what goes into each layer, and compute the rest again in the backward pass."""
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        self.lm_inside.gradient_checkpointing_enable()
+        for module in self.lm_inside.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = True  # it asks for that; all else stays as if it did not learn: nothing is dropped
+
     def compile_layers(self) -> None:
         """Compile each layer of the network that computes, once for any number of tokens; attention stays as it is.
 
@@ -125,7 +134,7 @@ class Role(nn.Module):
         # Else the last layer would be taken for one like the first, without the hooks that make it narrow.
         torch._dynamo.config.skip_nnmodule_hook_guards = False
         for layer in layers:
-            layer.compile(dynamic=True)
+            _compile_learning(layer)
 
     def follow(self) -> None:
         """After weights have moved: the copy that computes takes them over."""
@@ -182,25 +191,15 @@ class Policy(Role):
 
     @torch.no_grad()
     def check(self) -> None:
-        """Compare with the model's own forward pass: an architecture that is misread here must not train."""
+        """Compare with the model's own pass: an architecture that is misread here must not train. Raises UserError."""
         lm = self.lm_inside
-        size = min(16, getattr(lm.config, "max_position_embeddings", 16))
-        token_S = torch.arange(size, device=self.device) % lm.config.vocab_size
-        layout = Packed([size], self.device)
-        own_SV = lm(
-            input_ids=token_S[None], position_ids=layout.position_S[None], use_cache=False, layout=layout
-        ).logits[0]
-        here_SV = self.head.logits(trunk(lm, token_S, layout))
-        lm.set_attn_implementation("eager")
-        theirs_SV = lm(input_ids=token_S[None], use_cache=False).logits[0]
-        lm.set_attn_implementation(NAME)
-        for what, ours_SV in (("attention", own_SV), ("vocabulary head", here_SV)):
-            gap = (ours_SV.float() - theirs_SV.float()).abs().max().item()
-            if gap > 1e-3 * max(1.0, theirs_SV.abs().max().item()):
-                kind = lm.config.model_type
-                raise UserError(
-                    f"architecture {kind}: its {what} is not computed right here (logits differ by {gap:.3g})"
-                )
+        check_reading(lm)
+        token_S, (length, _) = _probe(lm)
+        layout = Packed([length], self.device)
+        position_S = layout.position_S
+        own = lm(input_ids=token_S[None, :length], position_ids=position_S[None], use_cache=False, layout=layout)
+        here_SV = self.head.logits(trunk(lm, token_S[:length], layout))
+        _refuse_gap(lm, "vocabulary head is", here_SV, own.logits[0])
 
 
 class Scorer(Role):
@@ -238,6 +237,19 @@ def _no_warning(*_: object) -> None:
     """In place of transformers' warning of padding."""
 
 
+def _compile_learning(layer: nn.Module) -> None:
+    """Compile a layer for passes that learn: for others there is little to gain, for few tokens something to lose.
+
+    By torch's own place for it; its switch `set_stance` is one for all threads.
+    """
+    plain, compiled = layer._call_impl, torch.compile(layer._call_impl, dynamic=True)
+
+    def call(*given: object, **named: object) -> object:
+        return (compiled if torch.is_grad_enabled() else plain)(*given, **named)
+
+    layer._compiled_call_impl = call
+
+
 def inside(lm: nn.Module) -> transformers.PreTrainedModel:
     """The transformers model, whether or not LoRA wraps it."""
     return lm.get_base_model() if hasattr(lm, "get_base_model") else lm  # type: ignore[operator,return-value]
@@ -248,9 +260,7 @@ def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Layout) -> 
     weight, count = next(lm.parameters()), len(token_S)
     rows = (0, spare(count, weight))  # a token 0 at place 0 that nobody attends to
     token_S, position_S = (functional.pad(x.to(weight.device), rows)[None] for x in (token_S, layout.position_S))
-    # Compiled layers are for learning: without a gradient there is little to gain, for few tokens something to lose.
-    with nullcontext() if torch.is_grad_enabled() else torch.compiler.set_stance("force_eager"):
-        out = lm.base_model(input_ids=token_S, position_ids=position_S, use_cache=False, layout=layout)
+    out = lm.base_model(input_ids=token_S, position_ids=position_S, use_cache=False, layout=layout)
     return out.last_hidden_state[0, :count]
 
 
@@ -265,6 +275,43 @@ def hidden(lm: transformers.PreTrainedModel, tokens: Sequences, *places: Tensor)
     hidden_SD = trunk(lm, tokens.token_S, layout)
     # Not by brackets: the backward pass of those goes number by number.
     return [hidden_SD.index_select(0, place.to(hidden_SD.device)) for place in places]
+
+
+def _probe(lm: transformers.PreTrainedModel) -> tuple[Tensor, list[int]]:
+    """Tokens of two sequences to try a model with, end to end, and their lengths."""
+    size = min(16, getattr(lm.config, "max_position_embeddings", 16))
+    lengths = [size, -(-size // 2)]
+    return torch.arange(sum(lengths), device=next(lm.parameters()).device) % lm.config.vocab_size, lengths
+
+
+@torch.no_grad()
+def check_reading(lm: transformers.PreTrainedModel) -> None:
+    """Compare two sequences end to end, half of their tokens read at a time, with the model's own pass over each.
+
+    Raises UserError where hidden states differ, or where a layer does not ask our attention.
+    """
+    token_S, lengths = _probe(lm)
+    places = [torch.arange(start, len(token_S), 2) for start in (0, 1)]
+    layouts = [Packed(lengths, token_S.device, read_R=place_R) for place_R in places]
+    read = [trunk(lm, token_S, layout)[place_R] for layout, place_R in zip(layouts, places, strict=True)]
+    once, layers = sum(count == 1 for count in layouts[0].asked.values()), lm.config.num_hidden_layers
+    if once != layers:
+        raise UserError(
+            f"architecture {lm.config.model_type}: {once} of its {layers} layers ask the attention that transformers "
+            "is given just once in a pass, and truing needs all to"
+        )
+    lm.set_attn_implementation("eager")
+    own = [lm.base_model(input_ids=ids[None], use_cache=False) for ids in token_S.split(lengths)]
+    lm.set_attn_implementation(NAME)
+    own_SD = torch.cat([out.last_hidden_state[0] for out in own])
+    _refuse_gap(lm, "hidden states are", torch.cat(read)[torch.cat(places).argsort()], own_SD)
+
+
+def _refuse_gap(lm: transformers.PreTrainedModel, what: str, here: Tensor, own: Tensor) -> None:
+    gap = (here.float() - own.float()).abs().max().item()
+    if not gap <= 1e-3 * own.abs().max().item():
+        kind = lm.config.model_type
+        raise UserError(f"architecture {kind}: its {what} not computed right here (numbers differ by {gap:.3g})")
 
 
 def merged_state(lm: nn.Module) -> dict[str, Tensor]:

@@ -64,6 +64,7 @@ class Learning:
             ("adam_eps", self.adam_eps > 0, "above 0"),
             ("max_grad_norm", self.max_grad_norm >= 0, "0 or more"),
             ("budget_tokens", self.budget_tokens >= 1, "1 or more"),
+            ("compile", not (self.compile and self.checkpoint_activations), "false with checkpoint_activations = true"),
         )
         for name, holds, rule in rules:
             if not holds:
@@ -73,7 +74,7 @@ class Learning:
 def ready(role: Role, learning: Learning, moves: bool = True) -> None:
     """Set a role up to compute as `learning` asks."""
     if learning.checkpoint_activations and moves:
-        role.lm_inside.gradient_checkpointing_enable()
+        role.checkpoint_activations()
     role.compute_as(learning.precision, moves)
     if learning.compile and moves:
         role.compile_layers()
