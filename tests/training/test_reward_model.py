@@ -55,7 +55,9 @@ def test_a_ranking_of_k_is_one_item_and_each_answer_is_read_once(tiny_model, mon
 
     read = []
     original = roles.hidden
-    monkeypatch.setattr(roles, "hidden", lambda lm, tokens: (read.append(len(tokens)), original(lm, tokens))[1])
+    monkeypatch.setattr(
+        roles, "hidden", lambda lm, tokens, *places: (read.append(len(tokens)), original(lm, tokens, *places))[1]
+    )
     update(tiny_model, BASE, ITEMS[3:])
     assert read == [4]
 

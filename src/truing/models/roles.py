@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -113,7 +114,8 @@ class Role(nn.Module):
         """Keep only what goes into each layer, and compute the rest again in the backward pass."""
         from transformers.modeling_layers import GradientCheckpointingLayer
 
-        self.lm_inside.gradient_checkpointing_enable()
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # renamed, later on
+            self.lm_inside.gradient_checkpointing_enable()
         for module in self.lm_inside.modules():
             if isinstance(module, GradientCheckpointingLayer):
                 module.training = True  # it asks for that; all else stays as if it did not learn: nothing is dropped
