@@ -103,6 +103,7 @@ def arguments(about: str, **defaults: Any) -> argparse.ArgumentParser:
     parser.add_argument("--size", choices=SIZES, default="S")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--compile", action="store_true", help="compile the layers of what learns")
+    parser.add_argument("--checkpoint", action="store_true", help="compute activations again in the backward pass")
     parser.add_argument("--budget-tokens", type=int, default=2048, help="most tokens of one micro-batch")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--give-back", action="store_true", help="leave the allocator as it is, unlike the commands")
@@ -118,7 +119,7 @@ def learning(wanted: argparse.Namespace) -> Learning:
     """How weights move in all benchmarks."""
     return Learning(
         lr=1e-5, schedule="constant", precision=wanted.precision, compile=wanted.compile,
-        budget_tokens=wanted.budget_tokens,
+        checkpoint_activations=wanted.checkpoint, budget_tokens=wanted.budget_tokens,
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from tests.conftest import tiny_llama
 from tests.models.test_attention import CONFIGS, model_of
 from torch import nn
 
@@ -11,7 +10,7 @@ from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models import roles
 from truing.models.attention import Packed
-from truing.models.loading import policy_of
+from truing.models.loading import load_policy, load_scorer, policy_of
 from truing.models.narrow import Narrow, narrow_last
 from truing.models.roles import Scorer
 
@@ -41,7 +40,8 @@ def test_the_last_network_works_on_what_is_read_and_nothing_else_changes(config,
         layer.mlp.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[1]))
     if checkpointing:
         scorer.checkpoint_activations()
-    expected = {"score": 2, "values": 7}  # the last of each; before each response token, and after the last
+    # The last of each; before each response token, and after the last. And always the first.
+    expected = {"score": 3, "values": 8}
     work = {"score": lambda: scorer(TOKENS).sum(), "values": lambda: torch.cat(scorer.values(TOKENS)).square().sum()}
     narrow = {}
     for name, count in expected.items():
@@ -84,12 +84,12 @@ def test_threads_share_a_model(policy):
             assert all(threads.map(told, range(3)))
 
 
-def test_a_model_that_would_be_misread_is_refused(policy, monkeypatch):
+def test_a_model_that_would_be_misread_is_refused(tiny_model, monkeypatch):
     spread = Narrow._spread
     monkeypatch.setattr(Narrow, "_spread", lambda self, m, given, output: spread(self, m, given, output.flip(1)))
-    with pytest.raises(UserError, match="hidden states are not computed right"):
-        policy_of(tiny_llama(99))
-    monkeypatch.undo()
+    for load in (load_policy, load_scorer):
+        with pytest.raises(UserError, match="hidden states are not computed right"):
+            load(tiny_model)
 
 
 def test_what_is_not_read_has_no_gradient_and_other_calls_see_everything(policy):

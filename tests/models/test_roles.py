@@ -3,6 +3,7 @@ import shutil
 import pytest
 import torch
 from tests.conftest import tiny_llama
+from tests.models.test_attention import GATED, SIZE
 from torch._dynamo.utils import counters
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
@@ -54,7 +55,7 @@ def test_compiled_layers_learn_the_same_from_any_number_of_tokens_and_are_compil
     ready(compiled, Learning(compile=True, precision="float32"))
     counters.clear()
     frames = []
-    for lengths in ([3, 4], [2, 9, 30], [50], [2]):  # a single token is a case of its own to torch
+    for lengths in ([3, 4], [2, 9, 30], [50], [1]):
         tokens = Sequences.of([[1, 5]] * len(lengths), [[6] * n for n in lengths])
         for policy in (plain, compiled):
             policy.zero_grad()
@@ -117,18 +118,11 @@ def test_an_architecture_misread_is_refused(policy, monkeypatch):
 @pytest.mark.parametrize(
     "config",
     [
-        DiffLlamaConfig(
-            vocab_size=99,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            intermediate_size=48,
-        ),
-        FalconConfig(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4),
+        DiffLlamaConfig(**GATED),
+        FalconConfig(**SIZE),
         GPTNeoConfig(vocab_size=99, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global"], 2]]),
         BloomConfig(vocab_size=99, hidden_size=32, n_layer=2, n_head=4),
-        JambaConfig(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, use_mamba_kernels=False),
+        JambaConfig(**SIZE, use_mamba_kernels=False),
     ],
     ids=lambda config: config.model_type,
 )
@@ -136,7 +130,7 @@ def test_an_architecture_with_attention_of_its_own_is_refused(config, tmp_path):
     """Broken on purpose: layers not counted -> red, Falcon learns and its samples do not know their prompts."""
     lm = AutoModelForCausalLM.from_config(config)
     lm.save_pretrained(tmp_path)
-    asked = f"architecture {config.model_type}: . of its 2 layers ask"
+    asked = f"architecture {config.model_type} cannot be used here: . of its 2 layers ask"
     with pytest.raises(UserError, match=asked):
         policy_of(lm)
     for load in (load_policy, load_scorer):
@@ -145,10 +139,8 @@ def test_an_architecture_with_attention_of_its_own_is_refused(config, tmp_path):
 
 
 def test_an_architecture_that_does_not_hand_the_layout_on_is_refused():
-    config = StableLmConfig(vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                            num_key_value_heads=2, intermediate_size=48)  # fmt: skip
     with pytest.raises(UserError, match="StableLmAttention was not told where sequences lie"):
-        policy_of(AutoModelForCausalLM.from_config(config))
+        policy_of(AutoModelForCausalLM.from_config(StableLmConfig(**GATED)))
 
 
 def test_activation_checkpointing_keeps_gradients_and_computes_again(policy):
@@ -184,7 +176,7 @@ def test_flops_count_each_matrix_once_and_the_vocabulary_where_it_is_used(tiny_m
         policy.logprobs(tokens)
     by_operator = counter.get_flop_counts()["Global"]
     attention = sum(n for op, n in by_operator.items() if "bmm" in str(op) or "attention" in str(op))
-    spared = 2 * 3 * 32 * 48 * (len(tokens.token_S) - 6)  # three matrices of its feed-forward network, six tokens read
+    spared = 2 * 3 * 32 * 48 * (len(tokens.token_S) - 7)  # its feed-forward network reads the first token and six more
     counted = counter.get_total_flops() - attention + spared
     assert policy.flops(len(tokens.token_S), len(tokens.token_N)) == pytest.approx(counted)
     assert policy.learning_flops(4, 2) == 3 * policy.flops(4, 2)

@@ -133,17 +133,19 @@ class Engine:
     def _free(self) -> Band | None:
         """A band with a free slot: the last opened, for where long prompts come first what waits now is short."""
         known = next((band for band in reversed(self.bands) if not band.full), None)
+        if known is not None:
+            return known
         drawn = DRAWN_BYTES[self.sampling.truncates] * len(self.policy.head.weight_VD)
         fitting = self.cache_budget // (rounded(self.longest, STEP) * self.policy.cache_bytes + drawn)
         # An accelerator reads its weights once for all, and calls cost more there than memory: all in one band.
         most, of_a_band = (sys.maxsize, sys.maxsize) if self.captures else (SLOTS, BAND)
         unused = max(1, min(self.slots or most, fitting)) - sum(band.cache.slots for band in self.bands)
-        if known is None and unused > 0:
-            room = len(self.waiting[0].prompt) + self.waiting[0].limit  # enough for all where long prompts come first
-            cache = SlotCache(min(unused, of_a_band, len(self.waiting)), room)
-            known = Band(cache, Graphs(self.policy.running, cache))
-            self.bands.append(known)
-        return known
+        if unused < 1:
+            return None
+        room = len(self.waiting[0].prompt) + self.waiting[0].limit  # enough for all where long prompts come first
+        cache = SlotCache(min(unused, of_a_band, len(self.waiting)), room)
+        self.bands.append(Band(cache, Graphs(self.policy.running, cache)))
+        return self.bands[-1]
 
     def _admit(self) -> list[InFlight]:
         """Read waiting prompts into free slots, each distinct prompt once, and say their first tokens."""

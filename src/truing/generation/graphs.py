@@ -24,7 +24,7 @@ class Graphs:
     def __init__(self, lm: transformers.PreTrainedModel, cache: SlotCache) -> None:
         self.lm, self.cache, self.capacity = lm, cache, cache.capacity
         self.steps: dict[tuple[int, int], _Step] = {}
-        self.captured: list[torch.cuda.CUDAGraph] = []
+        self.graphs: list[torch.cuda.CUDAGraph] = []
 
     def __call__(self, token_n: Tensor, length_n: Tensor) -> Tensor:
         """Last hidden states of a new token for each of the first slots, [n, D]; they hold until the next call.
@@ -37,10 +37,10 @@ class Graphs:
         self.cache.fit(longest)
         room = min(rounded(longest, ROOM), self.cache.capacity)
         if self.cache.capacity != self.capacity:  # then there is other storage, and graphs know it by its address
-            self.steps, self.captured, self.capacity = {}, [], self.cache.capacity
+            self.steps, self.graphs, self.capacity = {}, [], self.cache.capacity
         if (rows, room) not in self.steps:
             device = next(self.lm.parameters()).device
-            self.steps[rows, room] = _Step(_reading(self.lm, self.cache, room), rows, device, self.captured)
+            self.steps[rows, room] = _Step(_reading(self.lm, self.cache, room), rows, device, self.graphs)
         return self.steps[rows, room](token_n, length_n)[: len(token_n)]
 
 

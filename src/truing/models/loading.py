@@ -127,14 +127,15 @@ def load_scorer(
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(head.weight, std=1 / math.sqrt(lm.config.hidden_size + 1), generator=generator)
     _prepare(lm)
-    check_reading(lm)
     config = lm.config
     mean, std = getattr(config, "truing_score_mean", 0.0), getattr(config, "truing_score_std", 1.0)
     kept = Path(path, ADAPTER)
     adapted = _factored(lm, kept) if factored and kept.is_dir() else _with_adapter(lm, adapter, freeze, seed)
     if adapted is not lm:
         head.requires_grad_(True)  # also where it is part of the model, all of which an adapter freezes
-    return Scorer(adapted, head, mean, std).to(accelerator())
+    scorer = Scorer(adapted, head, mean, std)
+    check_reading(scorer.lm_inside)
+    return scorer.to(accelerator())
 
 
 def save(

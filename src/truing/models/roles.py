@@ -267,14 +267,16 @@ def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Layout) -> 
 
 
 def hidden(lm: transformers.PreTrainedModel, tokens: Sequences, *places: Tensor) -> list[Tensor]:
-    """Last hidden states at some places among the S tokens that are read, [·, D] each; refuses sequences longer than
-    the model's context."""
+    """Last hidden states at some places among the S tokens of prompts and responses, [·, D] each.
+
+    Raises UserError where a sequence is longer than the model's context.
+    """
     longest, context = int(tokens.total_B.max()), getattr(lm.config, "max_position_embeddings", None)
     if context is not None and longest > context:
         raise UserError(f"a sequence of {longest} tokens is longer than the model's context of {context}: shorten it")
     lengths, after = tokens.pieces
-    layout = Packed(lengths, next(lm.parameters()).device, after, torch.cat(places).unique())
-    hidden_SD = trunk(lm, tokens.token_S, layout)
+    read_R = torch.cat([*places, torch.tensor([0])]).unique()  # the first too: one alone would be compiled for itself
+    hidden_SD = trunk(lm, tokens.token_S, Packed(lengths, next(lm.parameters()).device, after, read_R))
     # Not by brackets: the backward pass of those goes number by number.
     return [hidden_SD.index_select(0, place.to(hidden_SD.device)) for place in places]
 
@@ -299,8 +301,8 @@ def check_reading(lm: transformers.PreTrainedModel) -> None:
     once, layers = sum(count == 1 for count in layouts[0].asked.values()), lm.config.num_hidden_layers
     if once != layers:
         raise UserError(
-            f"architecture {lm.config.model_type}: {once} of its {layers} layers ask the attention that transformers "
-            "is given just once in a pass, and truing needs all to"
+            f"architecture {lm.config.model_type} cannot be used here: {once} of its {layers} layers ask the attention "
+            "they are given, once in a pass; use another model"
         )
     lm.set_attn_implementation("eager")
     own = [lm.base_model(input_ids=ids[None], use_cache=False) for ids in token_S.split(lengths)]

@@ -48,7 +48,7 @@ class Learning:
     budget_tokens: int = 4096
     """Most tokens of one micro-batch: bounds memory, never changes the result."""
     checkpoint_activations: bool = False
-    """Compute activations again in the backward pass: less memory, about a third more time."""
+    """Compute activations again in the backward pass: less memory, about a third more time. Not with compile."""
     compile: bool = False
     """Compile the layers that learn: some 5 to 10 % faster, after half a minute; going on may change last bits."""
     precision: Precision = "auto"
