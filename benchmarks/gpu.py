@@ -65,7 +65,10 @@ def copied_bytes_s() -> float:
 
 def floor_s(policy: Policy) -> float:
     """The least time of sampling: weights, keys and values read once for each new token of the batch."""
-    weights = sum(p.numel() for p in policy.running.parameters()) * 2
+    lm = policy.running
+    weights = sum(p.numel() for p in lm.parameters()) * 2
+    if lm.get_input_embeddings().weight is not lm.get_output_embeddings().weight:
+        weights -= lm.get_input_embeddings().weight.numel() * 2  # a row a token is all that is read of it
     return NEW * (weights + BATCH * (PROMPT + NEW / 2) * policy.cache_bytes) / copied_bytes_s()
 
 

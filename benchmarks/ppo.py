@@ -83,10 +83,10 @@ def ending(lm: nn.Module, ends: float) -> nn.Module:
     return lm
 
 
-def useful_flops(size: str, critic: str) -> float:
+def useful_flops(size: str, critic: str, ends: float) -> float:
     """What the work needs: the vocabulary's matrix at response tokens only, nothing twice."""
-    s = work.SIZES[size]
-    body, head = PROMPTS * s.sequence_flops(PROMPT + RESPONSE), PROMPTS * RESPONSE * s.head_flops
+    s, said = work.SIZES[size], RESPONSE if ends == 0 else (1 - (1 - ends) ** RESPONSE) / ends  # in the mean
+    body, head = PROMPTS * s.sequence_flops(PROMPT + round(said)), PROMPTS * said * s.head_flops
     separate = critic == "separate"
     passes = PPO.epochs * 3 * (body * (2 if separate else 1) + head)
     return passes + (body + head) * 2 + body * (2 if separate else 1)
@@ -139,7 +139,8 @@ def main() -> None:
         return work.peer_turn("trl_ppo.py", wanted.size, "fp32", "nogc", "2", "--threads", str(wanted.threads), *more)
 
     name = f"ppo, critic {wanted.critic}, ends {wanted.ends:g},"
-    work.compare(wanted, name, peer, lambda told: told["iters"], useful_flops(wanted.size, wanted.critic))
+    flops = useful_flops(wanted.size, wanted.critic, wanted.ends)
+    work.compare(wanted, name, peer, lambda told: told["iters"], flops)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -22,6 +23,12 @@ from truing.training.pretrain import train_tokenizer
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
+# A slow machine makes no property false.
+hypothesis.settings.register_profile(
+    "patient", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
+
 # Tests run side by side: each command gets one core.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -32,8 +39,10 @@ TEXTS = [
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread_and_one_seed():
+    """A test draws the same numbers alone, in any order and beside any other."""
     torch.set_num_threads(1)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +105,12 @@ def forked():
     words = [sys.executable, "-m", "tests.forked"]
     with subprocess.Popen(words, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
 
-        def run(words, environment, folder):
+        def run(words, environment, folder, processes=({},)):
             said = {name: str(folder / f".{name}") for name in ("stdout", "stderr")}
+            for path in said.values():
+                Path(path).unlink(missing_ok=True)
             request = {"argv": words, "environment": environment, "folder": str(folder), **said}
+            request["processes"] = processes
             parent.stdin.write(json.dumps(request) + "\n")
             parent.stdin.flush()
             code = int(parent.stdout.readline())
@@ -107,6 +119,13 @@ def forked():
 
         yield run
         parent.stdin.close()
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ torch. It reads requests and answers with exit codes, a line of JSON each.
 
 import json
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -13,9 +14,17 @@ from importlib import import_module
 from typing import NoReturn
 
 from truing import cli
+from truing.models.precision import best_flops
+
+PATIENCE_S = 300
 
 LOADED = (
     "torch._dynamo",  # what the first optimizer of a process loads
+    "matplotlib.backends.backend_svg",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.llama.modeling_llama",
+    "tyro",
     "truing.demo.pipeline",
     "truing.evaluation.report",
     "truing.loop.sources",
@@ -23,12 +32,12 @@ LOADED = (
 )
 
 
-def become(request: dict) -> NoReturn:
-    """Be the command that is asked for, from its beginning to its end."""
-    os.environ.update(request["environment"])
+def become(request: dict, own: dict) -> NoReturn:
+    """Be the command that is asked for, from its beginning to its end; `own` is what this one of several is told."""
+    os.environ.update(request["environment"] | own)
     os.chdir(request["folder"])
     for number, path in enumerate((os.devnull, request["stdout"], request["stderr"])):
-        os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     code: object = 0
     try:
         cli.main(request["argv"])
@@ -43,16 +52,34 @@ def become(request: dict) -> NoReturn:
     os._exit(code if isinstance(code, int) else 1)
 
 
+def codes_of(children: list[int]) -> list[int]:
+    """What they end with. Those that are at work for ever, or wait for each other, are killed."""
+
+    def end(*_: object) -> None:
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(PATIENCE_S)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    signal.alarm(0)
+    return codes
+
+
 def main() -> None:
     """Answer until nobody asks any more."""
     cli._quiet()  # as a command does before it loads them
     for name in LOADED:
         import_module(name)
+    best_flops()  # measured once a process
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            become(json.loads(line))
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        request, children = json.loads(line), []
+        for own in request["processes"]:
+            children.append(os.fork())
+            if children[-1] == 0:
+                become(request, own)
+        print(next(filter(None, codes_of(children)), 0), flush=True)
 
 
 if __name__ == "__main__":

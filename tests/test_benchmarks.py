@@ -4,7 +4,8 @@ Broken on purpose: a scorer made without our attention known to transformers -> 
 """
 
 import pytest
-from benchmarks import generation, grpo, ppo, reward_model, sft, work
+import torch
+from benchmarks import attention, generation, grpo, ppo, reward_model, sft, work
 
 LEARNING = work.learning(work.arguments("").parse_args(["--precision", "float32"]))
 
@@ -44,3 +45,10 @@ def test_grpo():
 def test_generation(mixed):
     seconds, said = generation.ours("tiny", mixed, "float32", 1)
     assert len(seconds) == 1 and (4 <= said <= 24 if mixed else said == 16)
+
+
+def test_attention(monkeypatch):
+    for name in attention.DECIDED:
+        monkeypatch.setattr(attention.attention, name, 0)  # put back when the test is over
+    medians = attention.compared(4, 8, torch.float32, True, 1).split()[:2]
+    assert all(float(median) > 0 for median in medians)

@@ -194,6 +194,16 @@ def test_a_bad_flag_is_one_line(argv: list[str], complaint: str) -> None:
     assert refusal(*argv).startswith(complaint)
 
 
+def test_a_seed_counts_from_zero(tmp_path: Path) -> None:
+    from truing.training import sample
+
+    with pytest.raises(UserError, match=r"^truing sample: seed = -1: it must be 0 or more$"):
+        parse(sample.Config, ["--model", "m", "--data", "d", "--out", "o", "--seed", "-1"], "truing sample")
+    (tmp_path / "s.toml").write_text('model = "m"\ndata = ["d"]\nout = "o"\nseed = -7\n')
+    with pytest.raises(UserError, match=r"s\.toml: seed = -7"):
+        load(sample.Config, tmp_path / "s.toml")
+
+
 def test_help_teaches_each_field_and_needs_no_value(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
         said("--config", str(toml(tmp_path, "epochs = 7")), "--help")
@@ -205,3 +215,14 @@ def test_help_teaches_each_field_and_needs_no_value(capsys: pytest.CaptureFixtur
 
 def test_the_table_of_a_flag_may_be_left_out():
     assert said(*NEEDED, "--lr", "0.25").learning.lr == said(*NEEDED, "--learning.lr=0.25").learning.lr == 0.25
+
+
+def test_a_flag_of_several_values_may_be_repeated(tmp_path: Path) -> None:
+    """Broken on purpose: as tyro has it -> red, the last one alone counts and nothing is said."""
+    argv = ["--data", "a", "--override", "x", "1", "--model", "m", "--override", "y", "2", "--override", "x", "3"]
+    config = parse(Config, [*argv, "--data=b", "--data", "c", "d"], "truing sft")
+    assert config.data == ("a", "b", "c", "d") and config.override == {"x": 3.0, "y": 2.0}
+    file = tmp_path / "config.toml"
+    file.write_text('model = "m"\ndata = ["a"]\n[override]\nx = 1.0\nz = 0.5\n')
+    config = parse(Config, ["--config", str(file), "--override", "x", "2", "--data", "b"], "truing sft")
+    assert config.override == {"x": 2.0} and config.data == ("b",)  # as any flag they win over the file

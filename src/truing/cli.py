@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -238,14 +237,13 @@ def _from_stores(train: Callable[..., object], config: Any) -> None:
 
 def _explain(argv: Sequence[str]) -> None:
     """Print a row of the table in full."""
-    from truing.training.algorithms import algorithm, explain
+    from truing.training.algorithms import explain
+    from truing.training.policy import Config
 
-    names = [b for a, b in itertools.pairwise(argv) if a == "--algorithm"]
-    names += [a.removeprefix("--algorithm=") for a in argv if a.startswith("--algorithm=")]
-    name = names[-1] if names else "ppo"
-    rows = explain(algorithm(name))
-    print(f"{name}\n")
-    for key, value, meaning in rows:
+    asked = [word for word in argv if word != "--explain"]
+    config = _parse(Config, ["--model", "-", "--data", "-", "--reward", "-", *asked], "rl")  # which no row needs
+    print(f"{config.algorithm}\n")
+    for key, value, meaning in explain(config.row):
         print(f"  {key:<13} {value:<28} {meaning}")
 
 
@@ -343,7 +341,7 @@ def _share_cores() -> None:
     of the time goes there: a core spins for a thread that waits for that core.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def _quiet() -> None:

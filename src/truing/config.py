@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 from pydantic import TypeAdapter, ValidationError
@@ -41,6 +41,7 @@ def load(config: type[C], path: str | Path) -> C:
 def parse(config: type[C], argv: Sequence[str], prog: str, description: str = "") -> C:
     """The configuration a command line asks for: first the file after `--config`, then the flags, which win.
 
+    A flag of several values may be given several times: what they say is added up, and takes the place of the file's.
     --help prints and exits with code 0. Any mistake is a UserError of one line.
     """
     file, rest = _take_config(argv, prog)
@@ -58,7 +59,7 @@ def parse(config: type[C], argv: Sequence[str], prog: str, description: str = ""
     start = _unchecked(config, {name: value for name, value in values.items() if name not in tables})
     about = f"{description}\n--config FILE reads settings from a TOML file, such as a run's config.toml; flags win."
     try:
-        return _complete(_by_tyro(config, [*typed, *rest], prog, about.strip(), start))
+        return _complete(_by_tyro(config, _gathered(config, [*typed, *rest]), prog, about.strip(), start))
     except (UserError, ValueError) as error:
         raise UserError(_placed(str(error), prog, file, values, given)) from None
 
@@ -176,14 +177,41 @@ def _refuse_unknown(config: type, given: Sequence[str], prog: str) -> None:
             raise UserError(f"{prog}: there is no --{key}; {nearest(key, valid)}")
 
 
-def _flags(config: type, prefix: str = "") -> list[str]:
+def _gathered(config: type, tokens: Sequence[str]) -> list[str]:
+    """The arguments with each flag of several values once, where it first stands: tyro would keep the last alone."""
+    several = {name for name, kind in _kinds(config).items() if get_origin(kind) in (tuple, dict)}
+    into: list[str] = []
+    groups, places = [into], dict[str, list[str]]()
+    for token in tokens:
+        name = _key(token) if token.startswith("--") else ""
+        if name in several:
+            flag, equals, value = token.partition("=")
+            if name not in places:
+                groups.append([flag])
+            into = places.setdefault(name, groups[-1])
+            into += [value] if equals else []
+        elif name:
+            into = [token]
+            groups.append(into)
+        else:
+            into.append(token)
+    return [token for group in groups for token in group]
+
+
+def _kinds(config: type, prefix: str = "") -> dict[str, Any]:
+    """The type of every setting by its full name."""
+    kinds: dict[str, Any] = {}
+    for name, kind in get_type_hints(config).items():
+        kinds |= _kinds(kind, f"{prefix}{name}.") if is_dataclass(kind) else {f"{prefix}{name}": kind}  # type: ignore[arg-type]
+    return kinds
+
+
+def _flags(config: type) -> list[str]:
     """The name of every flag; a switch has its opposite too."""
     names: list[str] = []
-    for name, kind in get_type_hints(config).items():
-        if is_dataclass(kind):
-            names += _flags(kind, f"{prefix}{name}.")  # type: ignore[arg-type]
-        else:
-            names += [f"{prefix}{name}"] + ([f"{prefix}no_{name}"] if kind is bool else [])
+    for name, kind in _kinds(config).items():
+        table, dot, key = name.rpartition(".")
+        names += [name] + ([f"{table}{dot}no_{key}"] if kind is bool else [])
     return names
 
 
@@ -221,8 +249,11 @@ def _default(f: Field[Any]) -> Any:
 
 
 def _complete(built: C) -> C:
-    """What has no default must say something: `--data` with nothing after it does not."""
+    """What has no default must say something: `--data` with nothing after it does not. A seed counts from 0."""
     for name in _required(type(built)):
         if vars(built)[name] == ():
             raise UserError(f"{name} = []: it must be one value at least")
+    seed = getattr(built, "seed", 0)
+    if seed < 0:
+        raise UserError(f"seed = {seed}: it must be 0 or more")
     return built

@@ -6,6 +6,16 @@ import pytest
 
 from truing.feedback import schema as t
 
+# The page has each answer only after its text was kept. In the page itself: nothing is under way when a test ends.
+KEEP_ANSWERS = """
+const ask = window.fetch;
+window.answers = [];
+window.fetch = async (...what) => {
+  const answer = await ask(...what);
+  window.answers.push(await answer.clone().text());
+  return answer;
+};
+"""
 HOSTILE = [
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -107,14 +117,12 @@ def test_names_of_models_are_nowhere_in_the_work(serve, open_page):
     served = serve()
     served.ask("pair", "Q?", "one", "two")
     page = open_page(served)
-    said = []
-    page.on(
-        "response",
-        lambda response: said.append(response.text()) if "json" in response.headers.get("content-type", "") else None,
-    )
+    page.add_init_script(KEEP_ANSWERS)
     page.reload()
     page.wait_for_selector("#answer-A")
-    assert said and "secret-model" not in page.content() and not any("secret-model" in text for text in said)
+    said = page.evaluate("window.answers")
+    assert any('"one"' in text for text in said)
+    assert "secret-model" not in page.content() and not any("secret-model" in text for text in said)
 
 
 def test_a_page_of_another_site_cannot_post(serve, open_page, chromium):

@@ -48,6 +48,31 @@ def test_leading_space_survives_a_sentencepiece_tokenizer(shared_data):
     assert "".join(parts).strip() == "Once upon a time"
 
 
+@pytest.mark.parametrize("name", ["stories260K", "tinystories-656k"])
+def test_what_a_sentencepiece_tokenizer_reads_back(shared_data, name):
+    """Its tokens of an answer begin with a space of the tokenizer's own, and a dialogue's with one of the layout's."""
+    from truing.models.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(str(shared_data / "models" / name))
+    plain, dialogue = Chat(tokenizer, "plain"), Chat(tokenizer, "dialogue")
+    for text in ("hello", "A lemon is yellow.", "two  spaces", "line\nbreak", "\n\nparagraph"):
+        assert dialogue.text(dialogue.response_ids(text)) == text
+        assert plain.text(plain.response_ids(text)) == " " + text
+    assert dialogue.text(dialogue.response_ids("")) == ""
+
+
+def test_a_word_that_goes_on_with_a_sentence_keeps_its_space(shared_data):
+    """Why plain text keeps the space of a SentencePiece tokenizer: an answer and a next word have the same tokens."""
+    from truing.models.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(str(shared_data / "models" / "stories260K"))
+    plain, dialogue = Chat(tokenizer, "plain"), Chat(tokenizer, "dialogue")
+    begun = plain.prompt_ids([Message("user", "Once upon a time")])
+    sampled = tokenizer("Once upon a time there")["input_ids"][len(begun) :]
+    assert sampled == plain.response_ids("there", ended=False)
+    assert plain.text(sampled) == " there" and dialogue.text(sampled) == "there"
+
+
 def test_template_without_template_is_refused(shared_data):
     from truing.models.loading import load_tokenizer
 

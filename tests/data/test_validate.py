@@ -3,6 +3,8 @@ import pytest
 from truing.data.validate import MOST_TOLD, BadRow, Complaints, cut, messages, number, shown, text
 from truing.errors import UserError
 
+LARGE = 1 << 1024  # the first power of two beyond what a float can hold
+
 
 def test_values_are_shown_in_one_short_line():
     assert shown("a\nb") == r'"a\nb"'
@@ -10,7 +12,9 @@ def test_values_are_shown_in_one_short_line():
     assert cut("x" * 80) == "x" * 80
 
 
-@pytest.mark.parametrize("value", [None, True, "1", float("nan"), float("inf"), [1]])
+@pytest.mark.parametrize(
+    "value", [None, True, "1", float("nan"), float("inf"), [1], LARGE, -LARGE], ids=lambda value: str(value)[:9]
+)
 def test_only_finite_numbers_are_numbers(value):
     with pytest.raises(BadRow, match='"n" must be a number'):
         number({"n": value}, "n")

@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,3 +62,7 @@ def test_evaluate_writes_figures_of_both(tiny_model, tmp_path):
     assert told["kl"] == pytest.approx(0, abs=1e-4) and told["reward"] == told["reference_reward"]
     assert {"entropy", "length", "unfinished", "repeated", "best_of_n", "reward_interval"} <= set(told)
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["length"] == told["length"]
+    with data.open("a") as file:
+        file.write("\n" + json.dumps({"prompt": "a cat " * 99}))
+    assert evaluate(replace(config, fresh=True)) == told  # a prompt longer than the context is left out
+    assert "prompts leave no room" in (tmp_path / "out" / "summary.json").read_text()

@@ -4,6 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from truing.data import formats
+from truing.data.records import Comparison, Message, Prompt
 from truing.errors import UserError
 from truing.evaluation.export import Config, write
 
@@ -22,6 +24,19 @@ def test_data_is_written_in_another_layout(tmp_path):
     assert write(Config(str(tmp_path / "hh.jsonl"), data=(str(source),), to="hh")).startswith("1 rows")
     row = json.loads((tmp_path / "hh.jsonl").read_text())
     assert row == {"chosen": "\n\nHuman: 2 + 2?\n\nAssistant: 4", "rejected": "\n\nHuman: 2 + 2?\n\nAssistant: 5"}
+
+
+def test_layouts_without_a_criterion_hold_judgements_on_one(tmp_path, capsys):
+    """Broken on purpose: all of them -> red, with rows that contradict each other."""
+    prompt, source = Prompt((Message("user", "hi"),)), str(tmp_path / "judged.jsonl")
+    records = [Comparison(prompt, "a", "b", criterion="helpful"), Comparison(prompt, "b", "a", criterion="harmless")]
+    for more, criterion, chosen in ((), "harmless", "b"), ([Comparison(prompt, "a", "b")], "", "a"):
+        formats.write([*records, *more], source)
+        write(Config(str(tmp_path / "trl.jsonl"), data=(source,), criterion=criterion))
+        (row,) = map(json.loads, (tmp_path / "trl.jsonl").read_text().splitlines())
+        assert row["chosen"][0]["content"] == chosen and "left out" in capsys.readouterr().out
+    with pytest.raises(UserError, match="native rows name the criterion"):
+        Config("out", data=(source,), to="native", criterion="helpful")
 
 
 @pytest.mark.parametrize("given", [{}, {"model": "a", "data": ("b",)}])

@@ -129,6 +129,15 @@ def test_samples_are_matched_by_prompt(tmp_path: Path) -> None:
     assert "Texts on the way on the way? step 7 yes" in said
 
 
+def test_rows_whose_texts_hold_other_line_ends_are_shown(tmp_path: Path) -> None:
+    """Red where a row is cut at the line separator within its text: both halves are no JSON, and it was left out."""
+    with Run.open(tmp_path / "run", Config(), "rl") as run:
+        run.sample(1, "", prompt="a\u2028b\u0085c", response="a tall answer\u2029of two paragraphs")
+        run.finish({"reward": 1.0})
+    page = write(tmp_path / "run").read_text(encoding="utf-8")
+    assert "a\u2028b\u0085c" in page and "a tall answer\u2029of two paragraphs" in page
+
+
 def test_hostile_text_is_only_text(tmp_path: Path) -> None:
     with Run.open(tmp_path / "run", Config(note=HOSTILE), HOSTILE) as run:
         run.log(1, **{f"{HOSTILE}/x": 1.0})

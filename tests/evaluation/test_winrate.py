@@ -1,4 +1,7 @@
+import io
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -7,6 +10,7 @@ from truing.errors import UserError
 from truing.evaluation.judge import by_reward
 from truing.evaluation.winrate import Config, evaluate, win_rate
 from truing.generation.sampling import Sampling
+from truing.maths import statistics
 
 PROMPTS = [Prompt((Message("user", str(i)),)) for i in range(40)]
 
@@ -42,6 +46,62 @@ def test_a_policy_against_itself_wins_half(tiny_model, tmp_path):
     assert summary["win_rate"] == told["win_rate"]
     rows = [json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()]
     assert len(rows) == 120 and {r["phase"] for r in rows} == {"before", "after"}
+
+
+def test_prompts_that_one_of_the_two_has_no_room_for_are_left_out_of_both(tiny_model, tmp_path):
+    """Broken on purpose: left out of theirs alone -> red, answers to different prompts are compared."""
+    shutil.copytree(tiny_model, tmp_path / "narrow")
+    settings = json.loads((tmp_path / "narrow" / "config.json").read_text())
+    (tmp_path / "narrow" / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 40}))
+    prompts = [f"Number {i}? " + "The cat sat. " * (9 if i == 1 else 0) for i in range(4)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": prompt}) for prompt in prompts))
+    data, judge = (str(tmp_path / "prompts.jsonl"),), ("regex:[aeiou]",)
+    for pair in ((tiny_model, str(tmp_path / "narrow")), (str(tmp_path / "narrow"), tiny_model)):
+        config = Config(*pair, data, judge, str(tmp_path / "out"), answers=2, fresh=True)
+        figures = evaluate(replace(config, sampling=Sampling(max_new_tokens=4)))
+        assert figures["wins"] + figures["ties"] + figures["losses"] == 6
+        rows = [json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()]
+        assert [row["prompt"][7] for row in rows] == list("000022223333")
+    with pytest.raises(UserError, match="leave no room"):
+        evaluate(replace(config, strict=True))
+
+
+def compare(tiny_model, folder, typed, monkeypatch):
+    """A person compares three pairs in both orders; returns the figures, or raises."""
+    (folder / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Number {i}?"}) for i in range(3)))
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    data = (str(folder / "prompts.jsonl"),)
+    return evaluate(Config(tiny_model, tiny_model, data, out=str(folder / "out"), sampling=Sampling(max_new_tokens=4)))
+
+
+def judged(folder):
+    rows = [json.loads(line) for line in (folder / "out" / "samples.jsonl").read_text().splitlines()]
+    return [row["outcome"] for row in rows if row["phase"] == "after"]
+
+
+def test_one_order_decided_and_the_other_a_tie_is_three_quarters_of_a_win(tiny_model, tmp_path, monkeypatch):
+    # won and a tie; won in both orders; a tie and lost
+    told = compare(tiny_model, tmp_path, "1\n=\n1\n2\n=\n1\n", monkeypatch)
+    assert judged(tmp_path) == [0.75, 1.0, 0.25]
+    assert (told["win_rate"], told["wins"], told["ties"], told["losses"]) == (pytest.approx(2 / 3), 2, 0, 1)
+    low, high = told["win_rate_interval"]
+    assert 0 <= low < 2 / 3 < high <= 1
+
+
+def test_what_a_person_judged_is_on_disk_before_anything_can_fail(tiny_model, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("a mistake in the statistics")
+
+    monkeypatch.setattr(statistics, "win_rate", fail)
+    with pytest.raises(ValueError, match="a mistake"):
+        compare(tiny_model, tmp_path, "1\n=\n1\n2\n=\n1\n", monkeypatch)
+    assert judged(tmp_path) == [0.75, 1.0, 0.25]
+
+
+def test_what_a_person_judged_is_kept_when_they_leave(tiny_model, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="nobody answers any more; the pairs judged are kept"):
+        compare(tiny_model, tmp_path, "1\n=\n1\n2\n=\n", monkeypatch)
+    assert judged(tmp_path) == [0.75, 1.0]
 
 
 def test_settings_are_checked():

@@ -1,4 +1,4 @@
-"""Two processes learn what one does: the same order of data, each loss within 1e-5; real commands, by `torchrun`.
+"""Two processes learn what one does: the same order of data, each loss within 1e-5; real commands, some by `torchrun`.
 
 Broken on purpose: gradients not added up -> `test_two_processes_learn_what_one_does` is red at the first update.
 """
@@ -10,7 +10,8 @@ import sys
 import pytest
 import safetensors.torch
 import torch
-from tests.conftest import ENVIRONMENT
+from tests.conftest import ENVIRONMENT, free_port
+from tests.faults.conftest import command_of
 
 # A step of Adam divides by the gradient's size: where that is hardly more than rounding, rounding decides which way a
 # weight moves. A large epsilon keeps such weights where they are, so that weights can be compared too.
@@ -37,9 +38,24 @@ def several(tmp_path):
             script = ["first.py"]
         words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes, *script]
         told = subprocess.run(
-            list(map(str, [*words, *argv])), capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120,
+            list(map(str, [*words, *argv])), capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300,
             env={**ENVIRONMENT, **({"TRUING_FAULT": fault} if fault else {})}, stdin=subprocess.DEVNULL,
         )  # fmt: skip
+        assert (told.returncode == 0) == ended, told.stderr[-3000:]
+        return told
+
+    return run
+
+
+@pytest.fixture
+def both(tmp_path, forked):
+    """The same in two processes that are forked, which takes a third of the time."""
+
+    def run(*argv, ended=True, fault=None):
+        words, environment = command_of(argv, fault)
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        own = [{**place, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+        told = forked(words[3:], environment, tmp_path, own)
         assert (told.returncode == 0) == ended, told.stderr[-3000:]
         return told
 
@@ -50,10 +66,10 @@ LORA = ("--lora.lora-rank", "4")
 
 
 @pytest.mark.parametrize(("stage", "also"), [("sft", LORA), ("reward", ()), ("ppo", ())])
-def test_two_processes_learn_what_one_does(stage, also, stages, truing, several, tmp_path):
+def test_two_processes_learn_what_one_does(stage, also, stages, truing, both, tmp_path):
     command = (*stages[stage], *also, *EXACT)
     truing(*command, "--out", "one")
-    told = several(*command, "--out", "two")
+    told = both(*command, "--out", "two")
     assert told.stderr.count("computes in float32") <= 1
     one, two = figures(tmp_path / "one"), figures(tmp_path / "two")
     assert len(one) == len(two)
@@ -70,11 +86,11 @@ def test_two_processes_learn_what_one_does(stage, also, stages, truing, several,
         torch.testing.assert_close(other[name], weight, rtol=1e-4, atol=1e-5)
 
 
-def test_a_run_goes_on_with_another_number_of_processes_when_asked(stages, truing, several, tmp_path):
+def test_a_run_goes_on_with_another_number_of_processes_when_asked(stages, truing, both, tmp_path):
     """Broken on purpose: the number left out of what the bits depend on -> red, the run goes on without a word."""
     command = (*stages["sft"], *EXACT)
     truing(*command, "--out", "whole")
-    told = several(*command, "--out", "run", fault="term@update:4", ended=False)
+    told = both(*command, "--out", "run", fault="term@update:4", ended=False)
     assert told.stderr.count("the same command goes on") == 1 and told.stderr.count("this step ends") == 1
     assert len(figures(tmp_path / "run")) == 4
     told = truing(*command, "--out", "run", code=2)
@@ -85,12 +101,12 @@ def test_a_run_goes_on_with_another_number_of_processes_when_asked(stages, truin
         assert other["loss/nll"] == pytest.approx(row["loss/nll"], abs=1e-5)
 
 
-def test_killed_in_an_iteration_several_go_on_to_the_same_bits(stages, several, tmp_path):
+def test_killed_in_an_iteration_several_go_on_to_the_same_bits(stages, both, tmp_path):
     command = (*stages["ppo"], "--iterations", "2")
-    several(*command, "--out", "whole")
-    several(*command, "--out", "run", fault="kill@minibatch:6", ended=False)
+    both(*command, "--out", "whole")
+    both(*command, "--out", "run", fault="kill@minibatch:6", ended=False)
     assert not (tmp_path / "run" / "summary.json").exists()
-    told = several(*command, "--out", "run")
+    told = both(*command, "--out", "run")
     assert told.stderr.count("goes on after step 0") == 1
     whole, run = weights(tmp_path / "whole"), weights(tmp_path / "run")
     assert all(torch.equal(run[name], weight) for name, weight in whole.items())

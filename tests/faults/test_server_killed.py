@@ -6,14 +6,14 @@ the idempotency key left out of the retry (labels came double).
 
 import json
 import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
 
 import httpx
 from sqlalchemy import func, select
+from tests.conftest import free_port
+from tests.served import begin
 
 from truing.data.records import Conversation, Message, Prompt, Response
 from truing.feedback import auth, store
@@ -21,22 +21,10 @@ from truing.feedback import schema as t
 from truing.feedback.database import Database
 
 KILLS = 25
-SERVER = """
-import sys, uvicorn
-from truing.feedback.database import Database
-from truing.feedback import store
-from truing.feedback.web.app import create_app
-from truing.feedback.web.site import Site
-db = Database.open(sys.argv[1])
-db.checkpoint_aside()
-with db.reading() as connection:
-    project = store.project_named(connection)
-uvicorn.run(create_app(Site(db, project), requests_a_second=0), port=int(sys.argv[2]), log_level="critical")
-"""
 
 
 def start(path, port):
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path), str(port)])
+    server = begin(str(path), port)
     while True:
         with socket.socket() as asked:
             if asked.connect_ex(("127.0.0.1", port)) == 0:
@@ -76,12 +64,6 @@ def filled(path, tasks, people):
         return db, [auth.issue(connection, "api", auth.add_person(connection, f"P{i}")) for i in range(people)]
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def looked_through(db, acknowledged):
     """What is acknowledged is there, each task has one judgement at most, and the file is whole."""
     with db.reading() as connection:
@@ -109,7 +91,7 @@ def test_every_acknowledged_judgement_survives_all_kills_and_a_backup_under_load
             time.sleep(0.01)
         time.sleep(0.013 * (kill % 7))
         server.kill()
-        server.wait()
+        server.join()
         server = start(path, port)
     before = list(acknowledged)
     truing("feedback", "backup", "--store", path, "--out", tmp_path / "copy.db")
@@ -118,7 +100,7 @@ def test_every_acknowledged_judgement_survives_all_kills_and_a_backup_under_load
     for person in people:
         person.join()
     server.kill()
-    server.wait()
+    server.join()
     assert len(acknowledged) > 5 * KILLS and len(set(acknowledged)) == len(acknowledged)
     looked_through(db, acknowledged)
     restored(truing, tmp_path / "copy.db", before, tokens[0])
@@ -136,7 +118,7 @@ def restored(truing, copy, before, token):
     stop.set()
     person.join()
     server.kill()
-    server.wait()
+    server.join()
     db = Database.open(str(copy))
     looked_through(db, before + more)
     with db.writing() as connection:
@@ -165,5 +147,5 @@ def test_an_answer_that_was_lost_is_asked_for_again_and_is_the_same(tmp_path):
         other = client.post(place, json={**body, "payload": {"verdict": "both_bad"}})
         assert other.status_code == 409 and other.json()["code"] == "conflict"
     server.kill()
-    server.wait()
+    server.join()
     assert looked_through(db, [again[0].json()["annotation"]]) == {again[0].json()["annotation"]}

@@ -61,3 +61,12 @@ def test_names_and_passwords_that_will_not_do(sqlite):
             with pytest.raises(UserError, match=said):
                 auth.add_person(connection, name, password=password)
         assert auth.person_named(connection, "Ann", "annotator") and not auth.person_named(connection, "Ann", "owner")
+
+
+def test_a_name_is_found_with_other_spaces_and_in_any_role(sqlite):
+    with sqlite.writing() as connection:
+        ann = auth.add_person(connection, "Ann  Bee ", "reviewer")
+        assert auth.normal_name(" Ann  Bee ") == "Ann Bee"
+        assert auth.person_named(connection, " Ann  Bee ", "reviewer") == ann
+        assert auth.anybody_named(connection, "Ann Bee ") == ann and auth.anybody_named(connection, "Ann") is None
+        assert auth.person_named(connection, "Ann Bee", "annotator") is None

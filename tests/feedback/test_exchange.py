@@ -1,15 +1,18 @@
 """Files into the store and out again: what goes in comes out."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
 
 from truing.data import formats
+from truing.data.formats.convert import convert
 from truing.data.formats.files import save
-from truing.data.records import Comparison, Demonstration, Edit, Ranking, Rating
+from truing.data.records import Comparison, Conversation, Demonstration, Edit, Ranking, Rating, Response
 from truing.errors import UserError
-from truing.feedback import exchange, quality, store
+from truing.feedback import assign, auth, exchange, quality, store
 from truing.feedback import schema as t
 
 
@@ -43,6 +46,25 @@ def essence(records):
         elif isinstance(r, Demonstration):
             kept.append(("demonstration", words, r.response))
     return sorted(map(str, kept))
+
+
+def brought(db, folder, *records, project="default"):
+    """What an import of these records counts, and the lines it tells."""
+    formats.write(records, folder / "brought.jsonl")
+    lines = []
+    return exchange.bring_in(db, [str(folder / "brought.jsonl")], project, report=lines.append), lines
+
+
+def back(db, folder, layout="native", criterion=""):
+    """The records of an export, and the lines it tells."""
+    manifest = exchange.take_out(db, "default", folder / "back.jsonl", layout, criterion=criterion)
+    kinds = (Comparison, Ranking, Rating, Edit, Demonstration)
+    return formats.read(str(folder / "back.jsonl"), kinds), manifest["left_out"]
+
+
+def rows(db, table):
+    with db.reading() as connection:
+        return connection.execute(select(table)).all()
 
 
 @pytest.fixture
@@ -85,6 +107,25 @@ def test_raw_events_carry_what_was_shown(filled, tmp_path):
     assert [row["number"] for row in rows] == list(range(1, 9))
     assert {shown["text"] for shown in rows[0]["shown"]} == {"A", "B"}
     assert rows[0]["payload"]["winner"] in {shown["id"] for shown in rows[0]["shown"]}
+    assert {row["criterion"] for row in rows} == {""}
+    scales = [None, None, None, None, {"low": 1, "high": 7}, None, None, None]
+    assert [row["scale"] for row in rows] == scales
+
+
+def test_raw_events_name_the_criterion_and_the_scale(sqlite, make, tmp_path):
+    project, _ = make.project_with(sqlite, "rate", make.conversation("page", "A"))
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        leased = assign.lease(connection, project, ann)
+        (shown,) = assign.assignment(connection, leased).shown_order
+        assign.submit(connection, leased, ann, {"ratings": {shown: 2}}, "key-000001")
+    p = make.prompt("p")
+    brought(sqlite, tmp_path, Comparison(p, "a", "b", criterion="kind"), Rating(p, "c", 4, 0, 9, criterion="true"))
+    exchange.take_out(sqlite, "default", tmp_path / "events.jsonl", "events")
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(event["kind"], event["criterion"], event["scale"]) for event in events] == [
+        ("rate", "", {"low": 1, "high": 5}), ("pair", "kind", None), ("rate", "true", {"low": 0, "high": 9})
+    ]  # fmt: skip
 
 
 def test_importing_twice_is_importing_once_and_people_are_told_apart(filled, tmp_path):
@@ -139,3 +180,228 @@ def test_exports_of_argilla_and_label_studio_come_in(sqlite, tmp_path):
     assert {(c.chosen, c.rejected) for c in formats.read(str(tmp_path / "out.jsonl"), (Comparison,))} == {
         ("B", "A"), ("C", "D")
     }  # fmt: skip
+
+
+def test_two_equal_answers_are_told_and_the_rest_comes_in(sqlite, make, tmp_path):
+    first, second = Comparison(make.prompt("one"), "A", "B"), Comparison(make.prompt("two"), "A", "B")
+    same = Comparison(make.prompt("q2"), "same", "same")
+    twice = Ranking(make.prompt("q3"), ("a", "a", "b"), (0, 1, 2))
+    counted, lines = brought(sqlite, tmp_path, first, same, twice, second)
+    assert counted == {"Comparison": 2, "left out": 2}
+    assert lines == [
+        'left out: Comparison of the prompt "q2": both answers are "same"',
+        'left out: Ranking of the prompt "q3": the answer "a" stands in it more than once',
+    ]
+
+
+def test_spaces_in_a_name_make_nobody_else(sqlite, make, tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "AT_ONCE", 2)
+    names = ("ann ", "Ann  Lee", "ann ", " Ann Lee", "ann", " ")
+    told = [Comparison(make.prompt(f"q{i}"), "A", "B", annotator=name) for i, name in enumerate(names)]
+    assert brought(sqlite, tmp_path, *told) == ({"Comparison": 6}, [])
+    assert sorted(person.name for person in rows(sqlite, t.annotator)) == ["Ann Lee", "ann", "imported"]
+    assert brought(sqlite, tmp_path, *told)[0] == {"already there": 6}
+
+
+@pytest.mark.parametrize("role", ["owner", "reviewer"])
+def test_what_an_owner_or_a_reviewer_said_comes_in_as_theirs(sqlite, make, tmp_path, role):
+    (ann,) = make.people(sqlite, "Ann", role=role)
+    assert brought(sqlite, tmp_path, Comparison(make.prompt("q"), "A", "B", annotator="Ann")) == ({"Comparison": 1}, [])
+    assert [said.annotator_id for said in rows(sqlite, t.annotation)] == [ann]
+    assert [(person.name, person.role) for person in rows(sqlite, t.annotator)] == [("Ann", role)]
+
+
+def test_a_person_whose_first_record_is_left_out_has_the_next_one(sqlite, make, tmp_path):
+    unchanged = Edit(make.prompt("one"), "a", "a", annotator="X")
+    counted, lines = brought(sqlite, tmp_path, unchanged, Comparison(make.prompt("two"), "A", "B", annotator="X"))
+    assert counted == {"left out": 1, "Comparison": 1} and "the text is unchanged" in lines[0]
+
+
+def test_a_judgement_by_a_criterion_stays_one(sqlite, make, tmp_path):
+    p = make.prompt("p")
+    told = [
+        Comparison(p, "a", "b", criterion="helpful", annotator="Ann"),
+        Comparison(p, "b", "a", criterion="harmless", annotator="Ann"),
+        Ranking(p, ("c", "d", "e"), (0, 1, 2), criterion="helpful", annotator="Ann"),
+        Rating(p, "f", 4, criterion="honest", annotator="Ann"),
+        Rating(p, "g", 1, 0, 1, criterion="harmless", annotator="Ann"),
+    ]
+    assert brought(sqlite, tmp_path, *told)[1] == []
+    assert {(type(r), r.criterion) for r in back(sqlite, tmp_path)[0]} == {(type(r), r.criterion) for r in told}
+    assert {(c.criterion, c.origin) for c in rows(sqlite, t.comparison)} == {
+        ("helpful", "pair"), ("harmless", "pair"), ("helpful", "ranking")
+    }  # fmt: skip
+    with sqlite.reading() as connection:  # agreement and error rates are of judgements of the whole
+        assert quality.votes(connection, store.project_named(connection)) == []
+
+
+@pytest.mark.parametrize(
+    ("rating", "said"),
+    [
+        ((3.5, 1, 5), "3.5 on the scale 1 to 5"),
+        ((0.3, 0.1, 0.9), "0.3 on the scale 0.1 to 0.9"),
+        ((0.7, 0, 1), "0.7 on the scale 0 to 1"),
+    ],
+)
+def test_ratings_that_the_store_would_round_are_told_and_the_rest_comes_in(sqlite, make, tmp_path, rating, said):
+    p = make.prompt("p")
+    counted, lines = brought(sqlite, tmp_path, Rating(p, "a", 4), Rating(p, "b", *rating), Rating(p, "c", 2))
+    assert counted == {"Rating": 2, "left out": 1}
+    rule = "ratings are whole numbers on a scale of whole numbers"
+    assert lines == [f'left out: Rating of the prompt "p": {said}: {rule}']
+    assert {(r.response, r.value) for r in back(sqlite, tmp_path)[0] if isinstance(r, Rating)} == {("a", 4), ("c", 2)}
+
+
+def test_ratings_of_one_sitting_are_one_task_and_give_the_comparisons_that_their_file_gives(sqlite, make, tmp_path):
+    told = [
+        Rating(make.prompt(f"q{i % 3}"), f"answer {i // 3}", 1 + (i * 7) % 5, annotator=name)
+        for i in range(9)
+        for name in ("Ann", "")
+    ]
+    told += [Rating(make.prompt("q0"), "answer 0", 5, annotator="Ann"), Rating(make.prompt("q0"), "answer 7", 1, 0, 1)]
+    assert brought(sqlite, tmp_path, *told) == ({"Rating": 20}, [])
+    assert len(rows(sqlite, t.task)) == 3 * 2 + 2
+
+    def pairs(comparisons):
+        return sorted((c.prompt.text, c.chosen, c.rejected) for c in comparisons if c.target == 1)
+
+    of_store = [r for r in back(sqlite, tmp_path)[0] if isinstance(r, Comparison)]
+    of_file = convert(told[:-2], (Comparison,))
+    assert pairs(of_store) == pairs(of_file) and len(of_store) == len(of_file) == 18
+    assert {c.weight for c in of_store} == {0.5}
+
+
+def test_ratings_come_in_once_whatever_stands_beside_them(db, make, tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "LARGEST", 2)
+    told = [Rating(make.prompt("q"), answer, 3, annotator="Ann") for answer in "ABCDE"]
+    assert brought(db, tmp_path, *told[:3], told[0])[0] == {"Rating": 3, "already there": 1}
+    assert [len(said.shown_order) for said in rows(db, t.assignment)] == [2, 1]
+    assert brought(db, tmp_path, told[4], *told[:4])[0] == {"Rating": 2, "already there": 3}
+    assert brought(db, tmp_path, told[1])[0] == {"already there": 1}
+
+
+def test_figures_of_a_comparison_come_out_as_they_went_in(sqlite, make, tmp_path):
+    told = [
+        Comparison(make.prompt("soft"), "a", "b", 0.8, 0.2, 0.25, error=0.1, round=3),
+        Comparison(make.prompt("turned"), "a", "b", 0.1),
+        Comparison(make.prompt("no margin"), "a", "b"),
+        Comparison(make.prompt("tie"), "a", "b", 0.5, weight=0.5),
+        Ranking(make.prompt("ranked"), ("a", "b"), (0, 1), error=0.2, round=2),
+    ]
+    assert brought(sqlite, tmp_path, *told)[1] == []
+    found = {r.prompt.text: r for r in back(sqlite, tmp_path)[0]}
+    for r in (told[0], told[2]):
+        assert replace(found[r.prompt.text], prompt=r.prompt, annotator="") == r
+    assert (found["tie"].target, found["tie"].margin, found["tie"].weight) == (0.5, 0.0, 0.5)
+    turned = found["turned"]
+    assert (turned.chosen, turned.rejected, turned.target, turned.margin) == ("b", "a", 0.9, 0.0)
+    assert (found["ranked"].error, found["ranked"].round) == (0.2, 2)
+
+
+def test_an_import_taken_back_and_said_anew_has_the_figures_of_the_page(sqlite, make, tmp_path):
+    soft = Comparison(make.prompt("q"), "a", "b", 0.8, 0.2, 0.25, annotator="Ann", error=0.1, round=3)
+    brought(sqlite, tmp_path, soft)
+    with sqlite.writing() as connection:
+        ann, project = auth.anybody_named(connection, "Ann"), store.project_named(connection)
+        assign.undo(connection, ann, "key-000001")
+        assign.submit(connection, assign.lease(connection, project, ann), ann, {"verdict": "tie"}, "key-000002")
+    (said,) = back(sqlite, tmp_path)[0]
+    assert (said.target, said.margin, said.weight, said.error, said.round) == (0.5, 0.0, 1.0, 0.0, 0)
+
+
+@pytest.fixture
+def with_criteria(sqlite, make):
+    """A is the better one on the whole, B the more harmless one; both were asked at once."""
+    project, _ = make.project_with(sqlite, "pair", make.conversation("q", "A", "B"))
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        leased = assign.lease(connection, project, ann)
+        ids = dict(connection.execute(select(t.message.c.content, t.message.c.id)).all())
+        harmless = {"verdict": "better", "winner": ids["B"], "strength": 3}
+        payload = {"verdict": "better", "winner": ids["A"], "strength": 3, "criteria": {"harmless": harmless}}
+        assign.submit(connection, leased, ann, payload, "key-000001")
+    return sqlite
+
+
+@pytest.mark.parametrize("layout", ["trl", "hh", "openrlhf"])
+def test_layouts_without_a_criterion_hold_judgements_on_one(with_criteria, tmp_path, layout):
+    for criterion, chosen, others in (("", "A", "1 on harmless"), ("harmless", "B", "1 on the whole")):
+        (found,), told = back(with_criteria, tmp_path, layout, criterion)
+        assert found.chosen == chosen and others in told[0]
+    with pytest.raises(UserError, match="no judgement is on kind; there are 1 on the whole, 1 on harmless"):
+        back(with_criteria, tmp_path, layout, "kind")
+
+
+def test_native_rows_hold_every_criterion(with_criteria, tmp_path):
+    found, told = back(with_criteria, tmp_path)
+    assert {(c.chosen, c.criterion) for c in found} == {("A", ""), ("B", "harmless")} and told == []
+    with pytest.raises(UserError, match="hold all of them"):
+        back(with_criteria, tmp_path, "native", "harmless")
+
+
+def test_an_export_says_each_sitting_once(sqlite, make, tmp_path):
+    """To who trains from it, and to the store that takes it in again; "both bad" too, which rates two answers."""
+    values = {"A": 1, "B": 3, "C": 3}
+    told = [Rating(make.prompt("q"), answer, value, annotator="Ann") for answer, value in values.items()]
+    brought(sqlite, tmp_path, *told)
+    native = back(sqlite, tmp_path)[0]
+    assert [type(r) for r in native].count(Comparison) == 3
+    assert len(formats.read(str(tmp_path / "back.jsonl"), (Comparison,))) == 3
+    counted, lines = brought(sqlite, tmp_path, *native, project="again")
+    assert counted == {"left out": 3, "Rating": 3} and "3 comparisons that follow from the ratings" in lines[0]
+    project, _ = make.project_with(sqlite, "pair", make.conversation("worse", "D", "E"))
+    with sqlite.writing() as connection:
+        ann = auth.anybody_named(connection, "Ann")
+        assign.submit(connection, assign.lease(connection, project, ann), ann, {"verdict": "both_bad"}, "key-000001")
+    back(sqlite, tmp_path)
+    assert len(formats.read(str(tmp_path / "back.jsonl"), (Comparison,))) == 4
+
+
+def test_bringing_a_rating_in_costs_the_same_whatever_the_person_has_said_before(sqlite, make, tmp_path):
+    """Counted in steps of SQLite's machine, not in time."""
+
+    def steps(*told):
+        counted = Counter()
+
+        def count():
+            counted["hundreds"] += 1
+
+        with sqlite.engine.connect() as connection:  # the pool's one connection, which the import uses too
+            driver = connection.connection.dbapi_connection
+        driver.set_progress_handler(count, 100)
+        assert brought(sqlite, tmp_path, *told)[0] == {"Rating": len(told)}
+        driver.set_progress_handler(None, 0)
+        return counted["hundreds"]
+
+    def sitting(i):
+        return [Rating(make.prompt(f"q{i}"), answer, 3, annotator="Ann") for answer in "ABCDEF"]
+
+    for i in range(10):
+        brought(sqlite, tmp_path, *sitting(i))
+    few = steps(*sitting("few"))
+    brought(sqlite, tmp_path, *[one for i in range(10, 210) for one in sitting(i)])
+    assert 0 < steps(*sitting("many")) < 1.5 * few
+
+
+def test_error_and_round_of_comparisons_survive_that_are_made_of_ratings_anew(sqlite, make, tmp_path):
+    q, other = make.prompt("q"), make.prompt("other")
+    told = [
+        *(Rating(q, answer, value, annotator="Ann") for answer, value in (("A", 1), ("B", 4))),
+        *(Rating(other, answer, value, annotator="Ann") for answer, value in (("A", 1), ("B", 4))),
+        Comparison(q, "B", "A", margin=1.0, weight=0.5, annotator="Ann", origin="rating", error=0.2, round=3),
+    ]
+    for name, again in (("default", told), ("again", None)):
+        brought(sqlite, tmp_path, *(again or back(sqlite, tmp_path)[0]), project=name)
+        exchange.take_out(sqlite, name, tmp_path / "out.jsonl", "native")
+        made = [r for r in formats.read(str(tmp_path / "out.jsonl"), (Comparison, Rating)) if isinstance(r, Comparison)]
+        assert {(c.prompt.text, c.chosen, c.weight, c.error, c.round) for c in made} == {
+            ("q", "B", 0.5, 0.2, 3), ("other", "B", 0.5, 0.0, 0)
+        }  # fmt: skip
+
+
+def test_numbers_that_no_column_holds_are_told_and_the_rest_comes_in(sqlite, make, tmp_path):
+    p = make.prompt("p")
+    talk = Conversation(make.prompt("talk"), (Response("a", seed=10**30),))
+    counted, lines = brought(sqlite, tmp_path, talk, Rating(p, "a", 1e300, 0, 1e300), Comparison(p, "a", "b"))
+    assert counted == {"left out": 1, "Comparison": 1}
+    assert '"seed" must be a whole number' in lines[0] and "1e+300" in lines[-1]

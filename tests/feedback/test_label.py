@@ -13,6 +13,7 @@ from truing.errors import UserError
 from truing.feedback import auth, label, people
 from truing.feedback import schema as t
 from truing.feedback.label import Config, prepare, serve
+from truing.feedback.replies import Closed, Unreachable
 
 
 def counting(messages, seed):
@@ -91,6 +92,46 @@ def test_equal_answers_are_asked_for_again(files):
         prompt = connection.scalar(select(t.task.c.prompt_id).order_by(t.task.c.created_at))
         texts = connection.scalars(select(t.message.c.content).where(t.message.c.prompt_id == prompt)).all()
     assert sorted(texts) == ["another", "the same"]
+
+
+def test_a_prompt_that_no_model_can_answer_is_told_and_left_out(files, monkeypatch, capsys):
+    """Red while the first one is asked for again and again: the others were never answered, and nobody was done."""
+
+    def short(messages, seed):
+        if messages[-1]["content"] in ("prompt 0", "prompt 7"):
+            raise UserError("a prompt of 3602 tokens leaves no room")
+        yield f"answered with {seed}"
+
+    monkeypatch.setattr(label, "AHEAD", 40)
+    wanted = config(files, prompts=(str(files / "prompts.jsonl"),), model=("m",))
+    site = prepare(wanted, lambda name: (short, ""))
+    wait(lambda: site.filling() is None)
+    assert len(rows(site.db, t.task)) == 28
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and all("3602 tokens" in line and line.endswith("left out") for line in told)
+    assert '"prompt 0"' in told[0] and '"prompt 7"' in told[1]
+    site.db.close()
+    site = prepare(wanted, local)  # another start, with a model that can, asks them after all
+    wait(lambda: len(rows(site.db, t.task)) == 30)
+
+
+@pytest.mark.parametrize("kind", [Unreachable, Closed])
+def test_a_server_that_is_away_is_asked_again_and_costs_no_prompt(files, monkeypatch, capsys, kind):
+    calls = []
+
+    def away(messages, seed):
+        calls.append(seed)
+        if len(calls) < 4:
+            raise kind("status 503")
+        yield f"answered with {seed}"
+
+    monkeypatch.setattr(label, "AHEAD", 3)
+    site = prepare(config(files, prompts=(str(files / "prompts.jsonl"),), model=("m",)), lambda name: (away, ""))
+    wait(lambda: len(rows(site.db, t.task)) == 3)
+    with site.db.reading() as connection:
+        asked = connection.scalars(select(t.prompt.c.messages).join(t.task, t.task.c.prompt_id == t.prompt.c.id)).all()
+    assert {messages[0]["content"] for messages in asked} == {"prompt 0", "prompt 1", "prompt 2"}
+    assert capsys.readouterr().err.count("status 503") == 1
 
 
 def test_a_quiz_and_hidden_gold_come_from_files(files, make):

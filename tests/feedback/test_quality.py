@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
-from truing.feedback import assign, people, quality, rounds, store
+from truing.feedback import assign, people, quality, rounds, snapshot, store
+from truing.feedback import schema as t
 from truing.feedback.simulate import Annotator
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
@@ -117,3 +119,47 @@ def test_an_empty_project_has_figures_too(sqlite):
         assert told["people"] == [] and told["agreement"]["percent"]["value"] is None
         assert quality.leaderboard(connection, project) == [] and quality.error_rates(connection, project) == {}
     assert quality.share(0, 0) == {"share": None, "interval": None, "n": 0}
+
+
+@pytest.fixture
+def by_criterion(sqlite, make):
+    """Makes a project where three people judge twelve pairs of two models, each pair by one of the criteria in turn.
+
+    Gives how many votes count, in a snapshot too, and how many there are of people with an error rate, games of each
+    model and pairs for agreement.
+    """
+
+    def figures(*criteria):
+        strong = [make.conversation(f"{i}?", "a good answer", author="strong") for i in range(12)]
+        weak = make.conversation("?", "bad", author="weak").responses
+        talks = [type(one)(one.prompt, one.responses + weak) for one in strong]
+        project, tasks = make.project_with(sqlite, "pair", *talks, overlap=3)
+        with sqlite.writing() as connection:
+            for i, task in enumerate(tasks):
+                config = {"criterion": criteria[i % len(criteria)]}
+                connection.execute(update(t.task).where(t.task.c.id == task).values(config=config))
+        names = make.people(sqlite, "Ann", "Ben", "Cem")
+        judge(sqlite, project, names, [Annotator(name, error_rate=0.1) for name in names], worth)
+        with sqlite.writing() as connection:
+            frozen = snapshot.take(connection, project)
+            return {
+                "votes": len(quality.votes(connection, project)),
+                "frozen": len(quality.votes(connection, project, frozen)),
+                "rates": len(quality.error_rates(connection, project, frozen)),
+                "games": [row["games"] for row in quality.leaderboard(connection, project)],
+                "items": quality.figures(connection, project)["agreement"]["items"],
+            }
+
+    return figures
+
+
+def test_the_only_criterion_there_is_has_the_figures_that_the_whole_has(by_criterion):
+    assert by_criterion("preference") == {"votes": 36, "frozen": 36, "rates": 3, "games": [36, 36], "items": 12}
+
+
+def test_the_whole_comes_before_a_criterion(by_criterion):
+    assert by_criterion("", "harmless") == {"votes": 18, "frozen": 18, "rates": 3, "games": [18, 18], "items": 6}
+
+
+def test_several_criteria_and_no_whole_have_no_figures(by_criterion):
+    assert by_criterion("kind", "harmless") == {"votes": 0, "frozen": 0, "rates": 0, "games": [], "items": 0}

@@ -8,7 +8,7 @@ import pytest
 
 from truing.errors import UserError
 from truing.feedback import replies
-from truing.feedback.replies import Remote, Unreachable, refuse_private
+from truing.feedback.replies import Closed, Remote, Unreachable, refuse_private
 
 
 @pytest.fixture
@@ -66,16 +66,18 @@ def test_a_busy_server_is_asked_again_and_then_given_up(server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
-    [((400, ["bad model"]), "status 400: bad model"), ((302, []), "status 302"),
-     ((200, ["data: {]"]), "no answer of a chat"),
-     ((200, ['data: {"choices": []}']), "no answer of a chat")],
+    ("answer", "said", "is_closed"),
+    [((400, ["too long"]), "status 400: too long", False), ((302, []), "status 302", True),
+     ((401, ["bad key"]), "status 401: bad key", True), ((404, ["bad model"]), "status 404: bad model", True),
+     ((200, ["data: {]"]), "no answer of a chat", True),
+     ((200, ['data: {"choices": []}']), "no answer of a chat", True)],
 )  # fmt: skip
-def test_what_is_wrong_is_told_at_once(server, answer, said):
+def test_what_is_wrong_is_told_at_once(server, answer, said, is_closed):
+    """A prompt that is refused is left out; where nobody is answered, prompts wait."""
     server.answers = [answer]
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as told:
         list(reply(server)([], 0))
-    assert len(server.asked) == 1
+    assert len(server.asked) == 1 and isinstance(told.value, Closed) == is_closed
 
 
 def test_an_endless_answer_ends(server, monkeypatch):

@@ -1,5 +1,6 @@
 import threading
 
+from truing.data.chat import Chat
 from truing.data.records import Message, Prompt
 from truing.generation.reply import LocalReply, checkpoint_hash
 from truing.generation.sampling import Sampling
@@ -39,6 +40,25 @@ def test_two_at_once_do_not_mix(tiny_model):
     for thread in threads:
         thread.join()
     assert together == alone
+
+
+def test_a_character_of_several_tokens_comes_whole_and_the_answer_goes_on(tiny_model, chat):
+    """Tokens that are single bytes show as one sign each until the character is whole. Broken on purpose: only one of
+    them held back -> red, nothing comes after it."""
+    reply = LocalReply(tiny_model, Sampling(max_new_tokens=12))
+    said = "a😀bbbbbbb".encode()
+
+    class ByByte(Chat):
+        def text(self, token_ids):
+            text, left = "", said[: len(token_ids)]
+            while left:
+                whole = next((n for n in (1, 4) if left[:n].decode(errors="ignore")), 0)
+                text += left[:whole].decode() if whole else "\ufffd" * len(left)
+                left = left[whole:] if whole else b""
+            return text
+
+    reply._loaded = load_policy(tiny_model), ByByte(chat.tokenizer, "plain")
+    assert list(reply(ASKED, 5)) == ["a", "😀", *"bbbbbbb"]
 
 
 def test_checkpoint_hash_is_of_the_weights(tiny_model, tmp_path):

@@ -80,6 +80,7 @@ def test_uniforms_depend_on_the_seed_alone_and_extend():
     ("name", "value"),
     [
         ("temperature", -1),
+        ("temperature", 1e-40),
         ("top_k", -1),
         ("top_p", 0),
         ("top_p", 1.1),

@@ -6,7 +6,7 @@ IDS = [[1, 2, 3, 4], [1, 2, 3, 5], [9, 8, 7, 6], [1, 2, 3, 4]]
 
 
 def test_distance_is_zero_for_the_same_and_one_for_nothing_shared():
-    assert distance(IDS[0], IDS[3]) == 0
+    assert distance(IDS[0], IDS[3]) == 0 and distance([], []) == 0
     assert distance(IDS[0], IDS[2]) == 1
     # n-grams 1..3 of each: 1,2,3,4,12,23,34,123,234 and 1,2,3,5,12,23,35,123,235: six shared of twelve
     assert distance(IDS[0], IDS[1]) == pytest.approx(1 - 6 / 12)

@@ -53,6 +53,8 @@ def test_a_reader_that_goes_away_is_no_error_to_tell():
 def test_explain_prints_a_row_in_full(truing):
     told = truing("rl", "--algorithm", "grpo", "--explain")
     assert told.returncode == 0 and "group_norm" in told.stdout and "kl_in_loss" in told.stdout
+    told = truing("rl", "--explain", "--override", "clip_high", "0.375", "--choose", "kl", "k2")
+    assert told.returncode == 0 and "0.375" in told.stdout and "k2" in told.stdout
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_an_earlier_run_is_not_harmed_by_a_mistake(truing, tiny_model, demos, tm
     assert before == {p: p.read_bytes() for p in sorted((tmp_path / "sft").rglob("*")) if p.is_file()}
 
 
-@pytest.mark.parametrize(("chosen", "spins"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+@pytest.mark.parametrize(("chosen", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
 def test_threads_that_wait_soon_leave_the_core_to_others(chosen, spins):
     """GNU's OpenMP itself tells what it took. Red when torch is loaded before the command has chosen."""
     told = typed("sft", "--help", environment={**os.environ, "OMP_DISPLAY_ENV": "verbose", **chosen})

@@ -10,6 +10,7 @@ from truing.loop import doctor
 from truing.loop.doctor import examine, examine_path, show
 from truing.training import checkpoint
 from truing.training.checkpoint import State
+from truing.training.run import to_json
 
 
 def verdicts(found):
@@ -43,6 +44,17 @@ def test_each_damaged_file_is_named_with_what_to_do(run, name, capsys):
     found = [f for f in examine_path(str(run)) if f.verdict == "wrong"]
     assert len(found) == 1 and name in found[0].what and found[0].remedy
     assert not show(found) and "1 thing is wrong" in capsys.readouterr().out
+
+
+def test_line_ends_within_a_text_are_no_ends_of_rows(run):
+    """Only a newline ends a row: Python's splitlines knows eight more characters, which a JSON text may hold."""
+    text = "".join(map(chr, (0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029)))
+    row = to_json({"step": 1, "phase": "", "prompt": f"a{text}b", "response": text})
+    (run / "samples.jsonl").write_text(f"{row}\n{row}\n", encoding="utf-8")
+    assert set(verdicts(examine_path(str(run)))) == {"ok"}
+    (run / "samples.jsonl").write_text(f"{row}\n{row[:-2]}\n", encoding="utf-8")
+    (found,) = [f for f in examine_path(str(run)) if f.verdict == "wrong"]
+    assert "row 2" in found.told
 
 
 def test_a_run_broken_off_tells_whether_it_can_go_on(run):

@@ -42,10 +42,30 @@ def test_records_of_store_and_file_come_together(filled, tmp_path):
     formats.write([Comparison(prompt("file"), "F", "G")], tmp_path / "more.jsonl")
     data = sources.pinned(Config((filled, str(tmp_path / "more.jsonl")))).data
     found = sources.read(data, (Comparison,))
-    assert sorted(c.prompt.text for c in found) == ["file", "q0", "q1", "q2", "q3"]
+    assert sorted(c.prompt.text for c in found) == ["file", "q0", "q1", "q2", "q3", "r"]
     assert [d.response for d in sources.read(data[:1], (Demonstration,))] == ["C"]
 
 
 def test_a_store_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such store"):
         sources.pinned(Config((str(tmp_path / "no.db"),)))
+
+
+def test_a_snapshot_names_its_project_and_a_source_may_name_one(tmp_path):
+    place = str(tmp_path / "proj.db")
+    db = Database.open(place)
+    for project in ("mine", "other"):
+        formats.write([Comparison(prompt(project), "A", "B", annotator="Ann")], tmp_path / "in.jsonl")
+        exchange.bring_in(db, [str(tmp_path / "in.jsonl")], project)
+    for project in ("mine", "other"):
+        pinned = sources.pinned(Config((f"{place}#{project}",)))
+        assert len(pinned.data[0].partition("#")[2]) == 16 and sources.pinned(pinned) == pinned
+        assert [c.prompt.text for c in sources.read(pinned.data, (Comparison,))] == [project]
+    for source, said in (
+        (place, 'there is no project "default" in this store; valid: mine, other; .*proj.db#NAME takes another'),
+        (f"{place}#othre", 'there is no snapshot "othre", and there is no project "othre".*did you mean "other"'),
+    ):
+        with pytest.raises(UserError, match=said):
+            sources.pinned(Config((source,)))
+    with pytest.raises(UserError, match="there is no snapshot mine"):
+        sources.read([f"{place}#mine"], (Comparison,))

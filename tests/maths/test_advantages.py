@@ -111,7 +111,7 @@ def test_k_step_by_hand():
     assert got.tolist() == [2, -16, -36]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.integers(1, 6), st.floats(0, 1))
 def test_k_step(seed: int, k: int, gamma: float):
     reward_N, value_N = batch(seed)
@@ -131,7 +131,7 @@ def test_gae_by_hand():
     assert got.tolist() == [1 - 7 / 4, 2 - 36 / 4, -36]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 1))
 def test_gae(seed: int, gamma: float, lam: float):
     """Against the loop from the end over each response that every trainer writes."""
@@ -308,7 +308,7 @@ def test_whiten():
     torch.testing.assert_close(whiten(x_N, shift_mean=False), expected + 3, rtol=1e-7, atol=1e-7)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30))
 def test_whiten_gives_mean_zero_and_deviation_one_or_nothing(numbers: list[float]):
     x_N = torch.tensor(numbers, dtype=torch.float64)
@@ -347,7 +347,7 @@ def test_gae_of_a_cut_response_is_that_of_the_longer_one():
     torch.testing.assert_close(gae(seen_N, value_N[:3], torch.tensor([3]), group_B, algo), whole[:3])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.floats(-100, 100), max_size=6), min_size=1, max_size=6))
 def test_running_moments_do_not_depend_on_the_parts(parts: list[list[float]]):
     moments = RunningMoments()

@@ -29,7 +29,7 @@ def test_per_limit():
     torch.testing.assert_close(per_limit(LENGTHS, 10), torch.full((8,), 1 / 30))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(lengths_lists)
 def test_weights_are_those_of_the_plain_means(lengths: list[int]):
     """Against the padded, masked means that other trainers write."""

@@ -78,7 +78,7 @@ def test_cumulative_from_end():
     assert ragged.cumulative_from_end(X, LENGTHS, 0.0).tolist() == X.tolist()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lengths_lists, st.floats(0, 1))
 def test_cumulative_from_end_is_the_backward_recursion(lengths: list[int], decay: float):
     x_N = numbers(lengths)
@@ -93,7 +93,7 @@ def test_cumulative_from_end_is_the_backward_recursion(lengths: list[int], decay
     torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(lengths_lists, st.integers(0, 5))
 def test_neighbours_and_order_do_not_change_a_bit(lengths: list[int], seed: int):
     """float32, compared exactly: a response alone gives the same bits as one among others, in any order."""
@@ -126,7 +126,7 @@ def test_flat():
     assert ragged.flat(torch.tensor([[1, 2, 0], [4, 0, 0], [8, 16, 32]]), LENGTHS).tolist() == X.tolist()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(lengths_lists)
 def test_flat_undoes_pad_and_total_is_the_padded_sum(lengths: list[int]):
     x_N, lengths_B = numbers(lengths), torch.tensor(lengths)

@@ -67,7 +67,7 @@ def test_clipped_ratio():
     torch.testing.assert_close(loss_N, torch.tensor([*expected[:5], 6.0], dtype=torch.float64))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 1000), st.floats(0.01, 0.9), st.floats(0.01, 2), st.sampled_from([0.0, 1.5, 3.0]), st.floats(0, 3)
 )
@@ -159,7 +159,7 @@ def test_clip_fraction_of_a_sequence_ratio_looks_at_whole_responses():
     assert clip_fraction(score_function, log_ratio_N, torch.zeros(6), torch.ones(6), LENGTHS, Algo()).item() == 0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.sampled_from([0.0, 1.5]))
 def test_clip_fraction_is_the_share_of_tokens_without_gradient(seed: int, dual: float):
     logp_N, old_N, advantage_N = batch(seed, 0.6)

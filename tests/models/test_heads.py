@@ -57,6 +57,22 @@ def test_gradients_in_low_precision_are_as_near_as_it_allows(dtype, spread):
         torch.testing.assert_close(our.double(), their, rtol=digits, atol=digits * their.abs().max().item())
 
 
+@pytest.mark.parametrize("softcap", [None, 50.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_entropy_of_sure_tokens_is_nothing_and_so_is_its_bonus(dtype, softcap):
+    """Logits near 30, whose last digit is an eighth in bfloat16. Broken on purpose: the mean of unrounded logits."""
+    weight_VD = (torch.randn(200, 128) / 128**0.5).to(dtype)
+    hidden_ND = (weight_VD[:50].float() * 30).to(dtype).requires_grad_()
+    for token_N in (torch.arange(50), torch.arange(50) + 1):
+        head = VocabularyHead(weight_VD, softcap=softcap)
+        logit_NV = head.logits(hidden_ND).detach().double()
+        logp_NV = logit_NV.log_softmax(-1)
+        _, entropy_N = logprobs_and_entropy(head, hidden_ND, token_N)
+        torch.testing.assert_close(entropy_N.double(), -(logp_NV.exp() * logp_NV).sum(-1), atol=1e-3, rtol=0)
+        (gradient,) = torch.autograd.grad(entropy_N.sum(), hidden_ND)
+        assert gradient.abs().max() < 0.01
+
+
 def test_what_is_kept_of_the_probabilities_is_bounded_and_changes_no_bit(monkeypatch):
     found = []
     for room in (0, 7 * N, 2**26):

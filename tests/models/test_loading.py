@@ -3,7 +3,8 @@ import math
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from tests.models.test_attention import GATED
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GraniteConfig
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
@@ -96,6 +97,30 @@ def moved_scorer(tiny_model, tokenizer, folder):
                 parameter += 0.1 * torch.randn_like(parameter)
     save(scorer, tokenizer, folder)
     return scorer
+
+
+@pytest.mark.parametrize("targets", [("lm_head",), ("q_proj", "lm_head"), ("q_proj", "embed_tokens")])
+def test_the_vocabularys_matrix_takes_no_adapter(targets, tiny_model):
+    """One on the head would never learn, one on a table tied to it would not be saved."""
+    with pytest.raises(UserError, match="the vocabulary's matrix takes no adapter"):
+        load_policy(tiny_model, Adapter(lora_rank=4, lora_targets=targets))
+
+
+def test_an_architecture_without_a_sequence_classifier_makes_no_reward_model(tmp_path):
+    AutoModelForCausalLM.from_config(GraniteConfig(**GATED)).save_pretrained(tmp_path)
+    load_policy(str(tmp_path))
+    with pytest.raises(UserError, match="transformers has none for architecture granite"):
+        load_scorer(str(tmp_path))
+
+
+def test_what_cannot_be_saved_leaves_what_was_there_and_nothing_else(tiny_model, tokenizer, tmp_path, monkeypatch):
+    policy = load_policy(tiny_model)
+    save(policy, tokenizer, tmp_path / "model")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(type(tokenizer), "save_pretrained", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save(policy, tokenizer, tmp_path / "model")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_saved_adapter_is_taken_out_of_the_merged_weights_again(tiny_model, tokenizer, tmp_path):

@@ -18,6 +18,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+HEAP = """
+from pathlib import Path
+from truing.models.memory import keep_freed_memory, peak_bytes
+before = peak_bytes()
+if not Path("/sys/kernel/mm/transparent_hugepage").exists() or not keep_freed_memory():
+    raise SystemExit("nothing to ask")
+parts, large, inside = Path("/proc/self/smaps").read_text().splitlines(), 0, False
+for line in parts:
+    inside = "[heap]" in line if line[0] in "0123456789abcdef" else inside
+    large += inside and line.startswith("VmFlags:") and " hg" in line
+print(large, peak_bytes() - before)
+"""
+
+
 def faults(mode):
     told = subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, text=True, check=False)
     if "no glibc" in told.stderr:
@@ -28,6 +42,14 @@ def faults(mode):
 def test_freed_memory_is_kept_for_the_next_tensor():
     """40 tensors of 64 MiB are 40 times 16,384 pages, if each comes fresh from the system."""
     assert faults("keep") < 0.3 * faults("give back")
+
+
+def test_the_heap_asks_for_large_pages():
+    told = subprocess.run([sys.executable, "-c", HEAP], capture_output=True, text=True, check=False)
+    if "nothing to ask" in told.stderr:
+        pytest.skip("no large pages that can be asked for here")
+    large, grown = map(int, told.stdout.split())
+    assert large and grown < 8 * 2**20  # addresses only: none of it is in memory
 
 
 def test_peak_is_at_least_what_is_held():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -31,6 +33,12 @@ def test_a_model_with_another_layout_reads_the_text(tiny_model, chat, tokenizer)
     got = model_reward(scorer, other, speaker=chat)([PROMPT], [Response("at", token_ids=(9, 9), finish_reason="stop")])
     expected = scorer(Sequences.of([other.prompt_ids(PROMPT.messages)], [other.response_ids("at")]))
     assert got[0] == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_a_response_that_was_cut_before_any_text_is_scored(tiny_model, chat, tokenizer):
+    """Its tokens mean nothing to a model with another layout, and its text is empty."""
+    reward = model_reward(load_scorer(tiny_model), Chat(tokenizer, "plain"), speaker=chat)
+    assert math.isfinite(*reward([PROMPT], [Response("", token_ids=(1,), finish_reason="length")]))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

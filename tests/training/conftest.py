@@ -1,11 +1,11 @@
 """Several processes that are joined, each running the same lines."""
 
 import os
-import socket
 import subprocess
 import sys
 
 import pytest
+from tests.conftest import free_port
 
 
 @pytest.fixture
@@ -13,9 +13,7 @@ def together(tmp_path):
     """Run this code in several processes; they end with `expected`. Returns what each printed, and its errors."""
 
     def run(code, several=2, expected=0):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
+        port = free_port()
         lines = ["import torch", "from torch import nn", "from truing.training import processes",
                  "torch.set_num_threads(1)", "with processes.joined():",
                  *(f"    {line}" for line in code.splitlines())]  # fmt: skip

@@ -133,6 +133,8 @@ def test_critic_starts_from_the_reward_model_where_there_is_one(tiny_model, tmp_
         {"iterations": 0}, {"prompts_per_iteration": 0}, {"reference_pull": 0}, {"held_out": 1.0}, {"reward": ()},
         {"sampling": Sampling(temperature=0)}, {"reference_every": 1, "lora": Adapter(lora_rank=2)},
         {"pretrain_weight": 1.0}, {"kl_target": 1.0, "algorithm": "grpo"}, {"algorithm": "nope"},
+        {"kl_target": 1.0, "kl_horizon": 12, "prompts_per_iteration": 60}, {"override": {"answers": math.inf}},
+        {"override": {"whiten": 2}}, {"override": {"bootstrap": -1}}, {"override": {"exact_kl": 0.5}},
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(bad):

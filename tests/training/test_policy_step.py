@@ -12,10 +12,11 @@ from truing.data import batches
 from truing.data.batches import Sequences
 from truing.data.records import Message, Prompt, Response
 from truing.data.rollouts import Rollouts
+from truing.maths.advantages import reward_to_go
 from truing.maths.ragged import last, total
-from truing.models.loading import load_policy, load_scorer
+from truing.models.loading import Adapter, load_policy, load_scorer
 from truing.models.roles import trainable
-from truing.training.algorithms import PPO, TABLE
+from truing.training.algorithms import PARTS, PPO, TABLE
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy_step import credited, described, losses, step
@@ -187,6 +188,24 @@ def test_every_number_has_an_effect(tiny_model, change):
     assert (results[0] - results[1]).abs().max() > 1e-5
 
 
+def test_exact_drift_from_the_base_of_an_adapter(tiny_model):
+    """Broken on purpose: the reference asked for only where it is a network of its own -> red, k3 is taken."""
+    algo = replace(TABLE["grpo"], kl_in_loss=1.0, exact_kl=1.0)
+    adapted = load_policy(tiny_model, Adapter(lora_rank=2))
+    with torch.no_grad():
+        for parameter in trainable(adapted):
+            parameter += 0.1 * torch.randn_like(parameter)
+    told = []
+    for reference in (None, load_policy(tiny_model)):
+        nets = Nets(adapted, reference, None, Optimizer(trainable(adapted), LEARNING, 9), None)
+        said, _ = nets.remember(spoken(nets, 2), False, False, 10_000)
+        said = credited(said, SCORES, algo)
+        terms, _ = losses(nets, replace(said, weight_N=algo.average(said.lengths_B, 12)), algo)
+        told.append((terms["reference"], torch.autograd.grad(terms["reference"], list(trainable(adapted)))))
+    torch.testing.assert_close(told[0], told[1])
+    assert told[0][0] > 1e-3
+
+
 def test_k_steps_and_answers_have_an_effect(tiny_model):
     from truing.training.algorithms import algorithm
 
@@ -221,6 +240,17 @@ def test_credit_by_hand():
     figures = described(told, torch.tensor([4.0, 2.0]), None)
     assert figures["kl/per_response"] == pytest.approx((0.5 - 1) / 2)
     assert figures["reward/mean"] == 3 and figures["reward/std"] == 1
+
+
+@pytest.mark.parametrize("advantage", PARTS["advantage"], ids=lambda f: f.__name__)
+def test_what_a_critic_learns_is_a_return_whatever_gives_credit(tiny_model, advantage):
+    """Broken on purpose: advantage + value for all -> red, where no value was subtracted the critic ran away."""
+    algo = replace(PPO, advantage=advantage, lam=1.0, k_steps=99, gamma=0.9, bootstrap=1.0, answers=2)
+    nets = nets_of(tiny_model, algo)
+    said, _ = nets.remember(spoken(nets, 2), False, True, 10_000)
+    paid = replace(algo, advantage=reward_to_go, whiten=0.0)
+    expected = credited(said, SCORES, paid).advantage_N
+    torch.testing.assert_close(credited(said, SCORES, algo).return_N, expected)
 
 
 def test_bootstrap_gives_the_cut_response_its_future(tiny_model):

@@ -49,7 +49,7 @@ def test_a_small_model_learns_its_text(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("vocabulary", 10), ("layers", 0), ("heads", 3), ("context", 1), ("epochs", 0)]
+    ("name", "value"), [("vocabulary", 10), ("width", 0), ("layers", 0), ("heads", 3), ("context", 1), ("epochs", 0)]
 )
 def test_impossible_settings_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"^{name} = "):

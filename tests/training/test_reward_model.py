@@ -93,6 +93,45 @@ def test_encode_keeps_what_was_judged(chat):
     assert items[1].responses[1] == tuple(chat.response_ids("ran"))
 
 
+def test_a_judgement_may_be_written_either_way_round(chat):
+    """Broken on purpose: taken as they are written -> red, the margin counts in one of them only."""
+    prompt = Prompt((Message("user", "The cat"),))
+    records = [
+        Comparison(prompt, "sat", "ran", target=1.0, margin=1.0),
+        Comparison(prompt, "ran", "sat", target=0.0, margin=1.0),
+    ]
+    one, other = encode(records, chat, 60)[0]
+    assert one == other and one.responses[0] == tuple(chat.response_ids("sat"))
+
+
+def test_a_ranking_whose_best_was_deleted_still_has_a_best(chat, tiny_model):
+    ranking = Ranking(Prompt((Message("user", "The cat"),)), ("sat", "ran", "sang"), (4, 1, 2))
+    items, _ = encode([ranking], chat, 60)
+    assert items[0].tiers == (2, 0, 1)
+    assert math.isfinite(update(tiny_model, replace(BASE, language_weight=0.5), items)[1]["loss/language"])
+
+
+def test_judgements_that_weigh_nothing_teach_nothing(tiny_model):
+    figures = update(tiny_model, BASE, [replace(item, weight=0.0) for item in ITEMS])[1]
+    assert figures["loss/preference"] == 0.0
+
+
+@pytest.mark.parametrize("change", [{"centring": 0.3}, {"error_rate": 0.3}])
+def test_whole_rankings_know_centring_and_errors_too(change):
+    score_B = torch.tensor([0.5, 1.0, -1.0])
+    config = replace(BASE, rankings="plackett_luce")
+    plain, changed = (preference_loss(score_B, ITEMS[1:2], c) for c in (config, replace(config, **change)))
+    assert plain != changed
+
+
+def test_what_the_context_has_no_room_for_is_left_out(tiny_model, tmp_path):
+    """The tiny model's context is 96. Broken on purpose: max_tokens alone asked -> red in the batch they fall in."""
+    prompt = Prompt((Message("user", "The cat"),))
+    records = [Comparison(prompt, "sat", "ran " * 99), Comparison(prompt, "sat", "ran")]
+    train(Config(tiny_model, ("none",), str(tmp_path / "run"), epochs=1, held_out=0), lambda *_: records)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["left_out_too_long"] == 1
+
+
 def test_scored_pairs_are_all_pairs_in_the_order_judged(tiny_model):
     scorer = load_scorer(tiny_model)
     pairs = scored_pairs(scorer, ITEMS, 1000)
@@ -132,3 +171,17 @@ def test_a_reward_model_learns_and_is_normalised(tiny_model, tmp_path):
 def test_impossible_settings_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"^{name} = "):
         Config("m", ("d",), **{name: value})
+
+
+def test_criteria_are_learned_apart(tiny_model, tmp_path):
+    def pairs(n, criterion):
+        prompts = (Prompt((Message("user", f"{criterion} {i}?"),)) for i in range(n))
+        return [Comparison(prompt, "A lemon.", "A dog.", criterion=criterion) for prompt in prompts]
+
+    write([*pairs(3, ""), *pairs(2, "harmless")], tmp_path / "pairs.jsonl")
+    config = Config(tiny_model, (str(tmp_path / "pairs.jsonl"),), str(tmp_path / "run"), held_out=0, fresh=True)
+    for criterion, judgements in (("", 3), ("harmless", 2)):
+        train(replace(config, criterion=criterion))
+        assert json.loads((tmp_path / "run" / "summary.json").read_text())["judgements"] == judgements
+    with pytest.raises(UserError, match="no judgement is on kind; there are 3 on the whole, 2 on harmless"):
+        train(replace(config, criterion="kind"))

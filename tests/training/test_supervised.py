@@ -1,10 +1,11 @@
 import json
+import math
 
 import pytest
 import torch
 
 from truing.data.batches import Sequences
-from truing.data.records import Demonstration, Message, Prompt
+from truing.data.records import Demonstration, Message, Prompt, split_of
 from truing.errors import Diverged, UserError
 from truing.models.loading import load_policy
 from truing.models.roles import trainable
@@ -137,8 +138,31 @@ def test_a_loss_that_is_not_finite_stops_and_names_its_batch(tiny_model, tmp_pat
     assert 5 in json.loads(kept)["demonstrations"]
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_run_leaves_out_what_the_context_has_no_room_for(tiny_model, tmp_path, part):
+    """The tiny model's context is 96. Broken on purpose: max_tokens alone asked -> red in the batch they fall in."""
+    prompts = [Prompt((Message("user", f"Say {i}"),)) for i in range(99)]
+    splits = {side: [p for p in prompts if split_of(p.root, 0.1) == side] for side in ("train", "test")}
+    records = [Demonstration(prompt, "A lemon is yellow.") for prompt in splits["train"][:4]]
+    records.append(Demonstration(splits[part][-1], "A lemon is yellow. " * 30))
+    config = Config(tiny_model, ("none",), str(tmp_path / "run"), epochs=1, batch_size=2, held_out=0.1)
+    train(config, lambda *_: records)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["left_out_too_long"] == (part == "train") and "held_out_loss" not in summary
+    (said,) = summary["warnings"]
+    assert "context of 96" in said and said.startswith("nothing is held out") == (part == "test")
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("epochs", 0), ("batch_size", 0), ("max_tokens", 1), ("held_out", 1.0), ("evaluate_every", 0)]
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", math.inf),
+        ("batch_size", 0),
+        ("max_tokens", 1),
+        ("held_out", 1.0),
+        ("evaluate_every", 0),
+    ],
 )
 def test_impossible_settings_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"^{name} = "):

@@ -16,6 +16,10 @@ Layout = Literal["auto", "template", "dialogue", "plain"]
 DIALOGUE = {"system": "\n\n", "user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
 
 
+def _leading_spaces(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
+
+
 class Chat:
     """A tokenizer and a layout: turns conversations into token ids and back."""
 
@@ -27,6 +31,8 @@ class Chat:
         self.tokenizer = tokenizer
         self.layout = layout
         self.anchor = self._ids("a")
+        # A dialogue's answer begins with a space, and with a second one where a SentencePiece tokenizer adds its own.
+        self.lead = max(1, _leading_spaces(self._after_anchor(self._ids(" a")))) if layout == "dialogue" else 0
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to the place where the assistant begins to speak; one token at least."""
@@ -44,11 +50,15 @@ class Chat:
         return [*ids, self.end_id] if ended else ids
 
     def text(self, response_ids: Sequence[int]) -> str:
-        """What a person reads: special tokens left out, no other character touched but the dialogue's leading space."""
-        # Some tokenizers drop a space at the very beginning of what they decode: it must not be the response's own.
+        """What a person reads: special tokens left out, no other character touched but the dialogue's leading space.
+
+        A SentencePiece tokenizer puts a space of its own before an answer: "there" has the tokens with which a sentence
+        goes on " there". In a dialogue that space is left out too; in the other layouts it stays, for nothing tells the
+        one from the other: the text of `response_ids("there")` is then " there".
+        """
         said = [i for i in response_ids if i != self.tokenizer.eos_token_id]
-        text = self._decode([*self.anchor, *said]).removeprefix(self._decode(self.anchor))
-        return text.removeprefix(" ") if self.layout == "dialogue" else text
+        text = self._after_anchor(said)
+        return text[min(self.lead, _leading_spaces(text)) :]
 
     @property
     def end_id(self) -> int:
@@ -60,6 +70,10 @@ class Chat:
     def _begin(self) -> list[int]:
         begin = self.tokenizer.bos_token_id
         return [begin if begin is not None else self.end_id]
+
+    def _after_anchor(self, ids: Sequence[int]) -> str:
+        # Some tokenizers drop a space at the very beginning of what they decode: it must not be the response's own.
+        return self._decode([*self.anchor, *ids]).removeprefix(self._decode(self.anchor))
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))

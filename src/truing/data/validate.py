@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from truing.data.records import Message
 from truing.errors import UserError
@@ -40,10 +40,15 @@ def text(row: dict[str, Any], key: str) -> str:
     return value
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number, finite and within the range of a float; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def number(row: dict[str, Any], key: str, default: float | None = None) -> float:
     """A finite number."""
     value = row.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise BadRow(f'"{key}" must be a number, not {shown(value)}')
     return float(value)
 

@@ -31,7 +31,7 @@ class Config:
 def talk(config: Config, ask: Callable[[str], str] = input, say: Callable[[str], None] = print) -> list[Message]:
     """Turn by turn until the person types /quit or ends the input; /new begins again. Returns the last conversation."""
     chat, policy = Chat(load_tokenizer(config.model), config.layout), load_policy(config.model)
-    context = policy.lm_inside.config.max_position_embeddings
+    context = policy.context
     opening = [Message("system", config.system)] if config.system else []
     messages = list(opening)
     say("/new begins again, /quit leaves")

@@ -15,7 +15,7 @@ from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
+from truing.generation.speak import speak, with_room
 from truing.maths import ragged, statistics
 from truing.models.loading import load_policy, load_tokenizer
 from truing.models.roles import Policy
@@ -109,6 +109,8 @@ def evaluate(config: Config) -> dict[str, Any]:
         speakers = [("", load_policy(config.model), "after")]
         if reference is not None:
             speakers.append(("reference_", reference, "before"))
+        for _, policy, _ in speakers:
+            prompts = with_room(prompts, policy, chat, run.say, config.strict)
         for prefix, policy, phase in speakers:
             rollouts, asked, said = speak(policy, chat, prompts, config.answers, config.sampling, config.seed)
             score_PK = np.array(reward(asked, said)).reshape(len(prompts), config.answers)

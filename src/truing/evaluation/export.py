@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from truing.data import formats
+from truing.data.formats.convert import on_criterion
 from truing.data.records import Comparison, Conversation, Demonstration, Edit, Flag, Prompt, Ranking, Rating
 from truing.errors import UserError
 from truing.models.loading import is_reward_model, load_policy, load_scorer, load_tokenizer, save
@@ -39,12 +40,16 @@ class Config:
     """Which records to take from the data."""
     to: Literal["native", "trl", "hh", "openrlhf", "oasst"] = "trl"
     """The layout: our own rows, TRL's columns, HH's two texts, OpenRLHF's columns, or Open-Assistant's trees."""
+    criterion: str = ""
+    """What rows of other tools judge by, such as helpful; empty: the whole, or the only criterion there is."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
 
     def __post_init__(self) -> None:
         if bool(self.model) == bool(self.data):
             raise UserError("export writes either a model or data: give exactly one of model and data")
+        if self.criterion and self.to == "native":
+            raise UserError(f"criterion = {self.criterion!r}: native rows name the criterion, and hold all of them")
 
 
 def write(config: Config) -> str:
@@ -56,5 +61,7 @@ def write(config: Config) -> str:
         save(role, load_tokenizer(config.model), config.out, DTYPES[config.dtype])
         return f"{config.model} written to {config.out} in {config.dtype}"
     records = formats.read(config.data, KINDS[config.kind], config.strict, print)
+    if config.to != "native":
+        records = on_criterion(records, config.criterion, print)
     count = formats.write(records, config.out, config.to, print)
     return f"{count} rows written to {config.out}"

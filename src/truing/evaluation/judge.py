@@ -10,7 +10,10 @@ from truing.data.records import Prompt, Response
 from truing.rewards.function import Reward
 
 Judge = Callable[[Prompt, Response, Response], float]
-"""1 where the first answer is better, 0 where the second is, 0.5 for a tie."""
+"""1 where the first answer is better, 0 where the second is, 0.5 for a tie; between them for one less sure."""
+
+Note = Callable[[Prompt, Response, Response, float], None]
+"""Is told of a pair, ours and theirs, and its outcome."""
 
 
 def by_reward(reward: Reward) -> Judge:
@@ -44,19 +47,24 @@ def outcomes(
     theirs: Sequence[Response],
     both_orders: bool,
     seed: int,
+    note: Note | None = None,
 ) -> np.ndarray:
     """For each prompt, how far ours is the better answer, [prompts] in [0, 1].
 
     A judge may lean towards what it reads first: it sees both orders, and the mean counts (Zheng et al. 2023,
-    arXiv:2306.05685), or each pair once in random order.
+    arXiv:2306.05685), or each pair once in random order. `note` is told each outcome before the next pair is judged:
+    what a person said can be kept, whatever comes after.
     """
     rng = np.random.default_rng(seed)
     result = []
     for prompt, our, their in zip(prompts, ours, theirs, strict=True):
         if both_orders:
-            result.append((judge(prompt, our, their) + 1 - judge(prompt, their, our)) / 2)
+            outcome = (judge(prompt, our, their) + 1 - judge(prompt, their, our)) / 2
         elif rng.random() < 0.5:
-            result.append(judge(prompt, our, their))
+            outcome = judge(prompt, our, their)
         else:
-            result.append(1 - judge(prompt, their, our))
+            outcome = 1 - judge(prompt, their, our)
+        result.append(outcome)
+        if note:
+            note(prompt, our, their, outcome)
     return np.array(result)

@@ -98,8 +98,11 @@ def _way(name: str, line: Line | None) -> str:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSONL file; a last line that was cut off in the writing is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+    rows: list[dict[str, Any]] = []
+    if not path.is_file():
+        return rows
+    # A row ends at a newline only: splitlines would cut at line separators within a text, too.
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             row = json.loads(line)
         except ValueError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,9 @@ from truing.data import formats
 from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
 from truing.errors import UserError
-from truing.evaluation.judge import Judge, by_person, by_reward, outcomes
+from truing.evaluation.judge import Judge, Note, by_person, by_reward, outcomes
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
+from truing.generation.speak import speak, with_room
 from truing.maths import statistics
 from truing.models.loading import load_policy, load_tokenizer
 from truing.rewards.combine import load_reward
@@ -63,11 +63,12 @@ class Config:
 
 
 def answers_of(
-    model: str, prompts: Sequence[Prompt], answers: int, sampling: Sampling, layout: Layout, seed: int
+    model: str, prompts: Sequence[Prompt], config: Config, seed: int, say: Callable[[str], None]
 ) -> tuple[list[Prompt], list[Response]]:
-    """What a policy says to the prompts."""
-    chat = Chat(load_tokenizer(model), layout)
-    _, asked, said = speak(load_policy(model), chat, prompts, answers, sampling, seed, author=model)
+    """What a policy says to the prompts that its context has room for, and which those are."""
+    chat, policy = Chat(load_tokenizer(model), config.layout), load_policy(model)
+    prompts = with_room(prompts, policy, chat, say, config.strict)
+    _, asked, said = speak(policy, chat, prompts, config.answers, config.sampling, seed, author=model)
     return asked, said
 
 
@@ -78,9 +79,10 @@ def win_rate(
     theirs: Sequence[Response],
     both_orders: bool = True,
     seed: int = 0,
+    note: Note | None = None,
 ) -> dict[str, Any]:
-    """Share of comparisons won, ties one half, with a 95 % interval that resamples prompts."""
-    outcome = outcomes(judge, prompts, ours, theirs, both_orders, seed)
+    """Share of comparisons won, ties one half, with a 95 % interval whose independent units are the prompts."""
+    outcome = outcomes(judge, prompts, ours, theirs, both_orders, seed, note)
     clusters = np.unique([p.id for p in prompts], return_inverse=True)[1]
     rate, low, high = statistics.win_rate(outcome, clusters=clusters)
     return {
@@ -100,11 +102,20 @@ def evaluate(config: Config) -> dict[str, Any]:
         judge = (
             by_person() if config.judge == ("person",) else by_reward(load_reward(config.judge, None, config.layout))
         )
-        asked, ours = answers_of(config.model, prompts, config.answers, config.sampling, config.layout, config.seed)
-        _, theirs = answers_of(config.against, prompts, config.answers, config.sampling, config.layout, config.seed + 1)
-        figures = win_rate(judge, asked, ours, theirs, config.both_orders, config.seed)
-        for prompt, our, their in zip(asked, ours, theirs, strict=True):
+        answered, ours = answers_of(config.model, prompts, config, config.seed, run.say)
+        fitting = list({p.id: p for p in answered}.values())
+        asked, theirs = answers_of(config.against, fitting, config, config.seed + 1, run.say)
+        ids = {p.id for p in asked}
+        ours = [our for prompt, our in zip(answered, ours, strict=True) if prompt.id in ids]
+
+        def note(prompt: Prompt, our: Response, their: Response, outcome: float) -> None:
             run.sample(0, "before", prompt=prompt.text, response=their.text)
-            run.sample(0, "after", prompt=prompt.text, response=our.text)
+            run.sample(0, "after", prompt=prompt.text, response=our.text, outcome=outcome)
+
+        try:
+            figures = win_rate(judge, asked, ours, theirs, config.both_orders, config.seed, note)
+        except EOFError:
+            kept = f"the pairs judged are kept in {config.out}/samples.jsonl until the next run there"
+            raise UserError(f"judge: nobody answers any more; {kept}") from None
         run.finish(figures)
     return figures

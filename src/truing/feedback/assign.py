@@ -293,16 +293,19 @@ def derive(
     """The rows that follow from a judgement: comparisons, ratings, rankings, flags, demonstrations."""
     shown = row.shown_order if shown is None else shown
     said = {"annotation_id": annotation}
+    only = row.config.get("criterion", "")  # of a task that does not ask about the whole
     for fact in payloads.comparisons(parsed, shown):
+        fact["criterion"] = fact["criterion"] or only
         store.add(connection, t.comparison, **said, prompt_id=row.prompt_id, **fact)
     for value in (*payloads.ratings(parsed, scale), *payloads.both(parsed, shown)):
+        value["criterion"] = value["criterion"] or only
         store.add(connection, t.rating, **said, **value)
     for message, names in parsed.flags.items():
         for name in dict.fromkeys(names):
             store.add(connection, t.flag, **said, message_id=message, name=name[:100])
     if isinstance(parsed, payloads.Rank):
         tiers = {**parsed.tiers, **dict.fromkeys(parsed.unranked)}
-        store.add(connection, t.ranking, **said, prompt_id=row.prompt_id, tiers=tiers, origin="ranking")
+        store.add(connection, t.ranking, **said, prompt_id=row.prompt_id, tiers=tiers, criterion=only, origin="ranking")
     if isinstance(parsed, payloads.Demo | payloads.Edit):
         before = parsed.message if isinstance(parsed, payloads.Edit) else None
         message = store.add_message(connection, row.prompt_id, Response(parsed.text), annotator=row.annotator_id)

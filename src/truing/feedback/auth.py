@@ -46,14 +46,24 @@ class Person:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
+def normal_name(name: str) -> str:
+    """A name as it is stored and looked for: without spaces around it, with single ones within."""
+    return " ".join(name.split())
+
+
+def anybody_named(connection: Connection, name: str) -> str | None:
+    """The id of the person with this name in any role, or with none any longer; None if there is none."""
+    return connection.scalar(select(t.annotator.c.id).where(t.annotator.c.name == normal_name(name)))
+
+
 def add_person(
     connection: Connection, name: str, role: Role = "annotator", password: str = "", simulated: bool = False
 ) -> str:
     """A new person. Raises UserError for an empty or taken name, or a short password."""
-    name = " ".join(name.split())
+    name = normal_name(name)
     if not 1 <= len(name) <= 100:
         raise UserError("a name has 1 to 100 characters")
-    if connection.scalar(select(t.annotator.c.id).where(t.annotator.c.name == name)):
+    if anybody_named(connection, name):
         raise UserError(f'the name "{name}" is taken')
     if password and len(password) < SHORTEST_PASSWORD:
         raise UserError(f"a password has {SHORTEST_PASSWORD} characters or more")
@@ -66,12 +76,12 @@ def add_person(
 def person_named(connection: Connection, name: str, role: Role = "owner") -> str | None:
     """The id of the person with this name and role; None if there is none."""
     c = t.annotator.c
-    return connection.scalar(select(c.id).where(c.name == name, c.role == role, c.disabled_at.is_(None)))
+    return connection.scalar(select(c.id).where(c.name == normal_name(name), c.role == role, c.disabled_at.is_(None)))
 
 
 def sign_in(connection: Connection, name: str, password: str) -> str | None:
     """The id of the person with this name and password; None if there is none."""
-    asked = select(t.annotator).where(t.annotator.c.name == " ".join(name.split()), t.annotator.c.disabled_at.is_(None))
+    asked = select(t.annotator).where(t.annotator.c.name == normal_name(name), t.annotator.c.disabled_at.is_(None))
     row = connection.execute(asked).first()
     try:
         # A hash is checked in any case: how long it takes does not tell whether the name exists.

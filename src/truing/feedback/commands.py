@@ -44,6 +44,8 @@ class Export:
     """The project."""
     snapshot: str = ""
     """A snapshot's id; empty: one of all that stands now."""
+    criterion: str = ""
+    """What rows of other tools judge by, such as helpful; empty: the whole, or the only criterion there is."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def import_(config: Import) -> None:
 def export(config: Export) -> None:
     """The store into a file."""
     db = Database.open(config.store, create=False)
-    manifest = exchange.take_out(db, config.project, Path(config.out), config.to, config.snapshot)
+    manifest = exchange.take_out(db, config.project, Path(config.out), config.to, config.snapshot, config.criterion)
     for line in manifest["left_out"]:
         _complain(line)
     print(f"{manifest['rows']} rows of snapshot {manifest['snapshot']} written to {config.out}")

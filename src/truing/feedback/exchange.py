@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select
 
 import truing
 from truing.data import formats
-from truing.data.formats.convert import ranking_to_comparisons
+from truing.data.formats.convert import on_criterion, ranking_to_comparisons, sitting_of
 from truing.data.formats.files import save
 from truing.data.records import (
     Comparison,
@@ -27,6 +27,7 @@ from truing.data.records import (
     Record,
     Response,
 )
+from truing.data.validate import shown
 from truing.errors import UserError
 from truing.feedback import assign, auth, snapshot, store
 from truing.feedback import schema as t
@@ -34,9 +35,14 @@ from truing.feedback.database import Database, new_id, now
 
 JUDGEMENTS = (Comparison, Ranking, Rating, Flag, Edit, Demonstration)
 AT_ONCE = 200  # records of one transaction: a page that is open meanwhile does not wait for all of them
+LARGEST = 50  # ratings of one sitting: each two become a comparison
 NOBODY = "imported"
 MIDDLE = (0.5, 0.84)  # margins above which a preference is clear, and much
+EXACT = 2**53  # whole numbers up to it are exact as floats
+OF_RATINGS = ("rating", "binary")  # origins of comparisons that follow from ratings
 LAYOUTS = ("native", "trl", "hh", "openrlhf", "oasst", "events")
+ALL_CRITERIA = ("native", "events")  # layouts that name a judgement's criterion
+Told = dict[Hashable, list[Comparison]]  # comparisons that follow from ratings, by what these have in common
 
 
 def bring_in(
@@ -44,33 +50,47 @@ def bring_in(
     report: Callable[[str], None] | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Read files of any layout into the store: judgements as annotations of those who made them, prompts and sampled
-    answers as open tasks of a kind. What came in before is not taken twice. Returns how many of each were new."""
+    answers as open tasks of a kind. What came in before is not taken twice. Returns how many of each were new.
+
+    What the store cannot hold as it is, is left out, counted and told to `report` with the reason.
+    """
     records = formats.read(sources, (*JUDGEMENTS, Conversation, Prompt), report=report)
     with db.writing() as connection:
         place = store.open_project(connection, project)
-    counted: Counter[str] = Counter()
-    for start in range(0, len(records), AT_ONCE):
+    records, given = _without_told(records)
+    told = sum(map(len, given.values()))
+    if told and report:
+        report(f"left out: {told} comparisons that follow from the ratings beside them, and are made of these")
+    counted: Counter[str] = Counter({"left out": told})
+    for sittings in _blocks(_sittings(records)):
         with db.writing() as connection:
-            people: dict[str, str] = {}
-            for record in records[start : start + AT_ONCE]:
+            for sitting in sittings:
                 try:
-                    # A record that cannot be held leaves nothing half of it behind.
+                    # Records that cannot be held leave nothing half of them behind.
                     with connection.begin_nested():
-                        new = _bring(connection, place, record, people, kind, overlap)
+                        new = _bring(connection, place, sitting, kind, overlap, given)
                 except UserError as error:
-                    counted["left out"] += 1
+                    counted["left out"] += len(sitting)
                     if report:
-                        report(f"left out: {error}")
+                        report(f"left out: {_named(sitting[0])}: {error}")
                     continue
-                counted[type(record).__name__ if new else "already there"] += 1
-    return dict(counted)
+                counted[type(sitting[0]).__name__] += new
+                counted["already there"] += len(sitting) - new
+    return dict(+counted)
 
 
-def take_out(db: Database, project: str, out: Path, layout: str, frozen: str = "") -> dict[str, Any]:
+def take_out(
+    db: Database, project: str, out: Path, layout: str, frozen: str = "", criterion: str = ""
+) -> dict[str, Any]:  # fmt: skip
     """Write a snapshot's judgements (a new one of all that stands, if none is named) in a layout, with a manifest
-    beside them. Returns the manifest."""
+    beside them. Returns the manifest.
+
+    Native rows and events say what each judgement's criterion is; the layouts of others cannot, and hold those on one.
+    """
     if layout not in LAYOUTS:
         raise UserError(f"to = {layout!r}: it must be one of {', '.join(LAYOUTS)}")
+    if criterion and layout in ALL_CRITERIA:
+        raise UserError(f"criterion = {criterion!r}: {layout} rows name the criterion, and hold all of them")
     with db.writing() as connection:
         place = store.project_named(connection, project)
         frozen = frozen or snapshot.take(connection, place)
@@ -81,7 +101,10 @@ def take_out(db: Database, project: str, out: Path, layout: str, frozen: str = "
     if layout == "events":
         rows = save(out, events)
     else:
-        rows = formats.write(_for_layout(records, layout), out, layout, told.append)  # type: ignore[arg-type]
+        fitting = _for_layout(records, layout)
+        if layout not in ALL_CRITERIA:
+            fitting = on_criterion(fitting, criterion, told.append)
+        rows = formats.write(fitting, out, layout, told.append)  # type: ignore[arg-type]
     manifest |= {"layout": layout, "rows": rows, "file": out.name, "truing": truing.__version__, "left_out": told}
     manifest["records"] = dict(Counter(type(record).__name__ for record in records))
     manifest["annotators"] = sorted({r.annotator for r in records if not isinstance(r, Prompt | Conversation)})
@@ -111,44 +134,111 @@ def _for_layout(records: Sequence[Record], layout: str) -> list[Record]:
 
 
 def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
-    """The annotations themselves, with the answers as they were shown."""
+    """The annotations themselves, with the answers as they were shown, and what was asked.
+
+    The criterion is that of the task, empty for the whole; a payload names those that its page asked for beside it.
+    """
     c, member = t.annotation.c, t.snapshot_annotation.c
     asked = (
-        select(t.annotation, t.assignment.c.shown_order, t.task.c.prompt_id, t.guideline.c.version.label("guideline"))
+        select(
+            t.annotation, t.assignment.c.shown_order, t.task.c.prompt_id, t.task.c.project_id, t.task.c.config,
+            t.guideline.c.version.label("guideline"),
+        )
         .join(member_table := t.snapshot_annotation, member.annotation_id == c.id)
         .join(t.assignment, t.assignment.c.id == c.assignment_id)
         .join(t.task, t.task.c.id == c.task_id)
         .outerjoin(t.guideline, t.guideline.c.id == t.assignment.c.guideline_id)
         .where(member_table.c.snapshot_id == frozen)
         .order_by(c.number)
-    )
+    )  # fmt: skip
     m = t.message.c
     for row in connection.execute(asked).all():
         shown = dict(connection.execute(select(m.id, m.content).where(m.id.in_(row.shown_order))).all())  # type: ignore[arg-type]
+        scale = assign.scale_of(connection, row) if row.kind == "rate" else None
         yield {
             "id": row.id, "number": row.number, "kind": row.kind, "version": row.version, "payload": row.payload,
             "annotator": row.annotator_id, "created_at": row.created_at, "duration_ms": row.duration_ms,
             "active_ms": row.active_ms, "guideline": row.guideline,
+            "criterion": row.config.get("criterion", ""),
+            "scale": scale and {"low": scale[0], "high": scale[1]},
             "prompt": store.conversation_to(connection, row.prompt_id, None),
             "shown": [{"id": one, "text": shown[one]} for one in row.shown_order],
         }  # fmt: skip
 
 
-def _bring(connection: Connection, project: str, record: Any, people: dict[str, str], kind: str, overlap: int) -> bool:
-    """One record into the store; False if it is there already."""
-    if isinstance(record, Prompt | Conversation):
-        return _bring_task(connection, project, record, kind, overlap)
-    key = f"import-{store.digest(json.dumps(asdict(record), sort_keys=True))[:40]}"
-    person = _person(connection, record.annotator or NOBODY, people)
-    c = t.annotation.c
-    if connection.scalar(select(c.id).where(c.annotator_id == person, c.idempotency_key == key)):
-        return False
-    prompt = store.add_prompt(connection, project, record.prompt, "import")
-    asked, texts = _texts(record)
+def _without_told(records: Sequence[Any]) -> tuple[list[Any], Told]:
+    """The records without the comparisons that ratings among them say, and these.
+
+    An export of a store holds both, and the store makes the comparisons of the ratings anew.
+    """
+    given: Told = defaultdict(list)
+    rated: dict[Hashable, set[str]] = defaultdict(set)
+    for record in records:
+        if isinstance(record, Rating) and not _unheld(record):
+            rated[_judged(record)].add(record.response)
+    kept = []
+    for record in records:
+        of_ratings = isinstance(record, Comparison) and record.origin in OF_RATINGS
+        if of_ratings and {record.chosen, record.rejected} <= rated[_judged(record)]:
+            given[_judged(record)].append(record)
+        else:
+            kept.append(record)
+    return kept, given
+
+
+def _judged(record: Any) -> Hashable:
+    return record.prompt.id, record.annotator, record.criterion
+
+
+def _sittings(records: Sequence[Any]) -> list[list[Any]]:
+    """The records of each task: a person's ratings of the answers to one prompt together, every other record alone."""
+    sittings: list[list[Any]] = []
+    open_: dict[Hashable, list[Any]] = {}
+    for record in records:
+        if not isinstance(record, Rating) or _unheld(record):
+            sittings.append([record])
+            continue
+        sitting = open_.get(sitting_of(record), [])
+        if any(one.response == record.response for one in sitting):
+            sittings.append([record])  # rated twice: nothing to compare
+            continue
+        if len(sitting) in (0, LARGEST):
+            sitting = open_[sitting_of(record)] = []
+            sittings.append(sitting)
+        sitting.append(record)
+    return sittings
+
+
+def _blocks(sittings: Sequence[list[Any]]) -> Iterator[list[list[Any]]]:
+    """The sittings in groups that hold AT_ONCE records or little more."""
+    block: list[list[Any]] = []
+    for sitting in sittings:
+        block.append(sitting)
+        if sum(map(len, block)) >= AT_ONCE:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _bring(
+    connection: Connection, project: str, sitting: Sequence[Any], kind: str, overlap: int, given: Told
+) -> int:  # fmt: skip
+    """The records of one task into the store. Returns how many of them are new."""
+    first = sitting[0]
+    if isinstance(first, Prompt | Conversation):
+        return int(_bring_task(connection, project, first, kind, overlap))
+    if reason := _unheld(first):
+        raise UserError(reason)
+    person = _person(connection, first.annotator)
+    prompt = store.add_prompt(connection, project, first.prompt, "import")
+    new = _new(connection, person, prompt, sitting)
+    if not new:
+        return 0
+    asked, texts = _texts(new)
     ids = [_message(connection, prompt, text) for text in texts]
     candidates = store.add_candidates(connection, prompt, ids, selection="import") if ids else None
-    config = {"scale": {"low": record.low, "high": record.high, "words": []}} if isinstance(record, Rating) else {}
-    task = store.add_task(connection, project, asked, prompt, candidates, config=config)
+    task = store.add_task(connection, project, asked, prompt, candidates, config=_config(first, given))
     moment, identity = now(), new_id()
     connection.execute(
         insert(t.assignment).values(
@@ -156,8 +246,36 @@ def _bring(connection: Connection, project: str, record: Any, people: dict[str, 
             shown_order=ids,
         )
     )  # fmt: skip
-    assign.submit(connection, identity, person, _payload(record, ids), key)
-    return True
+    assign.submit(connection, identity, person, _payload(new, ids), _key(new))
+    return len(new)
+
+
+def _key(records: Sequence[Any]) -> str:
+    """What the same records have again when they come in again."""
+    return f"{snapshot.IMPORTED}{store.digest(''.join(json.dumps(asdict(r), sort_keys=True) for r in records))[:40]}"
+
+
+def _new(connection: Connection, person: str, prompt: str, sitting: Sequence[Any]) -> list[Any]:
+    """The records that this person has not said in an import before; ratings may have come beside others then."""
+    c, rated = t.annotation.c, t.rating.c
+    keys = [_key([record]) for record in sitting]
+    known = select(c.idempotency_key).where(c.annotator_id == person, c.idempotency_key.in_(keys))
+    came = set(connection.scalars(known))
+    new = [record for record, key in zip(sitting, keys, strict=True) if key not in came]
+    if not new or not isinstance(sitting[0], Rating):
+        return new
+    m = t.message.c
+    asked = (
+        select(m.content, rated.value, c.annotator_id)
+        .join(t.rating, rated.message_id == m.id)
+        .join(t.annotation, c.id == rated.annotation_id)
+        .where(m.prompt_id == prompt, m.content.in_([record.response for record in new]))
+        .where(c.idempotency_key.startswith(snapshot.IMPORTED))
+        .where(rated.criterion == sitting[0].criterion, rated.low == sitting[0].low, rated.high == sitting[0].high)
+    )
+    # Whose they are is looked at here: asked for it, SQLite reads all that the person has ever said.
+    said = {(row.content, row.value) for row in connection.execute(asked) if row.annotator_id == person}
+    return [record for record in new if (record.response, float(record.value)) not in said]
 
 
 def _bring_task(connection: Connection, project: str, record: Prompt | Conversation, kind: str, overlap: int) -> bool:
@@ -173,20 +291,70 @@ def _bring_task(connection: Connection, project: str, record: Prompt | Conversat
     return True
 
 
-def _texts(record: Any) -> tuple[str, list[str]]:
-    """The kind of task that a record answers, and the answers it is about."""
+def _named(record: Any) -> str:
+    """The record as a line about it names it."""
+    prompt = record if isinstance(record, Prompt) else record.prompt
+    return f"{type(record).__name__} of the prompt {shown(prompt.text)}"
+
+
+def _unheld(record: Any) -> str:
+    """Why the store cannot hold a record as it is; empty if it can."""
+    if isinstance(record, Comparison) and record.chosen == record.rejected:
+        return f"both answers are {shown(record.chosen)}"
+    if isinstance(record, Ranking) and len(set(record.responses)) < len(record.responses):
+        twice = Counter(record.responses).most_common(1)[0][0]
+        return f"the answer {shown(twice)} stands in it more than once"
+    if isinstance(record, Rating):
+        if any(number % 1 for number in (record.value, record.low, record.high)):
+            scale = f"{record.low:g} to {record.high:g}"
+            return f"{record.value:g} on the scale {scale}: ratings are whole numbers on a scale of whole numbers"
+        if max(abs(record.low), abs(record.high)) > EXACT:
+            return f"the scale {record.low:g} to {record.high:g} is larger than {EXACT:g}"
+        if not record.low <= record.value <= record.high:
+            return f"{record.value:g} is outside the scale {record.low:g} to {record.high:g}"
+    return ""
+
+
+def _texts(records: Sequence[Any]) -> tuple[str, list[str]]:
+    """The kind of task that the records answer, and the answers they are about."""
+    record = records[0]
     if isinstance(record, Comparison):
         return "pair", [record.chosen, record.rejected]
     if isinstance(record, Ranking):
         return "rank", list(record.responses)
     if isinstance(record, Rating):
-        return ("binary" if (record.low, record.high) == (0, 1) else "rate"), [record.response]
+        return ("binary" if _is_binary(record) else "rate"), [rating.response for rating in records]
     if isinstance(record, Flag):
         return "binary", [record.response]
     return ("edit", [record.before]) if isinstance(record, Edit) else ("demo", [])
 
 
-def _payload(record: Any, ids: Sequence[str]) -> dict[str, Any]:
+def _is_binary(rating: Rating) -> bool:
+    return (rating.low, rating.high) == (0, 1)
+
+
+def _config(record: Any, told: Told) -> dict[str, Any]:
+    """What the task asks, where it is not the usual: a rating's scale, and one criterion in place of the whole.
+
+    Beside it, as `given`, the figures of a record that no person says on a page: a snapshot has them as they came in.
+    """
+    config: dict[str, Any] = {}
+    if isinstance(record, Comparison | Ranking):
+        config["given"] = {"error": record.error, "round": record.round}
+    if isinstance(record, Comparison):
+        target = max(record.target, 1 - record.target)  # of the winner
+        config["given"] |= {"target": target, "margin": record.margin, "weight": record.weight}
+    if isinstance(record, Rating):
+        config["scale"] = {"low": record.low, "high": record.high, "words": []}
+        for comparison in told.get(_judged(record), [])[:1]:  # one person's, on one prompt: they share these
+            config["given"] = {"error": comparison.error, "round": comparison.round}
+    if isinstance(record, Comparison | Ranking | Rating) and record.criterion:
+        config["criterion"] = record.criterion
+    return config
+
+
+def _payload(records: Sequence[Any], ids: Sequence[str]) -> dict[str, Any]:
+    record = records[0]
     if isinstance(record, Comparison):
         winner = 0 if record.target >= 0.5 else 1
         if record.target == 0.5:
@@ -198,9 +366,8 @@ def _payload(record: Any, ids: Sequence[str]) -> dict[str, Any]:
         place = {tier: i for i, tier in enumerate(sorted(set(record.tiers)))}
         return {"tiers": {i: place[tier] for i, tier in zip(ids, record.tiers, strict=True)}}
     if isinstance(record, Rating):
-        if (record.low, record.high) == (0, 1):
-            return {"good": {ids[0]: record.value > 0.5}}
-        return {"ratings": {ids[0]: round(record.value)}}
+        values = {i: int(rating.value) for i, rating in zip(ids, records, strict=True)}
+        return {"good": {i: value == 1 for i, value in values.items()}} if _is_binary(record) else {"ratings": values}
     if isinstance(record, Flag):
         return {"good": {ids[0]: False}, "flags": {ids[0]: [record.name]}}
     if isinstance(record, Edit):
@@ -208,11 +375,9 @@ def _payload(record: Any, ids: Sequence[str]) -> dict[str, Any]:
     return {"text": record.response}
 
 
-def _person(connection: Connection, name: str, people: dict[str, str]) -> str:
-    if name not in people:
-        found = auth.person_named(connection, name, "annotator")
-        people[name] = found or auth.add_person(connection, name)
-    return people[name]
+def _person(connection: Connection, name: str) -> str:
+    name = auth.normal_name(name) or NOBODY
+    return auth.anybody_named(connection, name) or auth.add_person(connection, name)
 
 
 def _message(connection: Connection, prompt: str, text: str) -> str:

@@ -16,11 +16,12 @@ from sqlalchemy import exists, func, select
 
 from truing.data import formats
 from truing.data.records import Comparison, Conversation, Prompt, Rating, Response
+from truing.data.validate import Complaints, shown
 from truing.errors import UserError
 from truing.feedback import auth, gold, people, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
-from truing.feedback.replies import Remote, Reply
+from truing.feedback.replies import Closed, Remote, Reply, Unreachable
 from truing.feedback.web.app import create_app
 from truing.feedback.web.guard import LOOPBACK
 from truing.feedback.web.site import Site
@@ -158,7 +159,11 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
 
 
 class Filler:
-    """Answers prompts ahead of the people, in a thread of its own; never inside a transaction."""
+    """Answers prompts ahead of the people, in a thread of its own; never inside a transaction.
+
+    Servers that are away, or answer nobody, are asked again until they do. A prompt that is refused (too long for the
+    model) is told and left out, so that the others come to the people; the next start asks it again.
+    """
 
     def __init__(
         self, db: Database, project: str, prompts: Sequence[tuple[str, Prompt]], replies: Mapping[str, Reply],
@@ -167,6 +172,7 @@ class Filler:
         self.db, self.project, self.replies, self.config = db, project, replies, config
         self.left = list(prompts)
         self.failure = ""
+        self.refused = Complaints(", ".join(config.prompts), strict=False, report=_tell)
         if self.left:
             threading.Thread(target=self._fill, daemon=True).start()
 
@@ -182,11 +188,16 @@ class Filler:
             prompt, record = self.left[0]
             try:
                 said = self._answers(record)
-            except UserError as error:
+            except (Unreachable, Closed) as error:
                 if str(error) != self.failure:
                     self.failure = str(error)
-                    print(f"truing label: no live answers: {error}", file=sys.stderr, flush=True)
+                    _tell(f"truing label: no live answers: {error}")
                 time.sleep(5 * GAP_S)
+                continue
+            except UserError as error:
+                self.refused.add(shown(record.text), f"no live answers: {error}")
+                del self.left[0]
+                time.sleep(GAP_S)  # a server that refuses them all is not stormed
                 continue
             with self.db.writing() as connection:
                 messages = [store.add_message(connection, prompt, r, model=model) for r, model in said]
@@ -196,6 +207,7 @@ class Filler:
                     connection, self.project, kind, prompt, candidates, overlap, config=_questions(self.config)
                 )
             del self.left[0]
+        self.refused.close()
 
     def _answers(self, prompt: Prompt) -> list[tuple[Response, str]]:
         """Live answers, no two of them the same as far as that can be had: there is nothing to judge between equals."""
@@ -226,10 +238,14 @@ class Filler:
             return connection.scalar(fresh.select_from(t.task)) or 0
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _read_prompts(config: Config) -> list[Conversation]:
     if not config.prompts:
         return []
-    found = formats.read(config.prompts, (Conversation, Prompt), report=lambda line: print(line, file=sys.stderr))
+    found = formats.read(config.prompts, (Conversation, Prompt), report=_tell)
     return [one if isinstance(one, Conversation) else Conversation(one) for one in found]
 
 

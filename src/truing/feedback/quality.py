@@ -22,7 +22,7 @@ FEWEST = 5  # judgements of one person below which nothing is said of them
 
 @dataclass(frozen=True)
 class Vote:
-    """One standing judgement of two answers on the whole: which was shown first, which is longer, which won."""
+    """One standing judgement of two answers: which was shown first, which is longer, which won."""
 
     annotation: str
     person: str
@@ -36,7 +36,10 @@ class Vote:
 
 
 def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
-    """Comparisons of pairs and of chats, as they were shown; not gold. What stands, or what is in a frozen snapshot."""
+    """Comparisons of pairs and of chats, as they were shown; not gold. What stands, or what is in a frozen snapshot.
+
+    Those on the whole, or, where none is, on the only criterion there is: as training takes them (`on_criterion`).
+    """
     c, a = t.annotation.c, t.assignment.c
     asked = (
         select(t.comparison, c.annotator_id, c.kind, a.shown_order, t.task.c.prompt_id.label("prompt"))
@@ -44,10 +47,12 @@ def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
         .join(t.assignment, a.id == c.assignment_id)
         .join(t.task, t.task.c.id == c.task_id)
         .where(t.task.c.project_id == project, ~t.task.c.gold, t.comparison.c.origin == "pair")
-        .where(t.comparison.c.criterion == "", *_counted(frozen))
+        .where(*_counted(frozen))
         .order_by(c.number)
     )
     rows = connection.execute(asked).all()
+    if len({row.criterion for row in rows}) > 1:
+        rows = [row for row in rows if not row.criterion]
     m = t.message.c
     lengths = select(m.id, func.length(m.content)).join(t.prompt).where(t.prompt.c.project_id == project)
     length: dict[str, int] = dict(connection.execute(lengths).all())  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ import httpx
 from truing.errors import UserError
 
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
+REFUSED = (400, 413, 422)  # it is what was asked that the server does not take
 TRIES = 4
 LONGEST = 200_000  # characters of one answer
 
@@ -31,6 +32,10 @@ class Reply(Protocol):
 
 class Unreachable(UserError):
     """The server gave no answer, however often it was asked."""
+
+
+class Closed(UserError):
+    """The server is there and answers nobody: its address, a key or its setting has to be mended."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Remote:
                 raise Unreachable(f"status {answer.status_code}")
             if answer.status_code != 200:
                 said = answer.read()[:200].decode("utf-8", "replace")
-                raise UserError(f"{url}: status {answer.status_code}: {said}")
+                kind = UserError if answer.status_code in REFUSED else Closed
+                raise kind(f"{url}: status {answer.status_code}: {said}")
             for line in answer.iter_lines():
                 if line.startswith("data: ") and line != "data: [DONE]":
                     yield from _piece(line.removeprefix("data: "), url)
@@ -94,16 +100,16 @@ def refuse_private(address: str, allow_private: bool) -> None:
     try:
         found = {info[4][0] for info in socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)}
     except OSError as error:
-        raise UserError(f"{address}: its name leads nowhere: {error}") from None
+        raise Unreachable(f"{address}: its name leads nowhere: {error}") from None
     for ip in found:
         if not ipaddress.ip_address(str(ip).partition("%")[0]).is_global:
-            raise UserError(f"{address} is {ip}, on this machine or its network; --allow-private allows it")
+            raise Closed(f"{address} is {ip}, on this machine or its network; --allow-private allows it")
 
 
 def _piece(line: str, url: str) -> Iterator[str]:
     try:
         text = json.loads(line)["choices"][0].get("delta", {}).get("content")
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise UserError(f"{url}: this is no answer of a chat model: {line[:80]}") from None
+        raise Closed(f"{url}: this is no answer of a chat model: {line[:80]}") from None
     if isinstance(text, str) and text:
         yield text

@@ -19,6 +19,7 @@ from truing.feedback.assign import SKIP, standing
 Strength = Literal["margin", "soft", "none"]
 MARGIN = {1: 1 / 3, 2: 2 / 3, 3: 1.0}  # Touvron et al. 2023, arXiv:2307.09288, table 27, as shares of the greatest
 SOFT = {1: 0.7, 2: 0.85, 3: 0.95}  # the probability that the preferred answer is the better one
+IMPORTED = "import-"  # begins the keys of annotations that came in from files
 
 
 def current(project: str) -> Select[Any]:
@@ -60,6 +61,11 @@ def described(connection: Connection, snapshot: str) -> dict[str, Any]:
     if row is None:
         raise UserError(f"there is no snapshot {snapshot}")
     return {"snapshot": row.id, "hash": row.hash, "judgements": row.count, "filters": row.filters}
+
+
+def project_of(connection: Connection, snapshot: str) -> str | None:
+    """The id of the project that a snapshot is of; None if there is no such snapshot."""
+    return connection.scalar(select(t.snapshot.c.project_id).where(t.snapshot.c.id == snapshot))
 
 
 def records(
@@ -112,7 +118,7 @@ class _Reader:
             answers = [self._answer(message, row.prompt_id) for message in row.tiers]
             yield Ranking(
                 answers[0][1], tuple(text for text, _ in answers), tuple(row.tiers.values()), row.criterion,
-                row.annotator_id, "ranking", self.errors.get(row.annotator_id, 0.0), row.number or 0,
+                row.annotator_id, "ranking", *self._error_and_round(row),
             )  # fmt: skip
         return partial
 
@@ -127,13 +133,22 @@ class _Reader:
             winner, prompt = self._answer(row.winner_id, row.prompt_id)
             weight = RATING_WEIGHT if row.origin == "rating" else 1.0
             weight = 1 / sizes[row.annotation_id] if row.origin == "ranking" else weight
+            weight = _given(row).get("weight", weight)
             target, margin = self._target(row)
             yield Comparison(
                 prompt, winner, self.texts[row.loser_id][0], target, margin, weight, row.criterion, row.annotator_id,
-                row.origin, self.errors.get(row.annotator_id, 0.0), row.number or 0,
+                row.origin, *self._error_and_round(row),
             )  # fmt: skip
 
+    def _error_and_round(self, row: Any) -> tuple[float, int]:
+        """What is known here of the person and the round, else what an import said of them."""
+        given = _given(row)
+        return self.errors.get(row.annotator_id, given.get("error", 0.0)), row.number or given.get("round", 0)
+
     def _target(self, row: Any) -> tuple[float, float]:
+        given = _given(row)
+        if self.strength == "margin" and "target" in given:
+            return given["target"], given["margin"]
         if row.tie:
             return 0.5, 0.0
         if self.strength == "soft" and row.strength:
@@ -144,7 +159,7 @@ class _Reader:
         """The rows of a table that follow from the snapshot's annotations, with who said it and in which round."""
         c = t.annotation.c
         asked = (
-            select(table, c.annotator_id, t.round_.c.number, t.task.c.prompt_id.label("task_prompt_id"))
+            select(table, c.annotator_id, t.round_.c.number, t.task.c.config, c.idempotency_key)
             .join(t.annotation, c.id == table.c.annotation_id)
             .join(t.task, t.task.c.id == c.task_id)
             .outerjoin(t.round_, t.round_.c.id == t.task.c.round_id)
@@ -173,6 +188,11 @@ class _Reader:
         m = t.message.c
         for row in self.connection.execute(select(m.id, m.content, m.parent_id).where(m.prompt_id.in_(asked))):
             self.texts[row.id] = (row.content, row.parent_id)
+
+
+def _given(row: Any) -> dict[str, Any]:
+    """The figures that an imported judgement came with. Taken back and said anew, it has those of the page."""
+    return row.config.get("given", {}) if row.idempotency_key.startswith(IMPORTED) else {}
 
 
 def _filtered(asked: Select[Any], filters: Mapping[str, Any]) -> Select[Any]:

@@ -14,7 +14,8 @@ from truing.errors import UserError
 from truing.generation.cache import STEP, Decode, Prefill, SlotCache, rounded
 from truing.generation.graphs import Graphs, asks_the_device
 from truing.generation.sampling import Sampling, draw, uniforms
-from truing.models.roles import Policy, trunk
+from truing.models.reading import trunk
+from truing.models.roles import Policy
 from truing.seams import seam
 
 SLOTS, BAND = 256, 64  # sequences at a time on a processor, and in one band of them
@@ -75,7 +76,7 @@ class Engine:
             raise ValueError("stop strings need `decode` to see the text")
         self.decode = decode
         self.slots, self.prefill_tokens = slots, prefill_tokens
-        self.context = getattr(policy.lm_inside.config, "max_position_embeddings", None)
+        self.context = policy.context
         self.device = next(policy.parameters()).device
         self.waiting: deque[InFlight] = deque()
         self.bands: list[Band] = []
@@ -90,9 +91,7 @@ class Engine:
 
     def add(self, prompt: Sequence[int], seed: int) -> InFlight:
         """Queue one response to a prompt. Ask again with another seed for another response: the prompt is read once."""
-        limit = self.sampling.max_new_tokens
-        if self.context is not None:
-            limit = min(limit, self.context - len(prompt))
+        limit = int(min(self.sampling.max_new_tokens, self.context - len(prompt)))
         if limit < 1:
             raise UserError(
                 f"a prompt of {len(prompt)} tokens leaves no room in the model's context of {self.context}: shorten it"

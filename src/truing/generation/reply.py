@@ -49,7 +49,7 @@ class LocalReply:
         return self._loaded
 
     def _held_back(self, text: str) -> int:
-        half = 1 if text.endswith("\ufffd") else 0
+        half = len(text) - len(text.rstrip("\ufffd"))  # each byte of it is one, with some tokenizers
         begun = (n for stop in self.sampling.stop for n in range(1, len(stop)) if text.endswith(stop[:n]))
         return max(half, max(begun, default=0))
 

@@ -34,7 +34,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         rules = (
-            ("temperature", self.temperature >= 0, "0 or more"),
+            ("temperature", self.temperature == 0 or self.temperature >= 1e-6, "0, or at least 1e-6"),
             ("top_k", self.top_k >= 0, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0, at most 1"),
             ("min_p", 0 <= self.min_p < 1, "at least 0, below 1"),

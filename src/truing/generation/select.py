@@ -15,7 +15,7 @@ def distance(a: Sequence[int], b: Sequence[int], size: int = 3) -> float:
     left, right = (
         {tuple(ids[i : i + n]) for n in range(1, size + 1) for i in range(len(ids) - n + 1)} for ids in (a, b)
     )
-    return 1.0 - len(left & right) / max(1, len(left | right))
+    return 1.0 - len(left & right) / len(left | right) if left or right else 0.0
 
 
 def select(token_ids: Sequence[Sequence[int]], scores: Sequence[float] | None, keep: int, by: By) -> list[int]:

@@ -73,9 +73,7 @@ def with_room(
 
     Raises UserError at the first where `strict`, and where none is left.
     """
-    context = getattr(policy.lm_inside.config, "max_position_embeddings", None)
-    if context is None:
-        return list(prompts)
+    context = policy.context
     lengths = [len(chat.prompt_ids(prompt.messages)) for prompt in prompts]
     kept = [prompt for prompt, length in zip(prompts, lengths, strict=True) if length < context]
     if len(kept) < len(prompts):

@@ -16,7 +16,7 @@ from truing.errors import UserError
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_policy, policy_of
-from truing.models.precision import WORTH, Precision, bfloat16_gain, dtype_of, product_s
+from truing.models.precision import WORTH, Precision, bfloat16_gain, dtype_of, products_s
 from truing.models.roles import Policy, trainable
 from truing.training import supervised
 from truing.training.optimize import Learning, Optimizer, ready
@@ -43,17 +43,17 @@ class Config:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be 1 or more")
 
 
-def measure(config: Config) -> dict[str, float]:
+def measure(config: Config, policy: Policy) -> dict[str, float]:
     """All figures: flops are multiplications and additions a second, shares are of the best matrix product."""
-    policy = load_policy(config.model) if config.model else policy_of(_random_llama())
     lm = policy.lm_inside
-    device = next(policy.parameters()).device
+    device = policy.device
     width, vocabulary = lm.config.hidden_size, lm.config.vocab_size
     figures = {
-        f"product_{name}_gflops": 8 * 1024 * 1024**2 / product_s(1024, dtype, str(device), 1024) / 1e9
-        for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
+        f"product_{name}_gflops": 8 * 1024 * 1024**2 / seconds / 1e9
+        for name, seconds in zip(("float32", "bfloat16"), products_s(1024, str(device), 1024), strict=True)
     }
-    figures["copy_gib_s"] = 2 * 2**28 / _seconds(lambda: torch.ones(2**26).clone(), config.turns) / 2**30
+    source = torch.ones(2**26, device=device)
+    figures["copy_gib_s"] = 2 * source.nbytes / _seconds(lambda: source.clone(), config.turns) / 2**30
     dtype = dtype_of(config.precision, width, device)
     peak = figures[f"product_{'bfloat16' if dtype == torch.bfloat16 else 'float32'}_gflops"] * 1e9
     learning = Learning(lr=1e-9, precision=config.precision)
@@ -70,13 +70,13 @@ def measure(config: Config) -> dict[str, float]:
     return figures
 
 
-def advice(figures: dict[str, float], config: Config, width: int) -> list[str]:
+def advice(figures: dict[str, float], config: Config, width: int, device: str = "cpu") -> list[str]:
     """What to change, a line each."""
     told = []
     cores, threads = os.cpu_count() or 1, torch.get_num_threads()
     if threads != cores:
         told.append(f"{threads} threads on {cores} cores: try OMP_NUM_THREADS={cores}")
-    gain = bfloat16_gain(width)
+    gain = bfloat16_gain(width, device)
     if config.precision == "float32" and gain >= WORTH:
         told.append(f"bfloat16 is {gain:.1f} times as fast here: leave precision at auto")
     if figures["sample_share"] < 0.5 * figures["learn_share"]:
@@ -89,8 +89,8 @@ def advice(figures: dict[str, float], config: Config, width: int) -> list[str]:
 
 def show(config: Config) -> dict[str, float]:
     """Measure, print, advise."""
-    figures = measure(config)
-    width = load_policy(config.model).lm_inside.config.hidden_size if config.model else 288
+    policy = load_policy(config.model) if config.model else policy_of(_random_llama())
+    figures = measure(config, policy)
     names = {
         "product_float32_gflops": "matrix product, float32 (GFLOP/s)", "copy_gib_s": "copy (GiB/s)",
         "product_bfloat16_gflops": "matrix product, bfloat16 (GFLOP/s)", "sample_tokens_s": "sampling (tokens/s)",
@@ -99,19 +99,21 @@ def show(config: Config) -> dict[str, float]:
     }  # fmt: skip
     for name, value in figures.items():
         print(f"{names[name]:<36} {f'{value:.0%}' if name.endswith('share') else f'{value:,.0f}':>10}")
-    for line in advice(figures, config, width):
+    for line in advice(figures, config, policy.width, str(policy.device)):
         print(f"-> {line}")
     return figures
 
 
 def _seconds(work: Callable[[], object], turns: int) -> float:
-    work()
-    times = []
-    for _ in range(turns):
+    def done() -> float:
         begin = time.perf_counter()
         work()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # work is queued there, not done
+        return time.perf_counter() - begin
+
+    done()
+    return statistics.median(done() for _ in range(turns))
 
 
 def _random_llama() -> transformers.LlamaForCausalLM:

@@ -175,11 +175,12 @@ def _read_toml(path: Path) -> object:
 
 
 def _read_rows(path: Path) -> None:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"row {number}: {error}") from None
+    with path.open(encoding="utf-8") as lines:  # not splitlines: it cuts at line separators within a text, too
+        for number, line in enumerate(lines, start=1):
+            try:
+                json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"row {number}: {error}") from None
 
 
 def _read_tensors(path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Data sources of a stage that may be feedback stores: `feedback.db`, or `feedback.db#SNAPSHOT`, beside files."""
+"""Data sources of a stage that may be feedback stores, beside files: `feedback.db`, `feedback.db#PROJECT`, or
+`feedback.db#SNAPSHOT`."""
 
 from __future__ import annotations
 
@@ -6,9 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection
+
 from truing.data import formats
 from truing.data.formats.convert import convert
 from truing.data.records import Rating
+from truing.errors import UserError
 from truing.feedback import quality, snapshot, store
 from truing.feedback.database import Database, is_store
 from truing.training import processes
@@ -36,21 +40,34 @@ def read(
 
 
 def _pin(source: str) -> str:
-    place, _, frozen = source.partition("#")
-    if not is_store(place) or frozen:
+    place, _, name = source.partition("#")
+    if not is_store(place):
         return source
     db = Database.open(place, create=False)
-    with db.writing() as connection:
-        frozen = snapshot.take(connection, store.project_named(connection))
+    with db.reading() as connection:
+        frozen = snapshot.project_of(connection, name) is not None
+    if not frozen:
+        with db.writing() as connection:
+            name = snapshot.take(connection, _project(connection, place, name))
     db.close()
-    return f"{place}#{frozen}"
+    return f"{place}#{name}"
+
+
+def _project(connection: Connection, place: str, name: str) -> str:
+    """The id of a store's project; without a name the default one."""
+    try:
+        return store.project_named(connection, name) if name else store.project_named(connection)
+    except UserError as error:
+        if name:
+            raise UserError(f'data {place}#{name}: there is no snapshot "{name}", and {error}') from None
+        raise UserError(f"data {place}: {error}; {place}#NAME takes another project") from None
 
 
 def _records(source: str, kinds: tuple[type, ...]) -> list[Any]:
     place, _, frozen = source.partition("#")
     db = Database.open(place, create=False)
     with db.reading() as connection:
-        project = store.project_named(connection)
+        project = snapshot.project_of(connection, frozen) or ""  # without one there is no snapshot: refused below
         errors = quality.error_rates(connection, project, frozen)
         # Ratings at one sitting are comparisons in the store already: they are not turned into them once more.
         records = [r for r in snapshot.records(connection, frozen, errors=errors) if not isinstance(r, Rating)]

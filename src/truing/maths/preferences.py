@@ -29,19 +29,18 @@ def bradley_terry(
     P = (1−ε)σ(Δ − margin) + ε/2 (Christiano et al., section 2.2.3, with ε = 0.1), so that one wrong label costs at most
     log(2/ε). Swapping the answers and taking 1−t gives the same loss.
     """
-    if not 0 <= error < 1:
-        raise ValueError(f"error is the share of judgements made at random: it must be in [0, 1), not {error}")
     gap_P = score_chosen_P - score_rejected_P
-    chosen_P = _log_probability(gap_P - margin_P, error)
-    rejected_P = _log_probability(-gap_P - margin_P, error)
+    chosen_P, rejected_P = (_mixed(logsigmoid(side_P - margin_P), error, -math.log(2)) for side_P in (gap_P, -gap_P))
     return -(target_P * chosen_P + (1 - target_P) * rejected_P)
 
 
-def _log_probability(gap_P: Tensor, error: float) -> Tensor:
-    log_sigmoid_P = logsigmoid(gap_P)
+def _mixed(logp: Tensor, error: float, at_random: float) -> Tensor:
+    """log((1−ε) p + ε q) from log p and log q: a judgement made at random with probability ε."""
+    if not 0 <= error < 1:
+        raise ValueError(f"error is the share of judgements made at random: it must be in [0, 1), not {error}")
     if not error:
-        return log_sigmoid_P
-    return torch.logaddexp(log_sigmoid_P + math.log1p(-error), torch.full_like(gap_P, math.log(error / 2)))
+        return logp
+    return torch.logaddexp(logp + math.log1p(-error), torch.full_like(logp, math.log(error) + at_random))
 
 
 def pairs(tiers: Sequence[int]) -> tuple[list[int], list[int], list[float]]:
@@ -70,20 +69,23 @@ def k_wise(score_K: Tensor, tiers: Sequence[int], error: float = 0.0) -> Tensor:
     return bradley_terry(score_K[better_P], score_K[worse_P], 0.0, score_K.new_tensor(target_P), error).mean()
 
 
-def plackett_luce(score_K: Tensor, tiers: Sequence[int]) -> Tensor:
+def plackett_luce(score_K: Tensor, tiers: Sequence[int], error: float = 0.0) -> Tensor:
     """−log P(this order), the best being picked first, then the best of the rest: a scalar.
 
     Plackett 1975, "The analysis of permutations"; Luce 1959, "Individual choice behavior". A partial ranking keeps its
     unranked rest in the last tier: nothing is asked about the order within. Ties in other tiers by Breslow 1974's
     approximation: each tied answer is picked from all answers of its tier and below. For two untied answers this is
-    `bradley_terry`; if all are tied it is 0 and teaches nothing.
+    `bradley_terry`; if all are tied it is 0 and teaches nothing. `error` is as there: the share of judgements made at
+    random, as if all scores were equal.
     """
     tier_K = torch.tensor(_checked(tiers, score_K), device=score_K.device)
     loss = score_K.new_zeros(()) * score_K.sum()  # in the graph even when nothing was ranked
+    at_random = 0.0
     for tier in sorted(set(tiers))[:-1]:
-        picked_K = tier_K == tier
-        loss = loss + (torch.logsumexp(score_K[tier_K >= tier], 0) - score_K[picked_K]).sum()
-    return loss
+        picked_K, from_K = tier_K == tier, tier_K >= tier
+        loss = loss + (torch.logsumexp(score_K[from_K], 0) - score_K[picked_K]).sum()
+        at_random += int(picked_K.sum()) * math.log(int(from_K.sum()))
+    return -_mixed(-loss, error, -at_random)
 
 
 def _checked(tiers: Sequence[int], score_K: Tensor) -> Sequence[int]:

@@ -68,16 +68,18 @@ def mean_interval(
 
 
 def win_rate(outcomes: ArrayLike, clusters: ArrayLike | None = None, level: float = 0.95) -> tuple[float, float, float]:
-    """The mean of outcomes 1 (won), 0.5 (tie), 0 (lost): (rate, low, high). Wilson 1927 on the effective sample size;
-    Kish 1965, "Survey sampling" (design effect).
+    """The mean of outcomes from 1 (won) to 0 (lost), a tie 0.5: (rate, low, high). Wilson 1927 on the effective sample
+    size; Kish 1965, "Survey sampling" (design effect).
 
     `clusters` names what is independent (the prompt, when it is judged in both orders or answered several times): the
     effective size is the n that gives a binomial the variance seen between clusters, at most the true n, and the
-    number of clusters when one side won everything. Ties without clusters count as half a win each, a little cautious.
+    number of clusters when one side won everything. What lies between, a tie or the mean of two orders, spreads less
+    than won and lost: with it the interval is cautious (95 % asked for, 98 % or more measured on means of two orders).
+    Raises ValueError for numbers outside [0, 1], and for none.
     """
     x = np.asarray(outcomes, dtype=float)
-    if not x.size or not np.isin(x, (0.0, 0.5, 1.0)).all():
-        raise ValueError("win_rate needs outcomes of 0, 0.5 and 1, at least one")
+    if not x.size or not ((x >= 0) & (x <= 1)).all():
+        raise ValueError("win_rate needs outcomes between 0 and 1, at least one")
     rate, n = float(x.mean()), float(x.size)
     if clusters is not None:
         sum_C, count_C = _cluster_sums(x, clusters)

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from truing.errors import UserError
+from truing.models.precision import has_tiles
 
 NAME = "truing"
 SHORT = 64  # keys; below, products in bfloat16 take longer to prepare than to compute in float32
 LONGEST_EXPLICIT = 1024  # keys; beyond, a square of logits takes too much memory
+LONGEST_LEARNED = 512  # keys; beyond, float32's fused kernel is faster backward too; forward alone, beyond SHORT
 BUCKET = 32  # sequences whose lengths share a multiple of this attend in one padded call
 
 
@@ -48,12 +50,11 @@ class Rule:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tensor:
         """[n, H, Tq, D] over [n, G, Tk, D]; no mask: each query looks at all up to itself, the last one at all."""
         known, steps, grouped = key.shape[2], query.shape[2], key.shape[1] != query.shape[1]
-        on_cpu = query.device.type == "cpu"
+        on_cpu, causal = query.device.type == "cpu", mask is None and steps == known
         # No fused kernel of an accelerator takes both a mask and grouped heads: the keys, most of what decoding reads,
         # would be repeated first.
-        fused = known > LONGEST_EXPLICIT if on_cpu else steps > 1 or not grouped
+        fused = known > _longest_explicit(query, causal) if on_cpu else steps > 1 or not grouped
         if self.softcap is None and fused:
-            causal = mask is None and steps == known
             if mask is None and not causal:
                 mask = Mask.causal(steps, known, query.device)
             return F.scaled_dot_product_attention(
@@ -66,7 +67,7 @@ class Rule:
         return self._explicit(query, key, value, mask)
 
     def _explicit(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
-        """By matrix products: on processors, up to some length, faster than the fused kernel, above all backward."""
+        """By matrix products: on a processor, up to some length, faster than the fused kernel, above all backward."""
         n, heads, steps, _ = query.shape
         groups, known = key.shape[1:3]
         # Query heads that read the same keys are rows of one matrix.
@@ -76,6 +77,18 @@ class Rule:
             logits = self.softcap * torch.tanh(logits / self.softcap)
         logits = logits.view(n, groups, -1, steps, known) + mask.bias(query.dtype)[:, :, None]
         return torch.bmm(logits.softmax(-1).view(n * groups, -1, known), v).view(n, heads, steps, -1)
+
+
+def _longest_explicit(query: Tensor, causal: bool) -> int:
+    """Most keys that attention reads by matrix products on a processor. In float32 the fused kernel is faster forward,
+    and backward where it may skip the half that lies ahead of the queries; in bfloat16 forward, where there are tiles.
+    """
+    learns = torch.is_grad_enabled()
+    if query.dtype == torch.bfloat16 and not learns and has_tiles():
+        return 0
+    if query.dtype == torch.float32 and query.shape[2] > 1 and not learns:
+        return SHORT
+    return LONGEST_LEARNED if query.dtype == torch.float32 and causal else LONGEST_EXPLICIT
 
 
 class Mask:
@@ -110,11 +123,15 @@ class Packed:
         device: torch.device | str = "cpu",
         after: Mapping[int, int] | None = None,
         read_R: Tensor | None = None,
+        few_sizes: bool = False,
     ) -> None:
-        """`after` says which piece another continues."""
+        """`after` says which piece another continues; with `few_sizes` pieces of unlike length attend in calls whose
+        length is a multiple of BUCKET, where products ask for that (`models.precision.wants_few_sizes`)."""
         after = after or {}
         self.read_R = None if read_R is None else read_R.to(device)
         self.asked: Counter[int] = Counter()  # by layer, how often
+        self.windows: set[int | None] = set()  # that they asked for
+        self.numbers: dict[int, int] = {}  # by layer, of a token's keys and values
         known = [lengths[after[i]] if i in after else 0 for i in range(len(lengths))]
         steps = [torch.arange(before, before + own) for before, own in zip(known, lengths, strict=True)]
         self.position_S = torch.cat(steps).to(device)
@@ -127,7 +144,8 @@ class Packed:
         offset = 0
         for members in buckets.values():
             before = [(starts[after[i]], known[i]) for i in members] if known[members[0]] else []
-            group = Group([(starts[i], lengths[i]) for i in members], before)
+            own = [(starts[i], lengths[i]) for i in members]
+            group = Group(own, before, BUCKET if few_sizes and len({n for _, n in own}) > 1 else 1)
             for row, i in enumerate(members):
                 home_S[starts[i] : starts[i + 1]] = torch.arange(lengths[i]) + offset + row * group.longest
             offset += len(members) * group.longest
@@ -137,6 +155,8 @@ class Packed:
 
     def attend(self, layer: int, query_SHD: Tensor, key_SGD: Tensor, value_SGD: Tensor, rule: Rule) -> Tensor:
         self.asked[layer] += 1
+        self.windows.add(rule.window)
+        self.numbers[layer] = key_SGD[0].numel() + value_SGD[0].numel()
         outputs = []
         for group in self.groups:
             query = self._rows(query_SHD, group.place_nT)
@@ -152,9 +172,11 @@ class Packed:
 class Group:
     """Pieces of like length that attend in one padded call, each to what it continues and to itself."""
 
-    def __init__(self, own: list[tuple[int, int]], before: list[tuple[int, int]]) -> None:
-        """Start and length of each piece, and of the piece before it, if any."""
-        self.longest, self.most_before = max(n for _, n in own), max((n for _, n in before), default=0)
+    def __init__(self, own: list[tuple[int, int]], before: list[tuple[int, int]], step: int = 1) -> None:
+        """Start and length of each piece, and of the piece before it, if any; the call's length is a multiple of
+        `step`."""
+        self.longest = -(-max(n for _, n in own) // step) * step
+        self.most_before = max((n for _, n in before), default=0)
         # Padding repeats a place of the same row: behind its last token, and before its first.
         start_n1, length_n1 = torch.tensor(own).T[:, :, None]
         self.place_nT = start_n1 + torch.arange(self.longest).minimum(length_n1 - 1)  # of the tokens that attend
@@ -209,8 +231,10 @@ def flat_attention(
             f"{type(module).__name__} was not told where sequences lie. An architecture that does not hand that on "
             'cannot be used here; if you called the model yourself, set its attention to "sdpa" first'
         )
-    if s_aux is not None or dropout:
-        raise NotImplementedError("attention sinks and attention dropout are not supported")
+    if s_aux is not None or dropout or attention_mask is not None:
+        raise UserError(
+            f"{type(module).__name__} asks for attention sinks, dropout or a mask of its own: use another model"
+        )
     rule = Rule(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, softcap)
     count, spare = len(layout.position_S), query.shape[2] - len(layout.position_S)
     q, k, v = (x[0, :, :count].transpose(0, 1) for x in (query, key, value))

@@ -115,7 +115,7 @@ class _Gradients:
         wide = _accumulator(weight_VD.dtype)
         makers = (
             lambda: torch.zeros_like(hidden_ND, dtype=wide),
-            lambda: torch.zeros_like(weight_VD, dtype=wide if len(ctx.slices_N) > 1 else None),
+            lambda: torch.zeros_like(weight_VD, dtype=wide) if len(ctx.slices_N) != 1 else torch.empty_like(weight_VD),
             lambda: weight_VD.new_zeros(len(weight_VD), dtype=wide),
         )
         self.grads = [
@@ -162,7 +162,11 @@ class _Gradients:
 
 
 class _Logprobs(torch.autograd.Function):
-    """Block of the vocabulary by block, all tokens at once: so each weight's gradient is one product."""
+    """Block of the vocabulary by block, all tokens at once: so each weight's gradient is one product.
+
+    The entropy is the log of the sum minus the mean exponent, of the very logits that are summed: where one token is
+    sure, their rounding must cancel.
+    """
 
     @staticmethod
     def forward(
@@ -171,21 +175,22 @@ class _Logprobs(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.head, ctx.temperature, ctx.wants_entropy = head, temperature, wants_entropy
         ctx.slices_N, ctx.slices_V = [slice(0, len(token_N))], _slices(len(weight_VD), len(token_N), hidden_ND.device)
+        ctx.own = _by_block(token_N, ctx.slices_V)
         room = KEPT_NUMBERS[hidden_ND.device.type] if learns and head.softcap is None else 0
 
         def sums(shift_N: Tensor) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-            """Over the vocabulary: the sum of e^(logit - shift), that of it times the logit; the token's own logit; and
-            the first blocks of e^(logit - shift), as many as there is room for."""
+            """Over the vocabulary: the sum of e^(logit - shift), that of it times the exponent; the token's own logit;
+            and the first blocks of e^(logit - shift), as many as there is room for."""
             total_N, mean_N, own_N = (torch.zeros_like(shift_N) for _ in range(3))
             kept: list[Tensor] = []
-            for block in ctx.slices_V:
+            for block, (here_n, column_n) in zip(ctx.slices_V, ctx.own, strict=True):
                 logit_NV = _tempered(head.logits(hidden_ND, block), temperature)
-                here_n = _tokens_in(token_N, block)
-                own_N[here_n] = logit_NV[here_n, token_N[here_n] - block.start].to(own_N.dtype)
-                exp_NV = _minus(logit_NV, shift_N).exp_()
+                own_N[here_n] = logit_NV[here_n, column_n].to(own_N.dtype)
+                power_NV = _minus(logit_NV, shift_N)
+                exp_NV = power_NV.exp() if wants_entropy else power_NV.exp_()
                 total_N += exp_NV.sum(-1)
                 if wants_entropy:
-                    mean_N += (exp_NV * logit_NV).sum(-1)
+                    mean_N += power_NV.mul_(exp_NV).sum(-1)
                 if block.stop * len(token_N) <= room:
                     kept.append(exp_NV.to(weight_VD.dtype))
             return total_N, mean_N, own_N, kept
@@ -198,8 +203,8 @@ class _Logprobs(torch.autograd.Function):
             tops = [head.logits(hidden_ND, block).amax(-1) for block in ctx.slices_V]
             shift_N = torch.stack(tops).amax(0).to(shift_N.dtype) / temperature
             total_N, mean_N, own_N, kept = sums(shift_N)
-        norm_N = total_N.log() + shift_N
-        entropy_N = norm_N - mean_N / total_N
+        log_N = total_N.log()
+        norm_N, entropy_N = log_N + shift_N, log_N - mean_N / total_N
         ctx.kept = kept
         ctx.save_for_backward(hidden_ND, weight_VD, token_N, own_N, shift_N, total_N, norm_N, entropy_N)
         return own_N - norm_N, entropy_N
@@ -218,16 +223,15 @@ class _Logprobs(torch.autograd.Function):
 
 def _unnormalised(ctx: Any) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of `total (p_j - 1[j = t])`, [N, V] as wide as the weights: kept, or made again."""
-    hidden_ND, weight_VD, token_N, own_N, shift_N, total_N, _, _ = ctx.saved_tensors
+    hidden_ND, weight_VD, _, own_N, shift_N, total_N, _, _ = ctx.saved_tensors
     left_N = ((own_N - shift_N).exp() - total_N).to(weight_VD.dtype)
-    for i, block in enumerate(ctx.slices_V):
+    for i, (block, (here_n, column_n)) in enumerate(zip(ctx.slices_V, ctx.own, strict=True)):
         if i < len(ctx.kept):
             low_NV = ctx.kept[i]
         else:
             logit_NV = ctx.head.logits(hidden_ND, block)
             low_NV = _minus(_tempered(logit_NV, ctx.temperature), shift_N).exp_().to(weight_VD.dtype)
-        here_n = _tokens_in(token_N, block)
-        low_NV[here_n, token_N[here_n] - block.start] = left_N[here_n]
+        low_NV[here_n, column_n] = left_N[here_n]
         if ctx.head.softcap is not None:
             low_NV *= 1 - (logit_NV / ctx.head.softcap) ** 2
         yield block, low_NV
@@ -235,14 +239,13 @@ def _unnormalised(ctx: Any) -> Iterator[tuple[slice, Tensor]]:
 
 def _add_with_bonus(ctx: Any, gradients: _Gradients, grad_logp_N: Tensor, grad_entropy_N: Tensor) -> None:
     """What both log-probs and entropies ask of the logits. Probabilities in low precision would not do for p log p."""
-    hidden_ND, _, token_N, _, _, _, norm_N, entropy_N = ctx.saved_tensors
-    for block in ctx.slices_V:
+    hidden_ND, _, _, _, _, _, norm_N, entropy_N = ctx.saved_tensors
+    for block, (here_n, column_n) in zip(ctx.slices_V, ctx.own, strict=True):
         raw_NV = ctx.head.logits(hidden_ND, block)
         logp_NV = _minus(_tempered(raw_NV, ctx.temperature), norm_N)
         factor_NV = -grad_logp_N[:, None] - (logp_NV + entropy_N[:, None]) * grad_entropy_N[:, None]
         grad_NV = logp_NV.exp_().mul_(factor_NV)
-        here_n = _tokens_in(token_N, block)
-        grad_NV[here_n, token_N[here_n] - block.start] += grad_logp_N[here_n]
+        grad_NV[here_n, column_n] += grad_logp_N[here_n]
         gradients.add(ctx.slices_N[0], block, grad_NV, raw_NV)
 
 
@@ -257,9 +260,12 @@ def _minus(logit_NV: Tensor, shift_N: Tensor) -> Tensor:
     return logit_NV.to(shift_N.dtype).sub_(shift_N[:, None])
 
 
-def _tokens_in(token_N: Tensor, block: slice) -> Tensor:
-    """The places whose token lies in this block of the vocabulary."""
-    return ((token_N >= block.start) & (token_N < block.stop)).nonzero()[:, 0]
+def _by_block(token_N: Tensor, blocks: list[slice]) -> list[tuple[Tensor, Tensor]]:
+    """Of each block of the vocabulary: the places whose token lies in it, and the token's column there."""
+    sorted_N, order_N = token_N.sort()
+    ends = torch.searchsorted(sorted_N, torch.tensor([b.stop for b in blocks], device=token_N.device)).tolist()
+    starts = [0, *ends[:-1]]
+    return [(order_N[i:j], sorted_N[i:j] - b.start) for i, j, b in zip(starts, ends, blocks, strict=True)]
 
 
 def _own_logits(head: VocabularyHead, hidden_ND: Tensor, token_N: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,7 +20,8 @@ from torch import nn
 
 from truing.errors import UserError
 from truing.models import attention
-from truing.models.roles import Policy, Scorer, check_reading
+from truing.models.reading import check_reading, unfit
+from truing.models.roles import Policy, Scorer
 
 ADAPTER = "adapter"  # the folder of a saved model's adapter, where it was trained with one
 
@@ -119,14 +121,20 @@ def load_scorer(
     path = locate(model)
     if is_reward_model(model):
         lm = _from_pretrained(transformers.AutoModelForSequenceClassification, path, model)
+        _prepare(lm)
         head = lm.get_submodule("score")
         assert isinstance(head, nn.Linear)
     else:
+        if type(_config(model)) not in transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+            raise UserError(
+                f"model {model}: a reward model or critic is saved as a sequence classifier, of which transformers has "
+                f"none for architecture {_config(model).model_type}: start from another model"
+            )
         lm = _from_pretrained(transformers.AutoModelForCausalLM, path, model)
+        _prepare(lm)
         head = nn.Linear(lm.config.hidden_size, 1, bias=False)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(head.weight, std=1 / math.sqrt(lm.config.hidden_size + 1), generator=generator)
-    _prepare(lm)
     config = lm.config
     mean, std = getattr(config, "truing_score_mean", 0.0), getattr(config, "truing_score_std", 1.0)
     kept = Path(path, ADAPTER)
@@ -152,6 +160,20 @@ def save(
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     writing = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        _write(role, tokenizer, writing, dtype)
+    except BaseException:
+        shutil.rmtree(writing)
+        raise
+    if target.exists():
+        shutil.rmtree(target)
+    writing.chmod(0o755)
+    writing.rename(target)
+
+
+def _write(
+    role: Policy | Scorer, tokenizer: transformers.PreTrainedTokenizerBase, folder: Path, dtype: torch.dtype | None
+) -> None:
     config, state = _exportable(role)
     if dtype is not None:
         state = {name: value.to(dtype) for name, value in state.items()}
@@ -162,14 +184,10 @@ def save(
         shell.generation_config = role.lm_inside.generation_config
     shell.to(dtype or next(iter(state.values())).dtype)
     shell.load_state_dict(state, strict=False)
-    shell.save_pretrained(writing)
-    tokenizer.save_pretrained(writing)
+    shell.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     if role.lm is not role.lm_inside:
-        role.lm.save_pretrained(writing / ADAPTER, save_embedding_layers=False)  # type: ignore[operator]
-    if target.exists():
-        shutil.rmtree(target)
-    writing.chmod(0o755)
-    writing.rename(target)
+        role.lm.save_pretrained(folder / ADAPTER, save_embedding_layers=False)  # type: ignore[operator]
 
 
 def _exportable(role: Policy | Scorer) -> tuple[transformers.PreTrainedConfig, dict[str, torch.Tensor]]:
@@ -179,7 +197,8 @@ def _exportable(role: Policy | Scorer) -> tuple[transformers.PreTrainedConfig, d
     if isinstance(role, Scorer):
         config.num_labels = 1
         config.truing_score_mean, config.truing_score_std = role.mean, role.std
-        config.pad_token_id = config.pad_token_id if config.pad_token_id is not None else _first(config.eos_token_id)
+        padding = getattr(config, "pad_token_id", None)
+        config.pad_token_id = _first(config.eos_token_id) if padding is None else padding
         state = {name: value for name, value in state.items() if not name.startswith("lm_head")}
         state["score.weight"] = role.score.weight.detach()
     return config, state
@@ -245,12 +264,16 @@ def _first_line(error: Exception) -> str:
 
 
 def _prepare(lm: transformers.PreTrainedModel) -> None:
-    """Dropout off everywhere, for it would make the ratio noisy; our attention on."""
-    for module in lm.modules():
+    """Dropout off everywhere, for it would make the ratio noisy; our attention on. Raises UserError where a model reads
+    more than text."""
+    if lm.config.get_text_config() is not lm.config:
+        raise unfit(lm, "it reads more than text")
+    lm.eval()
+    for module in lm.modules():  # by number too: activations computed again ask layers to train
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        for name in ("attention_dropout", "dropout"):
-            if isinstance(module.__dict__.get(name), float):
+        for name, value in list(module.__dict__.items()):
+            if "drop" in name and isinstance(value, float):
                 setattr(module, name, 0.0)
     lm.set_attn_implementation(attention.registered())
 
@@ -287,6 +310,7 @@ def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tu
     if not adapter.lora_rank:
         return lm
     from peft import LoraConfig, get_peft_model
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     speaks = lm.get_output_embeddings() is not None  # else it scores, and its score is no layer to adapt
     settings = LoraConfig(
@@ -294,8 +318,16 @@ def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tu
         exclude_modules=None if speaks else ["score"], task_type="CAUSAL_LM" if speaks else None,
     )  # fmt: skip
     try:
-        with torch.random.fork_rng(devices=[]):  # the weights are still on the processor
+        # The weights are still on the processor; of what peft warns of, a tied table, we refuse.
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore", category=UserWarning):
             torch.default_generator.manual_seed(seed)
-            return get_peft_model(lm, settings)
+            adapted = get_peft_model(lm, settings)
     except ValueError as error:
         raise UserError(f"LoRA targets {list(adapter.lora_targets)}: {_first_line(error)}") from error
+    read, said = lm.get_input_embeddings(), lm.get_output_embeddings()
+    tied = lm.config.tie_word_embeddings
+    if isinstance(said, BaseTunerLayer) or (tied and isinstance(read, BaseTunerLayer)):
+        raise UserError(
+            f"LoRA targets {list(adapter.lora_targets)}: the vocabulary's matrix takes no adapter; leave it out"
+        )
+    return adapted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import platform
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pathlib import Path
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 MEMORY, BOUND = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 SPARE_BYTES = 64 * 2**20
+HUGEPAGE, HEAP_BYTES = 14, 7 * 2**28  # Linux' <mman.h>; below what glibc would give back
 
 
 def keep_freed_memory() -> bool:
@@ -22,7 +24,23 @@ def keep_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, SPARE_BYTES))
-    return all([libc.mallopt(what, value) == 1 for what, value in settings])
+    kept = all([libc.mallopt(what, value) == 1 for what, value in settings])
+    _ask_for_large_pages(libc)
+    return kept
+
+
+def _ask_for_large_pages(libc: ctypes.CDLL) -> None:
+    """Let the heap grow once, and ask for large pages there: a processor finds its way among few of them faster.
+
+    Only addresses are taken, memory as it is written to. Where the system grants neither, nothing changes.
+    """
+    libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    start = libc.malloc(HEAP_BYTES)
+    if start:
+        page = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(start + HEAP_BYTES - page), HUGEPAGE)
+        libc.free(start)
 
 
 def peak_bytes() -> int:

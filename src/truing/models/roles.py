@@ -11,18 +11,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import transformers
 from torch import Tensor, nn
-from torch.nn import functional
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.models.attention import NAME, Layout, Packed
+from truing.models.attention import Packed
 from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
 from truing.models.narrow import narrow_last
-from truing.models.precision import Precision, WorkingCopy, dtype_of, kept_dtype, lower, spare
+from truing.models.precision import Precision, WorkingCopy, dtype_of, kept_dtype, lower
+from truing.models.reading import check_head, check_reading, context_of, head_of, hidden, trunk
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,21 @@ class Role(nn.Module):
         return inside(self.copied.lm if self.copied else self.lm)
 
     @property
+    def context(self) -> float:
+        """Most tokens of a sequence."""
+        return context_of(self.lm_inside)
+
+    @property
     def cache_bytes(self) -> int:
         """What a token's keys and values take in all layers."""
-        config = self.lm_inside.config
-        heads = config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // heads
-        groups = getattr(config, "num_key_value_heads", None) or heads
-        kept = kept_dtype(next(self.running.parameters()).dtype, self.device)
-        return 2 * config.num_hidden_layers * groups * width * kept.itemsize
+        return self._cached_numbers * kept_dtype(next(self.running.parameters()).dtype, self.device).itemsize
+
+    @cached_property
+    def _cached_numbers(self) -> int:
+        layout = Packed([1], self.device)
+        with torch.no_grad():
+            trunk(self.running, torch.zeros(1, dtype=torch.long), layout)
+        return sum(layout.numbers.values())
 
     def flops(self, read: int, said: int = 0) -> float:
         """Multiplications and additions of a pass over `read` tokens, the vocabulary's matrix at `said` of them.
@@ -114,8 +122,11 @@ class Role(nn.Module):
         """Keep only what goes into each layer, and compute the rest again in the backward pass."""
         from transformers.modeling_layers import GradientCheckpointingLayer
 
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # renamed, later on
-            self.lm_inside.gradient_checkpointing_enable()
+        try:
+            with warnings.catch_warnings(action="ignore", category=FutureWarning):  # renamed, later on
+                self.lm_inside.gradient_checkpointing_enable()
+        except ValueError as error:
+            raise UserError(f"checkpoint_activations = true: {error}; leave it out") from error
         for module in self.lm_inside.modules():
             if isinstance(module, GradientCheckpointingLayer):
                 module.training = True  # it asks for that; all else stays as if it did not learn: nothing is dropped
@@ -158,12 +169,13 @@ class Policy(Role):
     @property
     def head(self) -> VocabularyHead:
         """The vocabulary head as the architecture defines it."""
-        output, config = self.running.get_output_embeddings(), self.running.config
-        scale = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
-        return VocabularyHead(output.weight, output.bias, scale, getattr(config, "final_logit_softcapping", None))
+        return head_of(self.running)
 
     def forward(self, tokens: Sequences, temperature: float = 1.0, reference: Policy | None = None) -> Prediction:
-        """Log-probs and entropies of the response tokens; exact KL to `reference` where one is given."""
+        """Log-probs and entropies of the response tokens; exact KL to `reference` where one is given.
+
+        A policy that is its own reference is so with its adapter off.
+        """
         places = [tokens.before_place_N, *([] if self.value_head is None else [tokens.last_place_B])]
         before_ND, *last_BD = hidden(self.running, tokens, *places)
         logp_N, entropy_N = logprobs_and_entropy(self.head, before_ND, tokens.token_N.to(self.device), temperature)
@@ -171,7 +183,7 @@ class Policy(Role):
         if self.value_head is not None:
             value_N, tail_value_B = self.values(before_ND), self.values(*last_BD)
         if reference is not None:
-            with torch.no_grad():
+            with torch.no_grad(), self.without_adapter() if reference is self else nullcontext():
                 (ref_ND,) = hidden(reference.running, tokens, tokens.before_place_N)
             kl_N = exact_kl(self.head, before_ND, reference.head, ref_ND, temperature).cpu()
         return Prediction(logp_N.cpu(), entropy_N.cpu(), value_N, tail_value_B, kl_N)
@@ -191,17 +203,10 @@ class Policy(Role):
         lm = self.copied.lm if self.copied else self.lm
         return nullcontext() if inside(lm) is lm else lm.disable_adapter()  # type: ignore[operator]
 
-    @torch.no_grad()
     def check(self) -> None:
         """Compare with the model's own pass: an architecture that is misread here must not train. Raises UserError."""
-        lm = self.lm_inside
-        check_reading(lm)
-        token_S, (length, _) = _probe(lm)
-        layout = Packed([length], self.device)
-        position_S = layout.position_S
-        own = lm(input_ids=token_S[None, :length], position_ids=position_S[None], use_cache=False, layout=layout)
-        here_SV = self.head.logits(trunk(lm, token_S[:length], layout))
-        _refuse_gap(lm, "vocabulary head is", here_SV, own.logits[0])
+        check_reading(self.lm_inside)
+        check_head(self.lm_inside)
 
 
 class Scorer(Role):
@@ -219,11 +224,9 @@ class Scorer(Role):
     def with_language_model(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """Scores [B], and log-probs of the response tokens [N] from the same pass, for the auxiliary loss."""
         before_ND, last_BD = hidden(self.running, tokens, tokens.before_place_N, tokens.last_place_B)
-        output = self.running.get_output_embeddings()
-        if output is None:
+        if self.running.get_output_embeddings() is None:
             raise UserError("the language-model loss needs a causal language model to start from, not a reward model")
-        head = VocabularyHead(output.weight, output.bias)
-        return self.read(last_BD), logprobs(head, before_ND, tokens.token_N.to(self.device)).cpu()
+        return self.read(last_BD), logprobs(head_of(self.running), before_ND, tokens.token_N.to(self.device)).cpu()
 
     def values(self, tokens: Sequences) -> tuple[Tensor, Tensor]:
         """The critic's estimate before each response token [N], and after the last one [B]."""
@@ -257,67 +260,6 @@ def inside(lm: nn.Module) -> transformers.PreTrainedModel:
     return lm.get_base_model() if hasattr(lm, "get_base_model") else lm  # type: ignore[operator,return-value]
 
 
-def trunk(lm: transformers.PreTrainedModel, token_S: Tensor, layout: Layout) -> Tensor:
-    """Last hidden states of flat tokens, [S, D]; right at those that the layout says are read."""
-    weight, count = next(lm.parameters()), len(token_S)
-    rows = (0, spare(count, weight))  # a token 0 at place 0 that nobody attends to
-    token_S, position_S = (functional.pad(x.to(weight.device), rows)[None] for x in (token_S, layout.position_S))
-    out = lm.base_model(input_ids=token_S, position_ids=position_S, use_cache=False, layout=layout)
-    return out.last_hidden_state[0, :count]
-
-
-def hidden(lm: transformers.PreTrainedModel, tokens: Sequences, *places: Tensor) -> list[Tensor]:
-    """Last hidden states at some places among the S tokens of prompts and responses, [·, D] each.
-
-    Raises UserError where a sequence is longer than the model's context.
-    """
-    longest, context = int(tokens.total_B.max()), getattr(lm.config, "max_position_embeddings", None)
-    if context is not None and longest > context:
-        raise UserError(f"a sequence of {longest} tokens is longer than the model's context of {context}: shorten it")
-    lengths, after = tokens.pieces
-    read_R = torch.cat([*places, torch.tensor([0])]).unique()  # the first too: one alone would be compiled for itself
-    hidden_SD = trunk(lm, tokens.token_S, Packed(lengths, next(lm.parameters()).device, after, read_R))
-    # Not by brackets: the backward pass of those goes number by number.
-    return [hidden_SD.index_select(0, place.to(hidden_SD.device)) for place in places]
-
-
-def _probe(lm: transformers.PreTrainedModel) -> tuple[Tensor, list[int]]:
-    """Tokens of two sequences to try a model with, end to end, and their lengths."""
-    size = min(16, getattr(lm.config, "max_position_embeddings", 16))
-    lengths = [size, -(-size // 2)]
-    return torch.arange(sum(lengths), device=next(lm.parameters()).device) % lm.config.vocab_size, lengths
-
-
-@torch.no_grad()
-def check_reading(lm: transformers.PreTrainedModel) -> None:
-    """Compare two sequences end to end, half of their tokens read at a time, with the model's own pass over each.
-
-    Raises UserError where hidden states differ, or where a layer does not ask our attention.
-    """
-    token_S, lengths = _probe(lm)
-    places = [torch.arange(start, len(token_S), 2) for start in (0, 1)]
-    layouts = [Packed(lengths, token_S.device, read_R=place_R) for place_R in places]
-    read = [trunk(lm, token_S, layout)[place_R] for layout, place_R in zip(layouts, places, strict=True)]
-    once, layers = sum(count == 1 for count in layouts[0].asked.values()), lm.config.num_hidden_layers
-    if once != layers:
-        raise UserError(
-            f"architecture {lm.config.model_type} cannot be used here: {once} of its {layers} layers ask the attention "
-            "they are given, once in a pass; use another model"
-        )
-    lm.set_attn_implementation("eager")
-    own = [lm.base_model(input_ids=ids[None], use_cache=False) for ids in token_S.split(lengths)]
-    lm.set_attn_implementation(NAME)
-    own_SD = torch.cat([out.last_hidden_state[0] for out in own])
-    _refuse_gap(lm, "hidden states are", torch.cat(read)[torch.cat(places).argsort()], own_SD)
-
-
-def _refuse_gap(lm: transformers.PreTrainedModel, what: str, here: Tensor, own: Tensor) -> None:
-    gap = (here.float() - own.float()).abs().max().item()
-    if not gap <= 1e-3 * own.abs().max().item():
-        kind = lm.config.model_type
-        raise UserError(f"architecture {kind}: its {what} not computed right here (numbers differ by {gap:.3g})")
-
-
 def merged_state(lm: nn.Module) -> dict[str, Tensor]:
     """Weights under transformers' names, LoRA's product added in a copy: the model itself is not touched."""
     model = inside(lm)
@@ -340,8 +282,7 @@ def in_graph(role: Role) -> list[nn.Parameter]:
     """The weights that stand in the graph of what a role computes, where `trainable` gives those that move."""
     if role.copied is None:
         return list(trainable(role))
-    heads = [p for name, p in role.named_parameters() if p.requires_grad and not name.startswith("lm.")]
-    return [*(p for p in role.copied.lm.parameters() if p.requires_grad), *heads]
+    return list(trainable(role.copied.lm, *(head for name, head in role.named_children() if name != "lm")))
 
 
 def share_frozen(role: Role, owner: Role) -> None:

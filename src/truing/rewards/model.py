@@ -29,7 +29,9 @@ def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget
     @torch.no_grad()
     def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
         response_ids = [
-            list(r.token_ids) if same and r.token_ids else chat.response_ids(r.text, r.finish_reason != "length")
+            list(r.token_ids)
+            if same and r.token_ids
+            else chat.response_ids(r.text, r.finish_reason != "length") or [chat.end_id]  # read at one token at least
             for r in responses
         ]
         tokens = Sequences.of([chat.prompt_ids(p.messages) for p in prompts], response_ids)

@@ -89,6 +89,7 @@ class Algorithm:
             ("entropy", self.entropy >= 0, "0 or more"),
             ("critic", self.critic >= 0, "0 or more"),
             ("value_clip", self.value_clip >= 0, "0 or more"),
+            *((name, getattr(self, name) in (0, 1), "0 or 1") for name in ("exact_kl", "whiten", "bootstrap")),
         )
         for name, holds, rule in rules:
             if not holds:
@@ -106,6 +107,7 @@ class Algorithm:
 
 COMPARES_ANSWERS = (leave_one_out, group_mean, group_norm)
 NEEDS_CRITIC = (gae, k_step)
+SUBTRACTS_VALUE = (*NEEDS_CRITIC, reward_to_go_minus_baseline)  # each token's own: advantage + value is a return
 
 REINFORCE = Algorithm(batch_mean, score_function, per_token, k1, kl_in_reward=0.05)
 REINFORCE_PLUS_PLUS = Algorithm(global_norm, clipped_ratio, per_token, k1, kl_in_reward=0.05, epochs=2, minibatches=2)
@@ -156,7 +158,7 @@ def algorithm(name: str, override: dict[str, float] | None = None, choose: dict[
     for key, value in (override or {}).items():
         if key not in numbers:
             raise UserError(f'override: "{key}" is not a number of the table; {nearest(key, numbers)}')
-        if isinstance(getattr(row, key), int) and value != int(value):
+        if isinstance(getattr(row, key), int) and not float(value).is_integer():
             raise UserError(f"override: {key} = {value!r}: it must be a whole number")
         changes[key] = type(getattr(row, key))(value)
     return replace(row, **changes)  # type: ignore[arg-type]

@@ -214,8 +214,7 @@ class Optimizer:
         the same where a `loss` is given and leaps. Raises Diverged after three gradients in a row were not finite.
         """
         processes.add_up(self.parameters)
-        bound = self.learning.max_grad_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, bound).item()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]).item()
         now = rate(self.done, self.steps, self.learning)
         self.broken = 0 if math.isfinite(norm) else self.broken + 1
         if self.broken >= BROKEN:
@@ -228,6 +227,9 @@ class Optimizer:
             return {"lr": now, "grad_norm": norm, "skipped": 1.0}
         for group in self.adam.param_groups:
             group["lr"] = now
+        # What a gradient is longer than allowed, the fused step divides by: a pass over all gradients less.
+        excess = norm / (self.learning.max_grad_norm or math.inf)
+        self.adam.grad_scale = torch.tensor(excess, dtype=torch.float32) if excess > 1 else None  # type: ignore[attr-defined]
         self.adam.step()
         self.clear()
         self.follow()

@@ -162,6 +162,11 @@ class Config:
                 "given together with pretrain_weight",
             ),
             ("kl_target", not self.kl_target or row.kl_in_reward > 0, "0 where kl_in_reward is 0"),
+            (
+                "kl_horizon",
+                not self.kl_target or 5 * self.kl_horizon > self.prompts_per_iteration * row.answers,
+                "above a fifth of the responses of an iteration: the price changes by up to 0.2 over a horizon",
+            ),
         ):
             if not holds:
                 value = reduce(getattr, name.split("."), self)
@@ -250,7 +255,7 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainT
         return None
     records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say)
     shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
-    return PretrainTerm(nets, supervised.encode(records, chat, shape)[0], config)
+    return PretrainTerm(nets, supervised.encode(records, chat, shape, nets.policy.context)[0], config)
 
 
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:

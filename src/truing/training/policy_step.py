@@ -14,11 +14,11 @@ from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.maths.advantages import bootstrap_truncated, whiten
 from truing.maths.kl import k3
-from truing.maths.ragged import at_last_token, total
+from truing.maths.ragged import at_last_token, cumulative_from_end, total
 from truing.maths.surrogates import clip_fraction, value_error
 from truing.seams import seam
 from truing.training import processes
-from truing.training.algorithms import COMPARES_ANSWERS, Algorithm
+from truing.training.algorithms import COMPARES_ANSWERS, SUBTRACTS_VALUE, Algorithm
 from truing.training.judge import scored
 from truing.training.nets import Nets
 from truing.training.optimize import speed, watched, whole, within_memory
@@ -155,13 +155,17 @@ def credited(said: Rollouts, score_B: Tensor, algo: Algorithm, baseline: float =
         drift_N = algo.kl_in_reward * algo.kl(said.old_N, said.ref_N)
 
     def credit(reward_N: Tensor) -> Tensor:
-        if algo.bootstrap and said.tail_value_B is not None:
-            reward_N = bootstrap_truncated(reward_N, said.tail_value_B, said.truncated_B, said.lengths_B, algo.gamma)
         return algo.advantage(reward_N, value_N, said.lengths_B, said.group_B, algo)
 
     score_N = at_last_token(score_B, said.lengths_B)
+    if algo.bootstrap and said.tail_value_B is not None:
+        score_N = bootstrap_truncated(score_N, said.tail_value_B, said.truncated_B, said.lengths_B, algo.gamma)
     advantage_N, share_N = credit(score_N - drift_N), credit(score_N)
-    return_N = advantage_N + said.value_N if said.value_N is not None else None
+    return_N = None
+    if said.value_N is not None and algo.advantage in SUBTRACTS_VALUE:
+        return_N = advantage_N + said.value_N
+    elif said.value_N is not None:
+        return_N = cumulative_from_end(score_N - drift_N, said.lengths_B, algo.gamma)
     if algo.whiten:
         # Whitening divides both parts by the same number and takes the mean from the scores' part.
         scale = advantage_N.std(correction=0).clamp_min(1e-4)
@@ -175,7 +179,7 @@ def losses(nets: Nets, part: Rollouts, algo: Algorithm) -> tuple[dict[str, Tenso
     """The terms of the policy's loss of one micro-batch, each a weighted sum, and sums over tokens of what is worth
     knowing. A critic on its trunk is among them."""
     assert part.old_N is not None and part.advantage_N is not None and part.weight_N is not None
-    reference = nets.reference if algo.exact_kl and algo.kl_in_loss else None
+    reference = (nets.reference or nets.policy) if algo.exact_kl and algo.kl_in_loss else None
     now = nets.policy(part.tokens, nets.temperature, reference)
     loss_N = algo.surrogate(now.logp_N, part.old_N, part.advantage_N, part.lengths_B, algo)
     terms = {"policy": (part.weight_N * loss_N).sum()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -72,9 +73,10 @@ class Config:
         for name, holds, rule in (
             ("vocabulary", self.vocabulary >= 300, "300 or more: 256 bytes, and special tokens"),
             ("layers", self.layers >= 1, "1 or more"),
+            ("width", self.width >= 2, "2 or more"),
             ("heads", self.heads >= 1 and self.width % (2 * self.heads) == 0, "a divisor of width / 2"),
             ("context", self.context >= 8, "8 or more"),
-            ("epochs", self.epochs > 0, "above 0"),
+            ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
             ("evaluate_every", self.evaluate_every >= 1, "1 or more"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from truing.data import formats
 from truing.data.batches import Sequences, minibatches, within_budget
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
+from truing.data.formats.convert import on_criterion
 from truing.data.records import Comparison, Ranking, split_of, text_hash
 from truing.errors import UserError
 from truing.maths import preferences, ragged
@@ -47,6 +49,8 @@ class Config:
     """Passes over the judgements; more than one overfits soon (Ouyang et al. 2022)."""
     batch_size: int = 32
     """Judgements in one update; a ranking of K answers is one."""
+    criterion: str = ""
+    """Learn from judgements on this criterion, such as helpful; empty: on the whole, or the only one there is."""
     rankings: Literal["k_wise", "plackett_luce"] = "k_wise"
     """Likelihood of a ranking: all its C(K,2) pairs in one element, or Plackett-Luce."""
     error_rate: float = 0.0
@@ -90,7 +94,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, holds, rule in (
-            ("epochs", self.epochs > 0, "above 0"),
+            ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("error_rate", 0 <= self.error_rate < 1, "at least 0, below 1"),
             ("margin", self.margin >= 0, "0 or more"),
@@ -127,17 +131,21 @@ class Item:
         return sum(len(self.prompt) + len(r) for r in self.responses)
 
 
-def encode(records: Sequence[Comparison | Ranking], chat: Chat, max_tokens: int) -> tuple[list[Item], int]:
+def encode(records: Sequence[Comparison | Ranking], chat: Chat, max_tokens: float) -> tuple[list[Item], int]:
     """Items of judgements, and how many had a sequence longer than `max_tokens` and were left out."""
     items = []
     for record in records:
         prompt = tuple(chat.prompt_ids(record.prompt.messages))
         root = record.prompt.root
         if isinstance(record, Ranking):
-            texts, extra = record.responses, {"tiers": record.tiers, "ranked": True}
+            known = sorted(set(record.tiers))  # the best may have been deleted
+            texts, extra = record.responses, {"tiers": tuple(map(known.index, record.tiers)), "ranked": True}
         else:
-            texts = (record.chosen, record.rejected)
-            extra = {"tiers": (0, 1), "target": record.target, "margin": record.margin, "weight": record.weight}
+            # The better one first: margin and language-model loss are about it.
+            texts, target = (record.chosen, record.rejected), record.target
+            if target < 0.5:
+                texts, target = texts[::-1], 1 - target
+            extra = {"tiers": (0, 1), "target": target, "margin": record.margin, "weight": record.weight}
         extra |= {"error": record.error, "annotator": record.annotator, "round": record.round,
                   "split": record.prompt.split}  # fmt: skip
         responses = tuple(tuple(chat.response_ids(text)) for text in texts)
@@ -159,16 +167,16 @@ def preference_loss(score_B: Tensor, items: Sequence[Item], config: Config) -> T
         score_K = score_B[start : start + len(item.responses)]
         start += len(item.responses)
         error = item.error or config.error_rate
-        if item.ranked and config.rankings == "plackett_luce":
-            losses.append(preferences.plackett_luce(score_K, item.tiers))
-            continue
         better, worse, targets = preferences.pairs(item.tiers)
-        target_P = torch.tensor(targets, dtype=score_K.dtype) if item.ranked else item.target
-        margin = config.margin * item.margin if item.target == 1 else 0.0
-        loss_P = preferences.bradley_terry(score_K[better], score_K[worse], margin, target_P, error)
+        if item.ranked and config.rankings == "plackett_luce":
+            loss = preferences.plackett_luce(score_K, item.tiers, error)
+        else:
+            target_P = torch.tensor(targets, dtype=score_K.dtype) if item.ranked else item.target
+            margin = config.margin * item.margin if item.target == 1 else 0.0
+            loss = preferences.bradley_terry(score_K[better], score_K[worse], margin, target_P, error).mean()
         if config.centring:
-            loss_P = loss_P + config.centring * preferences.centring(score_K[better], score_K[worse])
-        losses.append(loss_P.mean())
+            loss = loss + config.centring * preferences.centring(score_K[better], score_K[worse]).mean()
+        losses.append(loss)
     return torch.stack(losses)
 
 
@@ -189,7 +197,7 @@ def gradients(scorer: Scorer, items: Sequence[Item], config: Config, budget_toke
 
     All answers of one judgement are in one micro-batch, each read once.
     """
-    total = sum(item.weight for item in items)
+    total = sum(item.weight for item in items) or 1.0  # all of them may weigh nothing
     figures = {"loss/preference": 0.0, **({"loss/language": 0.0} if config.language_weight else {})}
     preferred_tokens = sum(len(item.responses[item.tiers.index(0)]) for item in items)
     own = [items[i] for i in processes.share(len(items)).tolist()]
@@ -240,10 +248,10 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
     """The whole stage, from files (or what else `read` can read) to a run's folder. Returns the reward model."""
     with Run.open(config.out, config, "reward", fresh=config.fresh) as run:
         kinds = (Comparison, Ranking)
-        records = read(config.data, kinds, config.strict, run.say)
+        records = on_criterion(read(config.data, kinds, config.strict, run.say), config.criterion, run.say)
         chat = Chat(load_tokenizer(config.model), config.layout)
         scorer = load_scorer(config.model, config.lora, config.freeze, config.seed)
-        items, left_out = encode(records, chat, config.max_tokens)
+        items, left_out = encode(records, chat, min(config.max_tokens, scorer.context))
         strangers = kept_out({item.annotator for item in items}, config.new_annotators)
         learn, held_out, by_strangers = divide(items, config.held_out, strangers)
         if not learn:

@@ -12,7 +12,8 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -66,11 +67,12 @@ class Run:
     """The folder of one run, open for writing. Leaving the `with` block closes it; only `finish` makes it finished."""
 
     def __init__(
-        self, folder: Path, config: Any, stage: str, tracker: Any = None, continues: bool = False, writes: bool = True
-    ) -> None:
+        self, folder: Path, config: Any, stage: str, tracker: Any = None, continues: bool = False, writes: bool = True,
+        fresh: bool = False,
+    ) -> None:  # fmt: skip
         """Without `writes` it only knows whether it goes on: another process of the same training writes."""
         self.stage, self.config, self.warnings, self.continues = stage, config, list[str](), continues
-        self._folder, self._tracker, self._tracking, self.writes = folder, tracker, False, writes
+        self._folder, self._tracker, self._tracking, self.writes, self._fresh = folder, tracker, False, writes, fresh
         self._begun, self._start, self._lock = False, time.perf_counter(), _locked(folder) if writes else None
         self._rows: dict[str, TextIO] = {}
         self._decisions: dict[str, str] = {}
@@ -98,21 +100,13 @@ class Run:
 
     @classmethod
     def _open(cls, folder: Path, config: Any, stage: str, fresh: bool) -> Run:
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"out {folder}: this is a file; name a folder")
-        is_run = (folder / "config.toml").is_file()
-        if folder.is_dir() and any(inside.name != LOCK for inside in folder.iterdir()) and not is_run:
-            raise UserError(f"out {folder}: the folder holds other things and is no run; name a new or empty folder")
-        if (folder / "summary.json").is_file() and not fresh:
-            raise UserError(f"out {folder}: a finished run is here; name another folder, or give --fresh")
-        continues = bool(checkpoint.saved(folder / STATE)) and not fresh
-        if continues:
-            _refuse_other_settings(folder, config, stage)
-        elif (folder / "checkpoints").is_dir() and not fresh:
-            raise UserError(
-                f"out {folder}: a run broken off here left checkpoints; name another folder, or give --fresh"
-            )
-        return cls(folder, config, stage, _tracker(asdict(config).get("track") or "none"), continues)
+        # The first look is without the lock, which is a file: in a folder that is no run nothing is written.
+        continues = _goes_on(folder, config, stage, fresh)
+        tracker = _tracker(asdict(config).get("track") or "none")
+        run = cls(folder, config, stage, tracker, continues, fresh=fresh)
+        if run._lock is not None:
+            run._look_again(run._lock)
+        return run
 
     def __enter__(self) -> Run:
         return self
@@ -230,13 +224,26 @@ class Run:
         replace_text(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
         shutil.rmtree(self.state_home, ignore_errors=True)  # nothing is left to go on with
 
+    def _look_again(self, lock: TextIO) -> None:
+        """Whether all is as it was before the lock was had. Gives it back and raises UserError where it is not."""
+        with suppress(UserError):
+            if _goes_on(self._folder, self.config, self.stage, self._fresh) == self.continues:
+                return
+        lock.close()
+        raise UserError(
+            f"out {self._folder}: another run worked here in the meantime and is left as it is: name another "
+            "folder, or give the command again"
+        )
+
     def _begin(self) -> None:
         if self._begun or not self.writes:
             return
-        self._begun = True
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = self._lock or _locked(self._folder)
+            if self._lock is None and (lock := _locked(self._folder)) is not None:
+                self._look_again(lock)
+                self._lock = lock
+            self._begun = True  # from here on, and not after a refusal: what is there is another's
             for name in () if self.continues else FILES:
                 (self._folder / name).unlink(missing_ok=True)
             for name in () if self.continues else FOLDERS:
@@ -259,6 +266,23 @@ class Run:
             self._rows[name] = (self.folder / name).open("a", encoding="utf-8", errors="backslashreplace")
         self._rows[name].write(to_json(row) + "\n")
         self._rows[name].flush()
+
+
+def _goes_on(folder: Path, config: Any, stage: str, fresh: bool) -> bool:
+    """Whether a run in this folder goes on with one broken off there; raises UserError where it may not begin."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"out {folder}: this is a file; name a folder")
+    is_run = (folder / "config.toml").is_file()
+    if folder.is_dir() and any(inside.name != LOCK for inside in folder.iterdir()) and not is_run:
+        raise UserError(f"out {folder}: the folder holds other things and is no run; name a new or empty folder")
+    if (folder / "summary.json").is_file() and not fresh:
+        raise UserError(f"out {folder}: a finished run is here; name another folder, or give --fresh")
+    continues = bool(checkpoint.saved(folder / STATE)) and not fresh
+    if continues:
+        _refuse_other_settings(folder, config, stage)
+    elif (folder / "checkpoints").is_dir() and not fresh:
+        raise UserError(f"out {folder}: a run broken off here left checkpoints; name another folder, or give --fresh")
+    return continues
 
 
 def _locked(folder: Path) -> TextIO | None:
@@ -296,12 +320,30 @@ def _refuse_other_settings(folder: Path, config: Any, stage: str = "") -> None:
         raise UserError(
             f"out {folder}: a run of another stage was broken off here; name another folder, or give --fresh"
         )
-    after = tomllib.loads(to_toml(config))
+    # A setting that the other version of Truing did not know is as it was: at its default.
+    before, after = (_filled(values, _defaults(config)) for values in (before, tomllib.loads(to_toml(config))))
     other = [name for name in sorted({*before, *after} - {*HOW}) if before.get(name) != after.get(name)]
     if other:
         told = "; ".join(f"{name} was {before.get(name)!r} and is {after.get(name)!r}"[:200] for name in other)
         raise UserError(f"out {folder}: the run here had other settings: {told}; name another folder, or "
                         "give --fresh to start over")  # fmt: skip
+
+
+def _defaults(config: Any) -> dict[str, Any]:
+    """The settings that nobody has to name. (`config.load` knows them too, and stands on a floor above this one.)"""
+    made = {f.name: f.default_factory() for f in fields(config) if f.default_factory is not MISSING}
+    return made | {f.name: f.default for f in fields(config) if f.default is not MISSING}
+
+
+def _filled(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a TOML file, and the defaults of those that it does not name, at any depth."""
+    filled = dict(values)
+    for name, default in defaults.items():
+        if is_dataclass(default):
+            filled[name] = _filled(values.get(name, {}), vars(default))
+        elif default is not None:
+            filled.setdefault(name, list(default) if isinstance(default, tuple) else default)
+    return filled
 
 
 def _tracker(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -75,7 +76,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, holds, rule in (
-            ("epochs", self.epochs > 0, "above 0"),
+            ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("max_tokens", self.max_tokens >= 2, "2 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
@@ -120,19 +121,26 @@ def held_out_loss(policy: Policy, tokens: Sequences, budget_tokens: int) -> floa
     return processes.summed({"total": total})["total"] / len(tokens.token_N)
 
 
-def encode(records: Sequence[Demonstration], chat: Chat, config: Config) -> tuple[Sequences, int]:
-    """Token sequences of demonstrations, and how many were longer than `max_tokens` and left out."""
+def encode(
+    records: Sequence[Demonstration], chat: Chat, config: Config, context: float = math.inf
+) -> tuple[Sequences, int]:
+    """Token sequences of demonstrations, and how many were longer than `max_tokens` or `context` and left out.
+
+    Raises UserError where all were.
+    """
+    most = min(config.max_tokens, context)
     prompts, responses = [], []
     for record in records:
         prompt, response = chat.prompt_ids(record.prompt.messages), chat.response_ids(record.response)
-        if len(prompt) + len(response) > config.max_tokens:
+        if len(prompt) + len(response) > most:
             continue
         if config.loss_on == "all":
             prompt, response = prompt[:1], prompt[1:] + response
         prompts.append(prompt)
         responses.append(response)
     if not prompts:
-        raise UserError(f"all {len(records)} demonstrations are longer than max_tokens = {config.max_tokens}")
+        bound = f"max_tokens = {most}" if most == config.max_tokens else f"the model's context of {most}"
+        raise UserError(f"all {len(records)} demonstrations are longer than {bound}")
     return Sequences.of(prompts, responses), len(records) - len(prompts)
 
 
@@ -149,8 +157,14 @@ def train(config: Config, read: Read = formats.read) -> Policy:
             raise UserError(
                 f"held_out = {config.held_out} leaves nothing to train on: {len(records)} demonstrations in all"
             )
-        tokens, left_out = encode(parts["train"], chat, config)
-        held_out = encode(parts["test"], chat, config)[0] if parts["test"] else None
+        tokens, left_out = encode(parts["train"], chat, config, policy.context)
+        if left_out and policy.context < config.max_tokens:
+            run.say(f"{left_out} demonstrations are longer than the model's context of {policy.context}: left out")
+        held_out = None
+        try:
+            held_out = encode(parts["test"], chat, config, policy.context)[0] if parts["test"] else None
+        except UserError as error:
+            run.say(f"nothing is held out: {error}")
         summary = fit(policy, tokens, held_out, config, run)
         run.save(policy, chat.tokenizer, "model")
         run.finish({**summary, "demonstrations": len(tokens), "left_out_too_long": left_out})

@@ -50,9 +50,8 @@ def _pulls(nets: Nets, said: Rollouts, algo: Algorithm, budget_tokens: int) -> d
         for name, term, weights in _terms(nets, part, algo, policy_weights, critic_weights):
             if term.requires_grad:
                 grads = torch.autograd.grad(term, weights, allow_unused=True, retain_graph=True)
-                flat = torch.cat(
-                    [(torch.zeros_like(w) if g is None else g).flatten().float() for w, g in zip(weights, grads)]
-                )
+                whole = [torch.zeros_like(w) if g is None else g.to_dense() for w, g in zip(weights, grads)]
+                flat = torch.cat([g.flatten().float() for g in whole])
                 pulls[name] = pulls[name] + flat if name in pulls else flat
     return pulls
 

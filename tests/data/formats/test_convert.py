@@ -1,7 +1,8 @@
 import pytest
 
-from truing.data.formats.convert import convert, ranking_to_comparisons, ratings_to_comparisons
-from truing.data.records import Comparison, Demonstration, Message, Prompt, Ranking, Rating
+from truing.data.formats.convert import convert, on_criterion, ranking_to_comparisons, ratings_to_comparisons
+from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt, Ranking, Rating
+from truing.errors import UserError
 
 Q = Prompt((Message("user", "q"),))
 
@@ -40,3 +41,47 @@ def test_only_ratings_on_one_scale_by_one_person_of_two_answers_are_compared():
     assert ratings_to_comparisons(rated) == []
     (one,) = ratings_to_comparisons([rated[3], Rating(Q, "c", 4.0, annotator="bob")])
     assert (one.chosen, one.rejected, one.margin, one.weight, one.origin) == ("c", "b", 0.75, 0.5, "rating")
+
+
+def test_answers_that_a_person_has_compared_are_not_compared_again_by_their_ratings():
+    rated = [Rating(Q, answer, value, annotator="ann") for answer, value in (("a", 5.0), ("b", 1.0), ("c", 3.0))]
+    said = Comparison(Q, "b", "a", annotator="ann", origin="rating")
+    made = convert([*rated, said], (Comparison,))
+    assert [(c.chosen, c.rejected) for c in made] == [("b", "a"), ("a", "c"), ("c", "b")]
+    for other in (Comparison(Q, "b", "a", annotator="bob"), Comparison(Q, "b", "a", criterion="kind", annotator="ann")):
+        assert len(convert([*rated, other], (Comparison,))) == 4
+    assert convert([*rated, said], (Rating,)) == rated
+
+
+def test_criteria_are_not_mixed_and_the_whole_comes_first():
+    whole, kind = Comparison(Q, "a", "b"), Comparison(Q, "b", "a", criterion="kind")
+    true = Ranking(Q, ("a", "b"), (0, 1), criterion="true")
+    lines = []
+    assert on_criterion([whole, kind, kind, true], report=lines.append) == [whole]
+    told = "judgements on other criteria are left out: 2 on kind, 1 on true; the setting criterion says whose are taken"
+    assert lines == [told]
+    assert on_criterion([whole, kind, true], "true") == [true]
+    assert on_criterion([kind, kind], report=lines.append) == [kind, kind] and len(lines) == 1
+    assert on_criterion([]) == []
+    for records, criterion, said in (
+        ([kind, true], "", "no judgement is on the whole; there are 1 on kind, 1 on true"),
+        ([whole], "kind", "no judgement is on kind; there are 1 on the whole"),
+    ):
+        with pytest.raises(UserError, match=said):
+            on_criterion(records, criterion)
+
+
+def test_what_answers_no_question_fits_any_criterion_and_does_not_count():
+    kind, true = Comparison(Q, "b", "a", criterion="kind"), Ranking(Q, ("a", "b"), (0, 1), criterion="true")
+    edit = Edit(Q, "a", "b")
+    (edited,) = convert([edit], (Comparison,))
+    lines = []
+    for free in (edit, edited, Demonstration(Q, "a"), Q):
+        assert on_criterion([free, kind, kind], report=lines.append) == [free, kind, kind] and lines == []
+        assert on_criterion([free, kind, true], "true") == [free, true]
+        assert on_criterion([free]) == [free]
+        for others, criterion in (([kind, true], ""), ([kind], "true"), ([], "kind")):
+            with pytest.raises(UserError, match=f"no judgement is on {criterion or 'the whole'}"):
+                on_criterion([free, *others], criterion)
+    whole = Comparison(Q, "a", "b")
+    assert on_criterion([edited, whole, kind], report=lines.append) == [edited, whole] and "1 on kind" in lines[0]

@@ -20,6 +20,20 @@ from truing.data.records import (
 )
 from truing.data.validate import BadRow
 
+
+@pytest.mark.parametrize("value", [1 << 1024, -(1 << 1024), float("nan"), True], ids=["large", "low", "nan", "true"])
+def test_numbers_that_no_float_can_hold_are_bad_rows(value):
+    row = row_of(Comparison(Prompt((Message("user", "q"),)), "a", "b")) | {"margin": value}
+    with pytest.raises(BadRow, match='"margin" must be a number'):
+        records_of(row)
+
+
+@pytest.mark.parametrize("value", [(1 << 63) - 1, 1 - (1 << 63)])
+def test_whole_numbers_of_64_bits_are_read(value):
+    record = Comparison(Prompt((Message("user", "q"),)), "a", "b", round=value)
+    assert records_of(row_of(record)) == [record]
+
+
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 said = words.filter(str.strip)
 numbers = st.floats(0, 1, width=32).map(float)
@@ -56,13 +70,13 @@ records = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(records)
 def test_every_record_is_its_row(record):
     assert records_of(json.loads(json.dumps(row_of(record)))) == [record]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.builds(Conversation, prompts, st.lists(responses, max_size=2).map(tuple)),
@@ -108,7 +122,7 @@ own = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(max_examples=1500)
 @given(st.dictionaries(keys, values, max_size=6) | trees | own)
 def test_no_row_whatever_breaks_a_reader(row):
     try:
@@ -129,6 +143,10 @@ PROMPT = {"messages": [{"role": "user", "content": "q"}]}
         ({"record": "Comparison", "chosen": "a"}, "missing 1 required positional argument: 'rejected'"),
         ({"record": "Rating", "response": "a", "value": 9, "low": 1, "high": 5}, '"value" must be between'),
         ({"record": "Rating", "response": "a", "value": float("nan")}, '"value" must be a number'),
+        ({"record": "Rating", "response": "a", "value": 1e308, "low": -1.7e308, "high": 1.7e308}, "too far apart"),
+        ({"record": "Comparison", "chosen": "a", "rejected": "b", "round": 1 << 63}, '"round" must be a whole number'),
+        ({"record": "Conversation", "responses": [{"text": "a", "seed": -(10**30)}]}, '"seed" must be a whole number'),
+        ({"record": "Conversation", "responses": [{"text": "a", "token_ids": [1 << 63]}]}, '"token_ids" must be a'),
         ({"record": "Conversation", "responses": "abc"}, '"responses" must be a list, not "abc"'),
         ({"record": "Conversation", "responses": [{"text": "a", "finish_reason": "?"}]}, "is none of stop, length"),
         ({"record": "Response", "text": "a"}, '"record": "Response" is unknown'),

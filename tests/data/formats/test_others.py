@@ -35,6 +35,12 @@ def test_argilla_drafts_say_nothing_and_what_is_unclear_is_refused():
         argilla.records_of(argilla_row("quality", 4))
     with pytest.raises(BadRow, match="ranks none of a, b"):
         argilla.records_of(argilla_row("order", [{"value": "z", "rank": 1}]))
+    for few in ([], ["a"], ["a", "a"], [{"value": "b", "rank": 1}]):
+        with pytest.raises(BadRow, match="order: a ranking needs two answers or more"):
+            argilla.records_of(argilla_row("order", few))
+    for value in (10**400, float("nan"), float("inf")):
+        with pytest.raises(BadRow, match="quality_b: a rating must be a number"):
+            argilla.records_of(argilla_row("quality_b", value))
     with pytest.raises(BadRow, match="between two answers"):
         argilla.records_of(argilla_row("better", "a", prompt="p", a="A", b="B", c="C"))
 

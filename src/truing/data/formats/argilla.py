@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from truing.data.records import Comparison, Demonstration, Message, Prompt, Ranking, Rating, Record
-from truing.data.validate import BadRow, messages, shown
+from truing.data.validate import BadRow, is_number, messages, shown
 
 PROMPTS = ("prompt", "instruction", "question", "input", "context", "conversation", "messages")
 NEITHER = ("tie", "both", "none", "equal", "same", "neither")
@@ -56,6 +56,8 @@ def _said(prompt: Prompt, answers: dict[str, str], question: str, value: Any, pe
         one, two = answers.values()
         yield Comparison(prompt, one, two, 0.5, annotator=person, criterion=question, origin="argilla")
     elif isinstance(value, int | float) and not isinstance(value, bool):
+        if not is_number(value):
+            raise BadRow(f"{question}: a rating must be a number, not {shown(value)}")
         named = [text for name, text in answers.items() if question.endswith(name)] or list(answers.values())
         if len(named) != 1:
             raise BadRow(f"{question}: it is not clear which of the {len(answers)} answers the rating is of")
@@ -72,6 +74,8 @@ def _ranking(prompt: Prompt, answers: dict[str, str], question: str, value: list
         if name not in answers or not isinstance(rank, int):
             raise BadRow(f"{question}: {shown(one)} ranks none of {', '.join(answers)}")
         ranks[name] = rank
+    if len(ranks) < 2:
+        raise BadRow(f"{question}: a ranking needs two answers or more, not {shown(value)}")
     tier: dict[int, int] = defaultdict(int, {rank: i for i, rank in enumerate(sorted(set(ranks.values())))})
     said, tiers = tuple(answers[name] for name in ranks), tuple(tier[rank] for rank in ranks.values())
     return Ranking(prompt, said, tiers, question, person, "argilla")

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import combinations
+from typing import TypeVar
 
 from truing.data.records import Comparison, Conversation, Demonstration, Edit, Prompt, Ranking, Rating, Record
+from truing.errors import UserError
+
+R = TypeVar("R", bound=Record)
 
 RATING_WEIGHT = 0.5  # ratings and rankings disagree, in people too (arXiv:2308.15812): they count half by default
 
 
 def convert(records: Iterable[Record], kinds: tuple[type, ...]) -> list[Record]:
-    """The records of the wanted kinds, and what can be made of the others. A prompt is made once of what shares it."""
+    """The records of the wanted kinds, and what can be made of the others. A prompt is made once of what shares it.
+
+    Ratings of two answers that their person has compared on the criterion too are not compared once more: an export of
+    a store holds both.
+    """
     wanted: list[Record] = []
     ratings: list[Rating] = []
+    compared: set[Hashable] = set()
     asked: set[str] = set()
     for record in records:
+        if isinstance(record, Comparison):
+            compared.add(_pair(record))
         if isinstance(record, kinds):
             wanted.append(record)
             asked |= {record.id} if isinstance(record, Prompt) else set()
@@ -27,7 +39,44 @@ def convert(records: Iterable[Record], kinds: tuple[type, ...]) -> list[Record]:
             ratings.append(record)
         else:
             wanted += _made_of(record, kinds)
-    return [*wanted, *ratings_to_comparisons(ratings)]
+    return [*wanted, *(made for made in ratings_to_comparisons(ratings) if _pair(made) not in compared)]
+
+
+def on_criterion(
+    records: Sequence[R], criterion: str = "", report: Callable[[str], None] | None = None
+) -> list[R]:  # fmt: skip
+    """The records that judge by this criterion: an answer can be the more helpful and the less harmless one, so that
+    criteria are not mixed. An empty one means the whole, or the only criterion there is where nothing judges the whole.
+    What answers no question, as an edit, fits any criterion and counts for none.
+
+    How many others there were is told to `report`. Raises UserError where all are.
+    """
+    asked = [_criterion(record) for record in records]
+    found = Counter(name for name in asked if name is not None)
+    if not criterion and len(found) == 1:
+        criterion = next(iter(found))
+    others = ", ".join(f"{n} on {name or 'the whole'}" for name, n in sorted(found.items()) if name != criterion)
+    if criterion not in found and (found or (records and criterion)):
+        there = f"; there are {others}" if others else ""
+        raise UserError(f'criterion = "{criterion}": no judgement is on {criterion or "the whole"}{there}')
+    if others and report:
+        report(f"judgements on other criteria are left out: {others}; the setting criterion says whose are taken")
+    return [record for record, name in zip(records, asked, strict=True) if name in (None, criterion)]
+
+
+def _criterion(record: Record) -> str | None:
+    """The criterion that a record judges by, empty for the whole; None where it answers no question."""
+    if not isinstance(record, Comparison | Ranking | Rating):
+        return None
+    if isinstance(record, Comparison) and record.origin == "edit":
+        return record.criterion or None
+    return record.criterion
+
+
+def _pair(comparison: Comparison) -> Hashable:
+    """Who compared which two answers, on which criterion."""
+    answers = frozenset((comparison.chosen, comparison.rejected))
+    return comparison.prompt.id, comparison.annotator, comparison.criterion, answers
 
 
 def _made_of(record: Record, kinds: tuple[type, ...]) -> Iterator[Record]:
@@ -67,15 +116,19 @@ def ranking_to_comparisons(ranking: Ranking) -> list[Comparison]:
     ]
 
 
+def sitting_of(rating: Rating) -> Hashable:
+    """What ratings that can be compared have in common: the prompt, the person, the criterion and the scale."""
+    return rating.prompt.id, rating.annotator, rating.criterion, rating.low, rating.high
+
+
 def ratings_to_comparisons(ratings: Sequence[Rating]) -> list[Comparison]:
     """Every two ratings by one person of answers to one prompt, on one criterion and scale; equal values are a tie.
 
     The margin is the difference as a share of the scale.
     """
-    sittings: dict[tuple[str, str, str, float, float], list[Rating]] = {}
+    sittings: dict[Hashable, list[Rating]] = {}
     for rating in ratings:
-        key = (rating.prompt.id, rating.annotator, rating.criterion, rating.low, rating.high)
-        sittings.setdefault(key, []).append(rating)
+        sittings.setdefault(sitting_of(rating), []).append(rating)
     made = []
     for sitting in sittings.values():
         for one, two in combinations(sitting, 2):

@@ -23,7 +23,7 @@ from truing.data.records import (
     Record,
     Response,
 )
-from truing.data.validate import BadRow, messages, number, shown, text
+from truing.data.validate import BadRow, is_number, messages, number, shown, text
 from truing.errors import nearest
 
 CLASSES: dict[str, type] = {
@@ -32,6 +32,7 @@ CLASSES: dict[str, type] = {
 }
 WHOLE = ("Prompt", "Demonstration", "Comparison", "Ranking", "Rating", "Flag", "Edit", "Conversation")
 HINTS = {kind: get_type_hints(kind) for kind in CLASSES.values()}
+LARGEST = (1 << 63) - 1  # what a column of whole numbers holds, in a store and in Parquet
 NAMES = {str: "a text", float: "a number", int: "a whole number", tuple: "a list", type(None): "null"}
 
 
@@ -102,9 +103,11 @@ def _value(hint: Any, value: Any, key: str) -> Any:
             return tuple(_value(one, part, key) for one, part in zip(inner, value, strict=True))
     if origin is tuple and isinstance(value, dict) and value.keys() == {"name", "value"}:
         return _value(hint, (value["name"], value["value"]), key)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if hint is float and is_number(value):
         return float(value)
     if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise BadRow(f'"{key}" must be a whole number of 64 bits, not {shown(value)}')
         return value
     raise BadRow(f'"{key}" must be {NAMES[origin or hint]}, not {shown(value)}')
 
@@ -123,6 +126,7 @@ def _check(record: Any) -> None:
         rules += [(len(record.responses) >= 2, '"responses": a ranking needs two answers or more')]
     if isinstance(record, Rating):
         rules += [(record.low < record.high, '"low" must be below "high"')]
+        rules += [(math.isfinite(record.high - record.low), '"low" and "high" are too far apart')]
         rules += [(record.low <= record.value <= record.high, '"value" must be between "low" and "high"')]
     for holds, rule in rules:
         if not holds:
