@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check audit docs clean
+.PHONY: setup demo test nightly check audit docs clean
 
 setup: .venv/ready
 
@@ -20,6 +20,10 @@ demo: setup
 test: setup
 	@# one thread a worker: two workers share the cores; files in their order, for the slow ones come early
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# What takes minutes. PART=architectures runs tests/nightly/test_architectures.py alone.
+nightly: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -rs tests/nightly$(if $(PART),/test_$(PART).py)
 
 check: setup
 	$(BIN)/ruff check .

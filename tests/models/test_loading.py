@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 from tests.models.test_attention import GATED
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GraniteConfig
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, CTRLConfig, GraniteConfig
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
@@ -110,6 +110,16 @@ def test_an_architecture_without_a_sequence_classifier_makes_no_reward_model(tmp
     AutoModelForCausalLM.from_config(GraniteConfig(**GATED)).save_pretrained(tmp_path)
     load_policy(str(tmp_path))
     with pytest.raises(UserError, match="transformers has none for architecture granite"):
+        load_scorer(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [AutoModelForCausalLM, AutoModelForSequenceClassification])
+def test_a_sequence_classifier_of_another_kind_makes_no_reward_model(kind, tmp_path):
+    """CTRL's has two layers at the end. Broken on purpose: not looked at -> red, the score is lost when it is saved."""
+    kind.from_config(
+        CTRLConfig(vocab_size=99, n_embd=32, dff=48, n_layer=2, n_head=4, n_positions=64, pad_token_id=0)
+    ).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="one linear layer called score, which CTRLForSequenceClassification is not"):
         load_scorer(str(tmp_path))
 
 

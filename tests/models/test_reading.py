@@ -20,6 +20,7 @@ from transformers import (
     JambaConfig,
     Phi3Config,
     PhimoeConfig,
+    Qwen2Config,
     StableLmConfig,
     Starcoder2Config,
 )
@@ -104,6 +105,22 @@ def test_an_architecture_that_would_be_misread_later_on_is_refused(config, why, 
 
 def test_a_window_as_wide_as_the_context_is_none():
     policy_of(model_of(PhimoeConfig(**NARROW, **EXPERTS, sliding_window=64)))
+
+
+def test_a_layer_that_forgets_its_window_is_refused_however_wide_the_window_is():
+    """Broken on purpose: windows left as they are -> red, for the probe is shorter than this one."""
+    lm = model_of(Qwen2Config(**NARROW, use_sliding_window=True, sliding_window=40, max_window_layers=0))
+    policy_of(lm)
+    assert lm.config.sliding_window == lm.model.layers[1].self_attn.sliding_window == 40
+    lm.model.layers[1].self_attn.sliding_window = None
+    with pytest.raises(UserError, match="hidden states are not computed right"):
+        policy_of(lm)
+
+
+def test_code_that_fails_in_its_own_way_of_reading_is_told_with_its_architecture(policy, monkeypatch):
+    monkeypatch.setattr("transformers.models.llama.modeling_llama.eager_attention_forward", {}.__getitem__)
+    with pytest.raises(UserError, match="architecture llama cannot be used here: reading two sequences fails"):
+        policy.check()
 
 
 def test_code_that_fails_at_flat_tokens_is_told_with_its_architecture(policy):

@@ -122,14 +122,16 @@ def load_scorer(
     if is_reward_model(model):
         lm = _from_pretrained(transformers.AutoModelForSequenceClassification, path, model)
         _prepare(lm)
-        head = lm.get_submodule("score")
-        assert isinstance(head, nn.Linear)
+        head = _score_of(lm, model)
     else:
-        if type(_config(model)) not in transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        config = _config(model)
+        if type(config) not in transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
             raise UserError(
                 f"model {model}: a reward model or critic is saved as a sequence classifier, of which transformers has "
-                f"none for architecture {_config(model).model_type}: start from another model"
+                f"none for architecture {config.model_type}: start from another model"
             )
+        with torch.device("meta"):
+            _score_of(transformers.AutoModelForSequenceClassification.from_config(config), model)
         lm = _from_pretrained(transformers.AutoModelForCausalLM, path, model)
         _prepare(lm)
         head = nn.Linear(lm.config.hidden_size, 1, bias=False)
@@ -144,6 +146,17 @@ def load_scorer(
     scorer = Scorer(adapted, head, mean, std)
     check_reading(scorer.lm_inside)
     return scorer.to(accelerator())
+
+
+def _score_of(lm: nn.Module, model: str) -> nn.Linear:
+    """The layer of a sequence classifier that a score is saved as. Raises UserError where there is none of its kind."""
+    score = dict(lm.named_children()).get("score")
+    if not isinstance(score, nn.Linear) or score.bias is not None:
+        raise UserError(
+            f"model {model}: a reward model or critic is saved as a sequence classifier with one linear layer called "
+            f"score, which {type(lm).__name__} is not: start from another model"
+        )
+    return score
 
 
 def save(

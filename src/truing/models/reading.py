@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 import transformers
@@ -14,6 +16,9 @@ from truing.errors import UserError
 from truing.models.attention import NAME, Layout, Packed
 from truing.models.heads import VocabularyHead
 from truing.models.precision import spare, wants_few_sizes
+
+PROBE = 16  # tokens of the longer sequence that a model is tried with
+WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size")  # names of their sizes, in tokens
 
 
 def context_of(lm: transformers.PreTrainedModel) -> float:
@@ -65,32 +70,37 @@ def hidden(lm: transformers.PreTrainedModel, tokens: Sequences, *places: Tensor)
 
 def _probe(lm: transformers.PreTrainedModel) -> tuple[Tensor, list[int]]:
     """Tokens of two sequences to try a model with, end to end, and their lengths."""
-    size = int(min(16, context_of(lm)))
+    size = int(min(PROBE, context_of(lm)))
     lengths = [size, -(-size // 2)]
     return torch.arange(sum(lengths), device=next(lm.parameters()).device) % lm.config.vocab_size, lengths
 
 
-@torch.no_grad()
 def check_reading(lm: transformers.PreTrainedModel) -> None:
     """Compare two sequences end to end, half of their tokens read at a time, with the model's own pass over each.
 
-    Raises UserError where hidden states differ, where a layer does not ask our attention, or asks it for no window
-    though there is one.
+    Windows are a quarter of the probe meanwhile. Raises UserError where hidden states differ, where a layer does not
+    ask our attention, or asks it for no window though there is one.
     """
+    has_window = _has_window(lm)
+    with _windows_of(lm, PROBE // 4) if has_window else nullcontext():
+        _check_hidden(lm, has_window)
+
+
+@torch.no_grad()
+def _check_hidden(lm: transformers.PreTrainedModel, has_window: bool) -> None:
     token_S, lengths = _probe(lm)
     places = [torch.arange(start, len(token_S), 2) for start in (0, 1)]
     layouts = [Packed(lengths, token_S.device, read_R=place_R) for place_R in places]
-    try:
+    with _its_errors_as_refusals(lm):
         read = [trunk(lm, token_S, layout)[place_R] for layout, place_R in zip(layouts, places, strict=True)]
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:  # of code we do not know
-        raise unfit(lm, f"reading two sequences end to end fails ({error})") from error
     once, layers = sum(count == 1 for count in layouts[0].asked.values()), lm.config.num_hidden_layers
     if once != layers:
         raise unfit(lm, f"{once} of its {layers} layers ask the attention they are given, once in a pass")
-    if _has_window(lm) and layouts[0].windows == {None}:
+    if has_window and layouts[0].windows == {None}:
         raise unfit(lm, "its layers do not tell attention of the window they look through")
     lm.set_attn_implementation("eager")
-    own = [lm.base_model(input_ids=ids[None], use_cache=False) for ids in token_S.split(lengths)]
+    with _its_errors_as_refusals(lm):
+        own = [lm.base_model(input_ids=ids[None], use_cache=False) for ids in token_S.split(lengths)]
     lm.set_attn_implementation(NAME)
     own_SD = torch.cat([out.last_hidden_state[0] for out in own])
     _refuse_gap(lm, "hidden states are", torch.cat(read)[torch.cat(places).argsort()], own_SD)
@@ -105,6 +115,30 @@ def check_head(lm: transformers.PreTrainedModel) -> None:
     own = lm(input_ids=token_S[None, :length], position_ids=position_S[None], use_cache=False, layout=layout)
     here_SV = head_of(lm).logits(trunk(lm, token_S[:length], layout))
     _refuse_gap(lm, "vocabulary head is", here_SV, own.logits[0])
+
+
+@contextmanager
+def _its_errors_as_refusals(lm: transformers.PreTrainedModel) -> Iterator[None]:
+    """What an architecture's code raises, of which we know nothing, as UserError."""
+    try:
+        yield
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise unfit(lm, f"reading two sequences fails ({error})") from error
+
+
+@contextmanager
+def _windows_of(lm: transformers.PreTrainedModel, size: int) -> Iterator[None]:
+    """Windows of `size` tokens at most, in settings and layers alike, so that a short probe is longer than any."""
+    holders = {id(holder): holder for holder in (lm.config, *lm.modules())}.values()
+    held = [(holder, name, vars(holder).get(name)) for holder in holders for name in WINDOWS]
+    wider = [(holder, name, value) for holder, name, value in held if isinstance(value, int) and value > size]
+    try:
+        for holder, name, _ in wider:
+            setattr(holder, name, size)
+        yield
+    finally:
+        for holder, name, value in wider:
+            setattr(holder, name, value)
 
 
 def _has_window(lm: transformers.PreTrainedModel) -> bool:
