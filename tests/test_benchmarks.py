@@ -6,6 +6,7 @@ Broken on purpose: a scorer made without our attention known to transformers -> 
 import pytest
 import torch
 from benchmarks import attention, generation, grpo, ppo, reward_model, sft, work
+from torch.nn import functional
 
 LEARNING = work.learning(work.arguments("").parse_args(["--precision", "float32"]))
 
@@ -47,8 +48,14 @@ def test_generation(mixed):
     assert len(seconds) == 1 and (4 <= said <= 24 if mixed else said == 16)
 
 
-def test_attention(monkeypatch):
-    for name in attention.DECIDED:
-        monkeypatch.setattr(attention.attention, name, 0)  # put back when the test is over
-    medians = attention.compared(4, 8, torch.float32, True, 1).split()[:2]
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_times_both_kernels(dtype, learns, monkeypatch):
+    """Broken on purpose: with AMX the limits alone set -> red, the fused kernel was timed for both."""
+    called, kernel = [], functional.scaled_dot_product_attention
+    monkeypatch.setattr(attention.attention, "has_amx", lambda: True)
+    monkeypatch.setattr(attention.attention, "longest_explicit", None)  # puts it back when the test is over
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *a, **k: called.append(1) or kernel(*a, **k))
+    medians = attention.compared(4, 8, dtype, learns, 1).split()[:2]
     assert all(float(median) > 0 for median in medians)
+    assert len(called) == 2  # of four calls, two of each kind

@@ -26,12 +26,14 @@ def test_by_person_asks_until_it_is_an_answer_and_never_names_the_author():
 
 def test_outcomes_count_both_orders():
     """A judge that always likes what it reads first says nothing: every outcome is a tie."""
-    told = outcomes(lambda p, a, b: 1.0, [PROMPT] * 5, [LONG] * 5, [SHORT] * 5, both_orders=True, seed=0)
+    told = np.array([*outcomes(lambda p, a, b: 1.0, [PROMPT] * 5, [LONG] * 5, [SHORT] * 5, both_orders=True, seed=0)])
     assert told.tolist() == [0.5] * 5
 
 
 def test_outcomes_in_random_order_see_each_side_first_about_half_the_time():
-    told = outcomes(lambda p, a, b: 1.0, [PROMPT] * 400, [LONG] * 400, [SHORT] * 400, both_orders=False, seed=0)
+    told = np.array(
+        [*outcomes(lambda p, a, b: 1.0, [PROMPT] * 400, [LONG] * 400, [SHORT] * 400, both_orders=False, seed=0)]
+    )
     assert set(told.tolist()) == {0.0, 1.0} and 0.42 < told.mean() < 0.58
-    fair = outcomes(by_reward(length), [PROMPT] * 9, [LONG] * 9, [SHORT] * 9, both_orders=False, seed=0)
+    fair = np.array([*outcomes(by_reward(length), [PROMPT] * 9, [LONG] * 9, [SHORT] * 9, both_orders=False, seed=0)])
     np.testing.assert_array_equal(fair, 1.0)

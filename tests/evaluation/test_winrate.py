@@ -7,7 +7,7 @@ import pytest
 
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
-from truing.evaluation.judge import by_reward
+from truing.evaluation.judge import by_reward, outcomes
 from truing.evaluation.winrate import Config, evaluate, win_rate
 from truing.generation.sampling import Sampling
 from truing.maths import statistics
@@ -21,7 +21,7 @@ def length(prompts, responses):
 
 def test_win_rate_counts_ties_a_half():
     ours = [Response("aaa")] * 20 + [Response("aa")] * 10 + [Response("a")] * 10
-    told = win_rate(by_reward(length), PROMPTS, ours, [Response("aa")] * 40)
+    told = win_rate(PROMPTS, [*outcomes(by_reward(length), PROMPTS, ours, [Response("aa")] * 40)])
     assert (told["wins"], told["ties"], told["losses"]) == (20, 10, 10)
     assert told["win_rate"] == pytest.approx(25 / 40)
     low, high = told["win_rate_interval"]

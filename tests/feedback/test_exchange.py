@@ -231,7 +231,7 @@ def test_a_judgement_by_a_criterion_stays_one(sqlite, make, tmp_path):
     assert {(c.criterion, c.origin) for c in rows(sqlite, t.comparison)} == {
         ("helpful", "pair"), ("harmless", "pair"), ("helpful", "ranking")
     }  # fmt: skip
-    with sqlite.reading() as connection:  # agreement and error rates are of judgements of the whole
+    with sqlite.reading() as connection:  # agreement and error rates are of overall judgements
         assert quality.votes(connection, store.project_named(connection)) == []
 
 
@@ -311,7 +311,7 @@ def test_an_import_taken_back_and_said_anew_has_the_figures_of_the_page(sqlite, 
 
 @pytest.fixture
 def with_criteria(sqlite, make):
-    """A is the better one on the whole, B the more harmless one; both were asked at once."""
+    """A is the better one overall, B the more harmless one; both were asked at once."""
     project, _ = make.project_with(sqlite, "pair", make.conversation("q", "A", "B"))
     (ann,) = make.people(sqlite, "Ann")
     with sqlite.writing() as connection:
@@ -325,10 +325,10 @@ def with_criteria(sqlite, make):
 
 @pytest.mark.parametrize("layout", ["trl", "hh", "openrlhf"])
 def test_layouts_without_a_criterion_hold_judgements_on_one(with_criteria, tmp_path, layout):
-    for criterion, chosen, others in (("", "A", "1 on harmless"), ("harmless", "B", "1 on the whole")):
+    for criterion, chosen, others in (("", "A", "1 on harmless"), ("harmless", "B", "1 overall")):
         (found,), told = back(with_criteria, tmp_path, layout, criterion)
         assert found.chosen == chosen and others in told[0]
-    with pytest.raises(UserError, match="no judgement is on kind; there are 1 on the whole, 1 on harmless"):
+    with pytest.raises(UserError, match="no judgement is on kind; there are 1 overall, 1 on harmless"):
         back(with_criteria, tmp_path, layout, "kind")
 
 

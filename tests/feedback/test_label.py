@@ -13,7 +13,7 @@ from truing.errors import UserError
 from truing.feedback import auth, label, people
 from truing.feedback import schema as t
 from truing.feedback.label import Config, prepare, serve
-from truing.feedback.replies import Closed, Unreachable
+from truing.feedback.replies import Misconfigured, Unreachable
 
 
 def counting(messages, seed):
@@ -115,7 +115,7 @@ def test_a_prompt_that_no_model_can_answer_is_told_and_left_out(files, monkeypat
     wait(lambda: len(rows(site.db, t.task)) == 30)
 
 
-@pytest.mark.parametrize("kind", [Unreachable, Closed])
+@pytest.mark.parametrize("kind", [Unreachable, Misconfigured])
 def test_a_server_that_is_away_is_asked_again_and_costs_no_prompt(files, monkeypatch, capsys, kind):
     calls = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from truing.errors import UserError
 from truing.feedback import replies
-from truing.feedback.replies import Closed, Remote, Unreachable, refuse_private
+from truing.feedback.replies import Misconfigured, Remote, Unreachable, refuse_private
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_is_wrong_is_told_at_once(server, answer, said, is_closed):
     server.answers = [answer]
     with pytest.raises(UserError, match=said) as told:
         list(reply(server)([], 0))
-    assert len(server.asked) == 1 and isinstance(told.value, Closed) == is_closed
+    assert len(server.asked) == 1 and isinstance(told.value, Misconfigured) == is_closed
 
 
 def test_an_endless_answer_ends(server, monkeypatch):

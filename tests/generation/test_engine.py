@@ -152,7 +152,7 @@ def test_stories260k_reference_is_reproduced_exactly(shared_data):
     torch.testing.assert_close(again.logp_N, torch.tensor(reference["greedy_logprobs"]), atol=2e-5, rtol=0)
     lm = policy.lm_inside
     from truing.models.attention import Packed
-    from truing.models.reading import trunk
+    from truing.models.forward import trunk
 
     logit_V = policy.head.logits(trunk(lm, torch.tensor([1]), Packed([1])))[0]
     torch.testing.assert_close(logit_V[:8], torch.tensor(reference["logits_after_bos_first8"]), atol=2e-5, rtol=0)

@@ -147,10 +147,10 @@ def test_short_and_long_sequences_attend_as_defined(length, window, softcap, lea
             torch.testing.assert_close(x.grad.double(), y.grad, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("tiles", [False, True])
+@pytest.mark.parametrize("amx", [False, True])
 @pytest.mark.parametrize("softcap", [None, 2.0])
-def test_bfloat16_attends_as_defined_by_any_kernel(tiles, softcap, monkeypatch):
-    monkeypatch.setattr(attention, "has_tiles", lambda: tiles)
+def test_bfloat16_attends_as_defined_by_any_kernel(amx, softcap, monkeypatch):
+    monkeypatch.setattr(attention, "has_amx", lambda: amx)
     lengths = [30, 33, 70, 120]
     tensors = [torch.randn(sum(lengths), heads, 8).bfloat16() for heads in (4, 2, 2)]
     with torch.no_grad():

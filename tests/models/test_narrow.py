@@ -8,7 +8,7 @@ from torch import nn
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.models import reading
+from truing.models import forward
 from truing.models.attention import Packed
 from truing.models.loading import load_policy, load_scorer, policy_of
 from truing.models.narrow import Narrow, narrow_last
@@ -26,7 +26,7 @@ def gradients(lm, work):
 
 def wide(monkeypatch):
     """Layouts that ask for all tokens."""
-    monkeypatch.setattr(reading, "Packed", lambda lengths, device, after, *_, **__: Packed(lengths, device, after))
+    monkeypatch.setattr(forward, "Packed", lambda lengths, device, after, *_, **__: Packed(lengths, device, after))
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -97,8 +97,8 @@ def test_what_is_not_read_has_no_gradient_and_other_calls_see_everything(policy)
     layers = policy.lm_inside.model.layers
     given = []
     layers[-1].mlp.register_forward_hook(lambda module, x, output: given.append(x[0]))
-    whole = reading.trunk(policy.running, token_S, Packed([4]))
-    some = reading.trunk(policy.running, token_S, Packed([4], read_R=read_R))
+    whole = forward.trunk(policy.running, token_S, Packed([4]))
+    some = forward.trunk(policy.running, token_S, Packed([4], read_R=read_R))
     torch.testing.assert_close(some[read_R], whole[read_R])
     assert [x.shape[1] for x in given] == [4, 2]
     assert not torch.allclose(some[0], whole[0])  # nobody may read it

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from truing.data.batches import Sequences
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
-from truing.models import attention, heads, precision, reading
+from truing.models import attention, forward, heads, precision
 from truing.models.loading import Adapter, load_policy, load_scorer, policy_of, save
 from truing.models.precision import WorkingCopy, dtype_of
 from truing.models.roles import Policy, in_graph, trainable
@@ -60,7 +60,7 @@ def test_products_come_in_few_sizes_and_nothing_changes_by_it(tiny_model, monkey
     several = [Sequences.of([[1, 5]] * 3, [[6, 7, 8] * n, [9, 10], [11]]) for n in (3, 4)]
     seen = [_products(policy, tokens) for tokens in several]
     assert seen[0][0] == seen[1][0] != set()
-    for where in (reading, heads):
+    for where in (forward, heads):
         monkeypatch.setattr(where, "spare", lambda rows, like: 0)
     for tokens, (sizes, now, gradient) in zip(several, seen, strict=True):
         other, plain, expected = _products(policy, tokens)
@@ -76,10 +76,10 @@ def test_float32_has_no_spare_rows_and_bfloat16_wastes_little():
     assert [precision.spare(n, low) for n in (1, 16, 37, 256, 257, 1000, 2048, 2049)] == [15, 0, 11, 0, 63, 24, 0, 255]
 
 
-@pytest.mark.parametrize(("tiles", "kept", "share"), [(False, torch.float32, 1), (True, BF16, 0.5)])
-def test_a_processor_keeps_keys_and_values_in_what_it_reads_faster(tiny_model, monkeypatch, tiles, kept, share):
+@pytest.mark.parametrize(("amx", "kept", "share"), [(False, torch.float32, 1), (True, BF16, 0.5)])
+def test_a_processor_keeps_keys_and_values_in_what_it_reads_faster(tiny_model, monkeypatch, amx, kept, share):
     for where in (precision, attention):
-        monkeypatch.setattr(where, "has_tiles", lambda: tiles)
+        monkeypatch.setattr(where, "has_amx", lambda: amx)
     policy = load_policy(tiny_model)
     before = policy.cache_bytes
     policy.compute_in(BF16)

@@ -47,8 +47,8 @@ PROMPTS, RESPONSES = [[*range(3, 13)], [4], [*range(3, 13)]], [[*range(20, 50)],
 TOKENS = Sequences.of(PROMPTS, RESPONSES)
 
 
-def small_config(kind):
-    """The first set of small sizes that the architecture takes."""
+def small_model(kind):
+    """With the first set of small sizes that the architecture takes."""
     config_class = transformers.CONFIG_MAPPING[kind]
     known = inspect.signature(config_class).parameters
     why = ""
@@ -61,8 +61,7 @@ def small_config(kind):
             with torch.device("meta"):
                 made = transformers.AutoModelForCausalLM.from_config(config)
             if sum(p.numel() for p in made.parameters()) <= MOST:
-                model_of(config)
-                return config
+                return model_of(config)
             why = "it is too large"
         except Exception as error:  # of code we do not know
             why = str(error)
@@ -79,7 +78,7 @@ def refused(error):
 
 @pytest.mark.parametrize("kind", MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 def test_an_architecture_is_right_or_refused(kind, tokenizer, tmp_path):
-    lm = model_of(small_config(kind))
+    lm = small_model(kind)
     try:
         policy = policy_of(lm)
     except UserError as error:

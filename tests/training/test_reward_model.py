@@ -183,5 +183,5 @@ def test_criteria_are_learned_apart(tiny_model, tmp_path):
     for criterion, judgements in (("", 3), ("harmless", 2)):
         train(replace(config, criterion=criterion))
         assert json.loads((tmp_path / "run" / "summary.json").read_text())["judgements"] == judgements
-    with pytest.raises(UserError, match="no judgement is on kind; there are 3 on the whole, 2 on harmless"):
+    with pytest.raises(UserError, match="no judgement is on kind; there are 3 overall, 2 on harmless"):
         train(replace(config, criterion="kind"))

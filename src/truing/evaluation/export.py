@@ -41,7 +41,7 @@ class Config:
     to: Literal["native", "trl", "hh", "openrlhf", "oasst"] = "trl"
     """The layout: our own rows, TRL's columns, HH's two texts, OpenRLHF's columns, or Open-Assistant's trees."""
     criterion: str = ""
-    """What rows of other tools judge by, such as helpful; empty: the whole, or the only criterion there is."""
+    """What rows of other tools judge by, such as helpful; empty: overall judgements."""
     strict: bool = False
     """Stop at the first bad row in place of leaving it out."""
 

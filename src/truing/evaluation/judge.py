@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,9 +11,6 @@ from truing.rewards.function import Reward
 
 Judge = Callable[[Prompt, Response, Response], float]
 """1 where the first answer is better, 0 where the second is, 0.5 for a tie; between them for one less sure."""
-
-Note = Callable[[Prompt, Response, Response, float], None]
-"""Is told of a pair, ours and theirs, and its outcome."""
 
 
 def by_reward(reward: Reward) -> Judge:
@@ -45,26 +42,20 @@ def outcomes(
     prompts: Sequence[Prompt],
     ours: Sequence[Response],
     theirs: Sequence[Response],
-    both_orders: bool,
-    seed: int,
-    note: Note | None = None,
-) -> np.ndarray:
-    """For each prompt, how far ours is the better answer, [prompts] in [0, 1].
+    both_orders: bool = True,
+    seed: int = 0,
+) -> Iterator[float]:
+    """For each prompt, how far ours is the better answer, in [0, 1]; each before the next pair is judged, so that what
+    a person said can be kept, whatever comes after.
 
     A judge may lean towards what it reads first: it sees both orders, and the mean counts (Zheng et al. 2023,
-    arXiv:2306.05685), or each pair once in random order. `note` is told each outcome before the next pair is judged:
-    what a person said can be kept, whatever comes after.
+    arXiv:2306.05685), or each pair once in random order.
     """
     rng = np.random.default_rng(seed)
-    result = []
     for prompt, our, their in zip(prompts, ours, theirs, strict=True):
         if both_orders:
-            outcome = (judge(prompt, our, their) + 1 - judge(prompt, their, our)) / 2
+            yield (judge(prompt, our, their) + 1 - judge(prompt, their, our)) / 2
         elif rng.random() < 0.5:
-            outcome = judge(prompt, our, their)
+            yield judge(prompt, our, their)
         else:
-            outcome = 1 - judge(prompt, their, our)
-        result.append(outcome)
-        if note:
-            note(prompt, our, their, outcome)
-    return np.array(result)
+            yield 1 - judge(prompt, their, our)

@@ -12,7 +12,7 @@ from truing.data import formats
 from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
 from truing.errors import UserError
-from truing.evaluation.judge import Judge, Note, by_person, by_reward, outcomes
+from truing.evaluation.judge import by_person, by_reward, outcomes
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak, with_room
 from truing.maths import statistics
@@ -72,25 +72,16 @@ def answers_of(
     return asked, said
 
 
-def win_rate(
-    judge: Judge,
-    prompts: Sequence[Prompt],
-    ours: Sequence[Response],
-    theirs: Sequence[Response],
-    both_orders: bool = True,
-    seed: int = 0,
-    note: Note | None = None,
-) -> dict[str, Any]:
+def win_rate(prompts: Sequence[Prompt], outcome: Sequence[float]) -> dict[str, Any]:
     """Share of comparisons won, ties one half, with a 95 % interval whose independent units are the prompts."""
-    outcome = outcomes(judge, prompts, ours, theirs, both_orders, seed, note)
     clusters = np.unique([p.id for p in prompts], return_inverse=True)[1]
     rate, low, high = statistics.win_rate(outcome, clusters=clusters)
     return {
         "win_rate": rate,
         "win_rate_interval": [low, high],
-        "wins": int((outcome > 0.5).sum()),
-        "ties": int((outcome == 0.5).sum()),
-        "losses": int((outcome < 0.5).sum()),
+        "wins": sum(o > 0.5 for o in outcome),
+        "ties": sum(o == 0.5 for o in outcome),
+        "losses": sum(o < 0.5 for o in outcome),
     }
 
 
@@ -107,15 +98,16 @@ def evaluate(config: Config) -> dict[str, Any]:
         asked, theirs = answers_of(config.against, fitting, config, config.seed + 1, run.say)
         ids = {p.id for p in asked}
         ours = [our for prompt, our in zip(answered, ours, strict=True) if prompt.id in ids]
-
-        def note(prompt: Prompt, our: Response, their: Response, outcome: float) -> None:
-            run.sample(0, "before", prompt=prompt.text, response=their.text)
-            run.sample(0, "after", prompt=prompt.text, response=our.text, outcome=outcome)
-
+        judged: list[float] = []
         try:
-            figures = win_rate(judge, asked, ours, theirs, config.both_orders, config.seed, note)
+            each = outcomes(judge, asked, ours, theirs, config.both_orders, config.seed)
+            for prompt, our, their, outcome in zip(asked, ours, theirs, each, strict=True):
+                run.sample(0, "before", prompt=prompt.text, response=their.text)
+                run.sample(0, "after", prompt=prompt.text, response=our.text, outcome=outcome)
+                judged.append(outcome)
         except EOFError:
             kept = f"the pairs judged are kept in {config.out}/samples.jsonl until the next run there"
             raise UserError(f"judge: nobody answers any more; {kept}") from None
+        figures = win_rate(asked, judged)
         run.finish(figures)
     return figures

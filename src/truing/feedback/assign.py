@@ -293,7 +293,7 @@ def derive(
     """The rows that follow from a judgement: comparisons, ratings, rankings, flags, demonstrations."""
     shown = row.shown_order if shown is None else shown
     said = {"annotation_id": annotation}
-    only = row.config.get("criterion", "")  # of a task that does not ask about the whole
+    only = row.config.get("criterion", "")  # of a task that asks for no overall judgement
     for fact in payloads.comparisons(parsed, shown):
         fact["criterion"] = fact["criterion"] or only
         store.add(connection, t.comparison, **said, prompt_id=row.prompt_id, **fact)

@@ -45,7 +45,7 @@ class Export:
     snapshot: str = ""
     """A snapshot's id; empty: one of all that stands now."""
     criterion: str = ""
-    """What rows of other tools judge by, such as helpful; empty: the whole, or the only criterion there is."""
+    """What rows of other tools judge by, such as helpful; empty: overall judgements."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ EXACT = 2**53  # whole numbers up to it are exact as floats
 OF_RATINGS = ("rating", "binary")  # origins of comparisons that follow from ratings
 LAYOUTS = ("native", "trl", "hh", "openrlhf", "oasst", "events")
 ALL_CRITERIA = ("native", "events")  # layouts that name a judgement's criterion
-Told = dict[Hashable, list[Comparison]]  # comparisons that follow from ratings, by what these have in common
+Derived = dict[Hashable, list[Comparison]]  # comparisons that follow from ratings, by what these have in common
 
 
 def bring_in(
@@ -57,22 +57,22 @@ def bring_in(
     records = formats.read(sources, (*JUDGEMENTS, Conversation, Prompt), report=report)
     with db.writing() as connection:
         place = store.open_project(connection, project)
-    records, given = _without_told(records)
-    told = sum(map(len, given.values()))
-    if told and report:
-        report(f"left out: {told} comparisons that follow from the ratings beside them, and are made of these")
-    counted: Counter[str] = Counter({"left out": told})
+    records, derived = _without_derived(records)
+    count = sum(map(len, derived.values()))
+    if count and report:
+        report(f"left out: {count} comparisons that follow from the ratings beside them, and are made of these")
+    counted: Counter[str] = Counter({"left out": count})
     for sittings in _blocks(_sittings(records)):
         with db.writing() as connection:
             for sitting in sittings:
                 try:
                     # Records that cannot be held leave nothing half of them behind.
                     with connection.begin_nested():
-                        new = _bring(connection, place, sitting, kind, overlap, given)
+                        new = _bring(connection, place, sitting, kind, overlap, derived)
                 except UserError as error:
                     counted["left out"] += len(sitting)
                     if report:
-                        report(f"left out: {_named(sitting[0])}: {error}")
+                        report(f"left out: {_described(sitting[0])}: {error}")
                     continue
                 counted[type(sitting[0]).__name__] += new
                 counted["already there"] += len(sitting) - new
@@ -81,7 +81,7 @@ def bring_in(
 
 def take_out(
     db: Database, project: str, out: Path, layout: str, frozen: str = "", criterion: str = ""
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write a snapshot's judgements (a new one of all that stands, if none is named) in a layout, with a manifest
     beside them. Returns the manifest.
 
@@ -136,12 +136,16 @@ def _for_layout(records: Sequence[Record], layout: str) -> list[Record]:
 def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
     """The annotations themselves, with the answers as they were shown, and what was asked.
 
-    The criterion is that of the task, empty for the whole; a payload names those that its page asked for beside it.
+    The criterion is that of the task, empty for an overall judgement; a payload names those asked for beside it.
     """
     c, member = t.annotation.c, t.snapshot_annotation.c
     asked = (
         select(
-            t.annotation, t.assignment.c.shown_order, t.task.c.prompt_id, t.task.c.project_id, t.task.c.config,
+            t.annotation,
+            t.assignment.c.shown_order,
+            t.task.c.prompt_id,
+            t.task.c.project_id,
+            t.task.c.config,
             t.guideline.c.version.label("guideline"),
         )
         .join(member_table := t.snapshot_annotation, member.annotation_id == c.id)
@@ -150,7 +154,7 @@ def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
         .outerjoin(t.guideline, t.guideline.c.id == t.assignment.c.guideline_id)
         .where(member_table.c.snapshot_id == frozen)
         .order_by(c.number)
-    )  # fmt: skip
+    )
     m = t.message.c
     for row in connection.execute(asked).all():
         shown = dict(connection.execute(select(m.id, m.content).where(m.id.in_(row.shown_order))).all())  # type: ignore[arg-type]
@@ -166,27 +170,27 @@ def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def _without_told(records: Sequence[Any]) -> tuple[list[Any], Told]:
-    """The records without the comparisons that ratings among them say, and these.
+def _without_derived(records: Sequence[Any]) -> tuple[list[Any], Derived]:
+    """The records without the comparisons that follow from ratings among them, and these.
 
     An export of a store holds both, and the store makes the comparisons of the ratings anew.
     """
-    given: Told = defaultdict(list)
+    derived: Derived = defaultdict(list)
     rated: dict[Hashable, set[str]] = defaultdict(set)
     for record in records:
-        if isinstance(record, Rating) and not _unheld(record):
-            rated[_judged(record)].add(record.response)
+        if isinstance(record, Rating) and not _why_unstorable(record):
+            rated[_judgement_of(record)].add(record.response)
     kept = []
     for record in records:
         of_ratings = isinstance(record, Comparison) and record.origin in OF_RATINGS
-        if of_ratings and {record.chosen, record.rejected} <= rated[_judged(record)]:
-            given[_judged(record)].append(record)
+        if of_ratings and {record.chosen, record.rejected} <= rated[_judgement_of(record)]:
+            derived[_judgement_of(record)].append(record)
         else:
             kept.append(record)
-    return kept, given
+    return kept, derived
 
 
-def _judged(record: Any) -> Hashable:
+def _judgement_of(record: Any) -> Hashable:
     return record.prompt.id, record.annotator, record.criterion
 
 
@@ -195,7 +199,7 @@ def _sittings(records: Sequence[Any]) -> list[list[Any]]:
     sittings: list[list[Any]] = []
     open_: dict[Hashable, list[Any]] = {}
     for record in records:
-        if not isinstance(record, Rating) or _unheld(record):
+        if not isinstance(record, Rating) or _why_unstorable(record):
             sittings.append([record])
             continue
         sitting = open_.get(sitting_of(record), [])
@@ -222,13 +226,13 @@ def _blocks(sittings: Sequence[list[Any]]) -> Iterator[list[list[Any]]]:
 
 
 def _bring(
-    connection: Connection, project: str, sitting: Sequence[Any], kind: str, overlap: int, given: Told
-) -> int:  # fmt: skip
+    connection: Connection, project: str, sitting: Sequence[Any], kind: str, overlap: int, derived: Derived
+) -> int:
     """The records of one task into the store. Returns how many of them are new."""
     first = sitting[0]
     if isinstance(first, Prompt | Conversation):
         return int(_bring_task(connection, project, first, kind, overlap))
-    if reason := _unheld(first):
+    if reason := _why_unstorable(first):
         raise UserError(reason)
     person = _person(connection, first.annotator)
     prompt = store.add_prompt(connection, project, first.prompt, "import")
@@ -238,7 +242,7 @@ def _bring(
     asked, texts = _texts(new)
     ids = [_message(connection, prompt, text) for text in texts]
     candidates = store.add_candidates(connection, prompt, ids, selection="import") if ids else None
-    task = store.add_task(connection, project, asked, prompt, candidates, config=_config(first, given))
+    task = store.add_task(connection, project, asked, prompt, candidates, config=_config(first, derived))
     moment, identity = now(), new_id()
     connection.execute(
         insert(t.assignment).values(
@@ -291,13 +295,13 @@ def _bring_task(connection: Connection, project: str, record: Prompt | Conversat
     return True
 
 
-def _named(record: Any) -> str:
+def _described(record: Any) -> str:
     """The record as a line about it names it."""
     prompt = record if isinstance(record, Prompt) else record.prompt
     return f"{type(record).__name__} of the prompt {shown(prompt.text)}"
 
 
-def _unheld(record: Any) -> str:
+def _why_unstorable(record: Any) -> str:
     """Why the store cannot hold a record as it is; empty if it can."""
     if isinstance(record, Comparison) and record.chosen == record.rejected:
         return f"both answers are {shown(record.chosen)}"
@@ -333,8 +337,8 @@ def _is_binary(rating: Rating) -> bool:
     return (rating.low, rating.high) == (0, 1)
 
 
-def _config(record: Any, told: Told) -> dict[str, Any]:
-    """What the task asks, where it is not the usual: a rating's scale, and one criterion in place of the whole.
+def _config(record: Any, derived: Derived) -> dict[str, Any]:
+    """What the task asks, where it is not the usual: a rating's scale, a criterion in place of an overall judgement.
 
     Beside it, as `given`, the figures of a record that no person says on a page: a snapshot has them as they came in.
     """
@@ -346,7 +350,7 @@ def _config(record: Any, told: Told) -> dict[str, Any]:
         config["given"] |= {"target": target, "margin": record.margin, "weight": record.weight}
     if isinstance(record, Rating):
         config["scale"] = {"low": record.low, "high": record.high, "words": []}
-        for comparison in told.get(_judged(record), [])[:1]:  # one person's, on one prompt: they share these
+        for comparison in derived.get(_judgement_of(record), [])[:1]:  # one person's, on one prompt: they share these
             config["given"] = {"error": comparison.error, "round": comparison.round}
     if isinstance(record, Comparison | Ranking | Rating) and record.criterion:
         config["criterion"] = record.criterion

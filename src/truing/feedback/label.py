@@ -21,7 +21,7 @@ from truing.errors import UserError
 from truing.feedback import auth, gold, people, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
-from truing.feedback.replies import Closed, Remote, Reply, Unreachable
+from truing.feedback.replies import Misconfigured, Remote, Reply, Unreachable
 from truing.feedback.web.app import create_app
 from truing.feedback.web.guard import LOOPBACK
 from truing.feedback.web.site import Site
@@ -172,7 +172,7 @@ class Filler:
         self.db, self.project, self.replies, self.config = db, project, replies, config
         self.left = list(prompts)
         self.failure = ""
-        self.refused = Complaints(", ".join(config.prompts), strict=False, report=_tell)
+        self.refused = Complaints(", ".join(config.prompts), strict=False, report=_warn)
         if self.left:
             threading.Thread(target=self._fill, daemon=True).start()
 
@@ -188,10 +188,10 @@ class Filler:
             prompt, record = self.left[0]
             try:
                 said = self._answers(record)
-            except (Unreachable, Closed) as error:
+            except (Unreachable, Misconfigured) as error:
                 if str(error) != self.failure:
                     self.failure = str(error)
-                    _tell(f"truing label: no live answers: {error}")
+                    _warn(f"truing label: no live answers: {error}")
                 time.sleep(5 * GAP_S)
                 continue
             except UserError as error:
@@ -238,14 +238,14 @@ class Filler:
             return connection.scalar(fresh.select_from(t.task)) or 0
 
 
-def _tell(line: str) -> None:
+def _warn(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 def _read_prompts(config: Config) -> list[Conversation]:
     if not config.prompts:
         return []
-    found = formats.read(config.prompts, (Conversation, Prompt), report=_tell)
+    found = formats.read(config.prompts, (Conversation, Prompt), report=_warn)
     return [one if isinstance(one, Conversation) else Conversation(one) for one in found]
 
 

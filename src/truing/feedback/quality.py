@@ -38,7 +38,7 @@ class Vote:
 def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
     """Comparisons of pairs and of chats, as they were shown; not gold. What stands, or what is in a frozen snapshot.
 
-    Those on the whole, or, where none is, on the only criterion there is: as training takes them (`on_criterion`).
+    Overall judgements, or, where there are none, those on the only criterion there is.
     """
     c, a = t.annotation.c, t.assignment.c
     asked = (

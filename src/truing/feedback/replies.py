@@ -34,7 +34,7 @@ class Unreachable(UserError):
     """The server gave no answer, however often it was asked."""
 
 
-class Closed(UserError):
+class Misconfigured(UserError):
     """The server is there and answers nobody: its address, a key or its setting has to be mended."""
 
 
@@ -83,7 +83,7 @@ class Remote:
                 raise Unreachable(f"status {answer.status_code}")
             if answer.status_code != 200:
                 said = answer.read()[:200].decode("utf-8", "replace")
-                kind = UserError if answer.status_code in REFUSED else Closed
+                kind = UserError if answer.status_code in REFUSED else Misconfigured
                 raise kind(f"{url}: status {answer.status_code}: {said}")
             for line in answer.iter_lines():
                 if line.startswith("data: ") and line != "data: [DONE]":
@@ -103,13 +103,13 @@ def refuse_private(address: str, allow_private: bool) -> None:
         raise Unreachable(f"{address}: its name leads nowhere: {error}") from None
     for ip in found:
         if not ipaddress.ip_address(str(ip).partition("%")[0]).is_global:
-            raise Closed(f"{address} is {ip}, on this machine or its network; --allow-private allows it")
+            raise Misconfigured(f"{address} is {ip}, on this machine or its network; --allow-private allows it")
 
 
 def _piece(line: str, url: str) -> Iterator[str]:
     try:
         text = json.loads(line)["choices"][0].get("delta", {}).get("content")
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise Closed(f"{url}: this is no answer of a chat model: {line[:80]}") from None
+        raise Misconfigured(f"{url}: this is no answer of a chat model: {line[:80]}") from None
     if isinstance(text, str) and text:
         yield text

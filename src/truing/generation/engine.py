@@ -14,7 +14,7 @@ from truing.errors import UserError
 from truing.generation.cache import STEP, Decode, Prefill, SlotCache, rounded
 from truing.generation.graphs import Graphs, asks_the_device
 from truing.generation.sampling import Sampling, draw, uniforms
-from truing.models.reading import trunk
+from truing.models.forward import trunk
 from truing.models.roles import Policy
 from truing.seams import seam
 

@@ -10,7 +10,7 @@ import transformers
 from torch import Tensor
 
 from truing.generation.cache import Decode, SlotCache, rounded
-from truing.models.reading import trunk
+from truing.models.forward import trunk
 
 ROWS, ROOM = 32, 64  # steps whose sequences and tokens share a multiple of these share a graph
 OCTAVE = 8  # sizes at most from one number of sequences to twice as many: where there are thousands, steps are larger

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from truing.errors import UserError
-from truing.models.precision import has_tiles
+from truing.models.precision import has_amx
 
 NAME = "truing"
 SHORT = 64  # keys; below, products in bfloat16 take longer to prepare than to compute in float32
@@ -53,7 +53,7 @@ class Rule:
         on_cpu, causal = query.device.type == "cpu", mask is None and steps == known
         # No fused kernel of an accelerator takes both a mask and grouped heads: the keys, most of what decoding reads,
         # would be repeated first.
-        fused = known > _longest_explicit(query, causal) if on_cpu else steps > 1 or not grouped
+        fused = known > longest_explicit(query, causal) if on_cpu else steps > 1 or not grouped
         if self.softcap is None and fused:
             if mask is None and not causal:
                 mask = Mask.causal(steps, known, query.device)
@@ -79,12 +79,12 @@ class Rule:
         return torch.bmm(logits.softmax(-1).view(n * groups, -1, known), v).view(n, heads, steps, -1)
 
 
-def _longest_explicit(query: Tensor, causal: bool) -> int:
+def longest_explicit(query: Tensor, causal: bool) -> int:
     """Most keys that attention reads by matrix products on a processor. In float32 the fused kernel is faster forward,
-    and backward where it may skip the half that lies ahead of the queries; in bfloat16 forward, where there are tiles.
+    and backward where it may skip the half that lies ahead of the queries; in bfloat16 forward, with AMX.
     """
     learns = torch.is_grad_enabled()
-    if query.dtype == torch.bfloat16 and not learns and has_tiles():
+    if query.dtype == torch.bfloat16 and not learns and has_amx():
         return 0
     if query.dtype == torch.float32 and query.shape[2] > 1 and not learns:
         return SHORT

@@ -20,7 +20,7 @@ from torch import nn
 
 from truing.errors import UserError
 from truing.models import attention
-from truing.models.reading import check_reading, unfit
+from truing.models.forward import check_hidden, unsupported
 from truing.models.roles import Policy, Scorer
 
 ADAPTER = "adapter"  # the folder of a saved model's adapter, where it was trained with one
@@ -144,7 +144,7 @@ def load_scorer(
     if adapted is not lm:
         head.requires_grad_(True)  # also where it is part of the model, all of which an adapter freezes
     scorer = Scorer(adapted, head, mean, std)
-    check_reading(scorer.lm_inside)
+    check_hidden(scorer.lm_inside)
     return scorer.to(accelerator())
 
 
@@ -280,7 +280,7 @@ def _prepare(lm: transformers.PreTrainedModel) -> None:
     """Dropout off everywhere, for it would make the ratio noisy; our attention on. Raises UserError where a model reads
     more than text."""
     if lm.config.get_text_config() is not lm.config:
-        raise unfit(lm, "it reads more than text")
+        raise unsupported(lm, "it reads more than text")
     lm.eval()
     for module in lm.modules():  # by number too: activations computed again ask layers to train
         if isinstance(module, nn.Dropout):

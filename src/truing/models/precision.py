@@ -57,9 +57,13 @@ def products_s(width: int, device: str = "cpu", tokens: int = TOKENS) -> tuple[f
 
 
 def product_s(
-    width: int, dtype: torch.dtype, device: str = "cpu", tokens: int = TOKENS, tries: int = 9,
+    width: int,
+    dtype: torch.dtype,
+    device: str = "cpu",
+    tokens: int = TOKENS,
+    tries: int = 9,
     hopeless_s: float = math.inf,
-) -> float:  # fmt: skip
+) -> float:
     """Seconds of one product [tokens, width] x [width, 4 width]: the shortest of some tries, and of as many as PROBE_S
     has room for: what other work takes away from the machine meanwhile must not decide.
 
@@ -103,16 +107,16 @@ def spare(rows: int, like: Tensor) -> int:
 
 
 @cache
-def has_tiles() -> bool:
+def has_amx() -> bool:
     """Whether this processor multiplies matrices in bfloat16 by tiles (Intel's AMX)."""
     told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch that is served
     return bool(told.get("amx_bf16", False))
 
 
 def kept_dtype(computed: torch.dtype, device: torch.device) -> torch.dtype:
-    """What keys and values are kept in. A processor without tiles reads them with single rows, where bfloat16 takes 2
-    to 4 times as long as float32; with them half as many bytes are read."""
-    slow = device.type == "cpu" and computed == torch.bfloat16 and not has_tiles()
+    """What keys and values are kept in. A processor without AMX reads them with single rows, where bfloat16 takes 2
+    to 4 times as long as float32; with it half as many bytes are read."""
+    slow = device.type == "cpu" and computed == torch.bfloat16 and not has_amx()
     return torch.float32 if slow else computed
 
 

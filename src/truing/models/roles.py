@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.attention import Packed
+from truing.models.forward import check_head, check_hidden, context_of, head_of, hidden, trunk
 from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
 from truing.models.narrow import narrow_last
 from truing.models.precision import Precision, WorkingCopy, dtype_of, kept_dtype, lower
-from truing.models.reading import check_head, check_reading, context_of, head_of, hidden, trunk
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class Policy(Role):
 
     def check(self) -> None:
         """Compare with the model's own pass: an architecture that is misread here must not train. Raises UserError."""
-        check_reading(self.lm_inside)
+        check_hidden(self.lm_inside)
         check_head(self.lm_inside)
 
 

@@ -50,7 +50,7 @@ class Config:
     batch_size: int = 32
     """Judgements in one update; a ranking of K answers is one."""
     criterion: str = ""
-    """Learn from judgements on this criterion, such as helpful; empty: on the whole, or the only one there is."""
+    """Learn from judgements on this criterion, such as helpful; empty: from overall judgements."""
     rankings: Literal["k_wise", "plackett_luce"] = "k_wise"
     """Likelihood of a ranking: all its C(K,2) pairs in one element, or Plackett-Luce."""
     error_rate: float = 0.0

@@ -67,12 +67,13 @@ class Run:
     """The folder of one run, open for writing. Leaving the `with` block closes it; only `finish` makes it finished."""
 
     def __init__(
-        self, folder: Path, config: Any, stage: str, tracker: Any = None, continues: bool = False, writes: bool = True,
-        fresh: bool = False,
-    ) -> None:  # fmt: skip
+        self, folder: Path, config: Any, stage: str, continues: bool = False, writes: bool = True, fresh: bool = False
+    ) -> None:
         """Without `writes` it only knows whether it goes on: another process of the same training writes."""
         self.stage, self.config, self.warnings, self.continues = stage, config, list[str](), continues
-        self._folder, self._tracker, self._tracking, self.writes, self._fresh = folder, tracker, False, writes, fresh
+        self._folder, self.writes, self._fresh = folder, writes, fresh
+        self._tracker: Any = _tracker(asdict(config).get("track") or "none") if writes else None
+        self._tracking = False
         self._begun, self._start, self._lock = False, time.perf_counter(), _locked(folder) if writes else None
         self._rows: dict[str, TextIO] = {}
         self._decisions: dict[str, str] = {}
@@ -102,8 +103,7 @@ class Run:
     def _open(cls, folder: Path, config: Any, stage: str, fresh: bool) -> Run:
         # The first look is without the lock, which is a file: in a folder that is no run nothing is written.
         continues = _goes_on(folder, config, stage, fresh)
-        tracker = _tracker(asdict(config).get("track") or "none")
-        run = cls(folder, config, stage, tracker, continues, fresh=fresh)
+        run = cls(folder, config, stage, continues, fresh=fresh)
         if run._lock is not None:
             run._look_again(run._lock)
         return run

@@ -53,19 +53,19 @@ def test_answers_that_a_person_has_compared_are_not_compared_again_by_their_rati
     assert convert([*rated, said], (Rating,)) == rated
 
 
-def test_criteria_are_not_mixed_and_the_whole_comes_first():
+def test_criteria_are_not_mixed_and_none_named_means_overall():
     whole, kind = Comparison(Q, "a", "b"), Comparison(Q, "b", "a", criterion="kind")
     true = Ranking(Q, ("a", "b"), (0, 1), criterion="true")
     lines = []
     assert on_criterion([whole, kind, kind, true], report=lines.append) == [whole]
-    told = "judgements on other criteria are left out: 2 on kind, 1 on true; the setting criterion says whose are taken"
+    told = "judgements on other criteria are left out: 2 on kind, 1 on true; the setting criterion says which are taken"
     assert lines == [told]
     assert on_criterion([whole, kind, true], "true") == [true]
-    assert on_criterion([kind, kind], report=lines.append) == [kind, kind] and len(lines) == 1
     assert on_criterion([]) == []
     for records, criterion, said in (
-        ([kind, true], "", "no judgement is on the whole; there are 1 on kind, 1 on true"),
-        ([whole], "kind", "no judgement is on kind; there are 1 on the whole"),
+        ([kind, true], "", "no judgement is overall; there are 1 on kind, 1 on true"),
+        ([kind, kind], "", "no judgement is overall; there are 2 on kind"),
+        ([whole], "kind", "no judgement is on kind; there are 1 overall"),
     ):
         with pytest.raises(UserError, match=said):
             on_criterion(records, criterion)
@@ -77,11 +77,11 @@ def test_what_answers_no_question_fits_any_criterion_and_does_not_count():
     (edited,) = convert([edit], (Comparison,))
     lines = []
     for free in (edit, edited, Demonstration(Q, "a"), Q):
-        assert on_criterion([free, kind, kind], report=lines.append) == [free, kind, kind] and lines == []
+        assert on_criterion([free, kind, kind], "kind", lines.append) == [free, kind, kind] and lines == []
         assert on_criterion([free, kind, true], "true") == [free, true]
         assert on_criterion([free]) == [free]
         for others, criterion in (([kind, true], ""), ([kind], "true"), ([], "kind")):
-            with pytest.raises(UserError, match=f"no judgement is on {criterion or 'the whole'}"):
+            with pytest.raises(UserError, match=f"no judgement is {f'on {criterion}' if criterion else 'overall'}"):
                 on_criterion([free, *others], criterion)
     whole = Comparison(Q, "a", "b")
     assert on_criterion([edited, whole, kind], report=lines.append) == [edited, whole] and "1 on kind" in lines[0]

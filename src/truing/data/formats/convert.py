@@ -42,30 +42,29 @@ def convert(records: Iterable[Record], kinds: tuple[type, ...]) -> list[Record]:
     return [*wanted, *(made for made in ratings_to_comparisons(ratings) if _pair(made) not in compared)]
 
 
-def on_criterion(
-    records: Sequence[R], criterion: str = "", report: Callable[[str], None] | None = None
-) -> list[R]:  # fmt: skip
-    """The records that judge by this criterion: an answer can be the more helpful and the less harmless one, so that
-    criteria are not mixed. An empty one means the whole, or the only criterion there is where nothing judges the whole.
-    What answers no question, as an edit, fits any criterion and counts for none.
+def on_criterion(records: Sequence[R], criterion: str = "", report: Callable[[str], None] | None = None) -> list[R]:
+    """The records that judge by this criterion, or overall where it is empty: an answer can be the more helpful and the
+    less harmless one, so that criteria are not mixed. An edit answers no question: it belongs to every criterion.
 
     How many others there were is told to `report`. Raises UserError where all are.
     """
     asked = [_criterion(record) for record in records]
     found = Counter(name for name in asked if name is not None)
-    if not criterion and len(found) == 1:
-        criterion = next(iter(found))
-    others = ", ".join(f"{n} on {name or 'the whole'}" for name, n in sorted(found.items()) if name != criterion)
+    others = ", ".join(f"{n} {_by(name)}" for name, n in sorted(found.items()) if name != criterion)
     if criterion not in found and (found or (records and criterion)):
         there = f"; there are {others}" if others else ""
-        raise UserError(f'criterion = "{criterion}": no judgement is on {criterion or "the whole"}{there}')
+        raise UserError(f'criterion = "{criterion}": no judgement is {_by(criterion)}{there}')
     if others and report:
-        report(f"judgements on other criteria are left out: {others}; the setting criterion says whose are taken")
+        report(f"judgements on other criteria are left out: {others}; the setting criterion says which are taken")
     return [record for record, name in zip(records, asked, strict=True) if name in (None, criterion)]
 
 
+def _by(criterion: str) -> str:
+    return f"on {criterion}" if criterion else "overall"
+
+
 def _criterion(record: Record) -> str | None:
-    """The criterion that a record judges by, empty for the whole; None where it answers no question."""
+    """The criterion that a record judges by, empty for an overall judgement; None where it answers no question."""
     if not isinstance(record, Comparison | Ranking | Rating):
         return None
     if isinstance(record, Comparison) and record.origin == "edit":

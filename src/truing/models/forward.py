@@ -1,4 +1,4 @@
-"""How a transformers model reads flat tokens, and whether that gives what it computes itself."""
+"""The forward pass of a transformers model over flat tokens, and the check that it is the model's own."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _probe(lm: transformers.PreTrainedModel) -> tuple[Tensor, list[int]]:
     return torch.arange(sum(lengths), device=next(lm.parameters()).device) % lm.config.vocab_size, lengths
 
 
-def check_reading(lm: transformers.PreTrainedModel) -> None:
+def check_hidden(lm: transformers.PreTrainedModel) -> None:
     """Compare two sequences end to end, half of their tokens read at a time, with the model's own pass over each.
 
     Windows are a quarter of the probe meanwhile. Raises UserError where hidden states differ, where a layer does not
@@ -83,23 +83,23 @@ def check_reading(lm: transformers.PreTrainedModel) -> None:
     """
     has_window = _has_window(lm)
     with _windows_of(lm, PROBE // 4) if has_window else nullcontext():
-        _check_hidden(lm, has_window)
+        _compare_hidden(lm, has_window)
 
 
 @torch.no_grad()
-def _check_hidden(lm: transformers.PreTrainedModel, has_window: bool) -> None:
+def _compare_hidden(lm: transformers.PreTrainedModel, has_window: bool) -> None:
     token_S, lengths = _probe(lm)
     places = [torch.arange(start, len(token_S), 2) for start in (0, 1)]
     layouts = [Packed(lengths, token_S.device, read_R=place_R) for place_R in places]
-    with _its_errors_as_refusals(lm):
+    with _unsupported_on_error(lm):
         read = [trunk(lm, token_S, layout)[place_R] for layout, place_R in zip(layouts, places, strict=True)]
     once, layers = sum(count == 1 for count in layouts[0].asked.values()), lm.config.num_hidden_layers
     if once != layers:
-        raise unfit(lm, f"{once} of its {layers} layers ask the attention they are given, once in a pass")
+        raise unsupported(lm, f"{once} of its {layers} layers ask the attention they are given, once in a pass")
     if has_window and layouts[0].windows == {None}:
-        raise unfit(lm, "its layers do not tell attention of the window they look through")
+        raise unsupported(lm, "its layers do not tell attention of the window they look through")
     lm.set_attn_implementation("eager")
-    with _its_errors_as_refusals(lm):
+    with _unsupported_on_error(lm):
         own = [lm.base_model(input_ids=ids[None], use_cache=False) for ids in token_S.split(lengths)]
     lm.set_attn_implementation(NAME)
     own_SD = torch.cat([out.last_hidden_state[0] for out in own])
@@ -118,12 +118,12 @@ def check_head(lm: transformers.PreTrainedModel) -> None:
 
 
 @contextmanager
-def _its_errors_as_refusals(lm: transformers.PreTrainedModel) -> Iterator[None]:
-    """What an architecture's code raises, of which we know nothing, as UserError."""
+def _unsupported_on_error(lm: transformers.PreTrainedModel) -> Iterator[None]:
+    """Raises UserError in place of whatever an architecture's own code raises."""
     try:
         yield
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise unfit(lm, f"reading two sequences fails ({error})") from error
+        raise unsupported(lm, f"reading two sequences fails ({error})") from error
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def _has_window(lm: transformers.PreTrainedModel) -> bool:
     return somewhere and any(size and size < context_of(lm) for size in sizes)
 
 
-def unfit(lm: transformers.PreTrainedModel, why: str) -> UserError:
+def unsupported(lm: transformers.PreTrainedModel, why: str) -> UserError:
     """What is said of an architecture that cannot be used."""
     return UserError(f"architecture {lm.config.model_type} cannot be used here: {why}; use another model")
 

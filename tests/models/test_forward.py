@@ -29,7 +29,7 @@ from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
-from truing.models import reading
+from truing.models import forward
 from truing.models.heads import VocabularyHead
 from truing.models.loading import load_policy, load_scorer, policy_of
 from truing.models.roles import Scorer
@@ -46,7 +46,7 @@ def test_too_long_for_the_context_is_said(policy):
 
 def test_an_architecture_misread_is_refused(policy, monkeypatch):
     wrong = VocabularyHead(policy.head.weight_VD, scale=2.0)
-    monkeypatch.setattr(reading, "head_of", lambda lm: wrong)
+    monkeypatch.setattr(forward, "head_of", lambda lm: wrong)
     with pytest.raises(UserError, match="vocabulary head is not computed right"):
         policy.check()
 
