@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+from tests import budget
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from truing.data.chat import Chat
@@ -29,6 +33,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("patient")
 
+# A wait for something that never comes ends here and fails; whatever the machine's load, what comes is waited for.
+PATIENCE_S = 120
+
 # Tests run side by side: each command gets one core.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -36,6 +43,18 @@ TEXTS = [
     "The cat sat on the mat. The dog ran to the park. A bird sang in the tree.",
     "What colour is a lemon? A lemon is yellow. What colour is grass? Grass is green.",
 ]
+
+
+SPENT_S: Counter[str] = Counter()
+
+
+def pytest_runtest_logreport(report):
+    SPENT_S[budget.folder_of(report.nodeid)] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in budget.over_budget(SPENT_S, budget.BUDGET_S):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)
@@ -99,25 +118,72 @@ def tiny_model(tokenizer, tmp_path_factory) -> str:
     return str(folder)
 
 
+class Forked:
+    """Commands in processes that are forked from one that has loaded everything (`tests.forked`)."""
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def ask(self, request):
+        self.parent.stdin.write(json.dumps(request) + "\n")
+        self.parent.stdin.flush()
+        return int(self.parent.stdout.readline())
+
+    def request(self, words, environment, folder, first=""):
+        """Of one process. `first` is Python that runs before the command, to break what no seam can."""
+        said = {name: folder / f".{name}" for name in ("stdout", "stderr")}
+        for path in said.values():
+            path.unlink(missing_ok=True)
+        if first:
+            (folder / ".first.py").write_text(first)
+        paths = {name: str(path) for name, path in said.items()}
+        return {"argv": words, "environment": environment, "folder": str(folder), **paths,
+                "first": str(folder / ".first.py") if first else "", "processes": ({},)}  # fmt: skip
+
+    def __call__(self, words, environment, folder, processes=({},), first=""):
+        """Run it to its end."""
+        request = {**self.request(words, environment, folder, first), "processes": processes}
+        code = self.ask(request)
+        texts = [Path(request[name]).read_text(errors="replace") for name in ("stdout", "stderr")]
+        return subprocess.CompletedProcess(words, code, *texts)
+
+    def begin(self, words, environment, folder):
+        """Start it and go on meanwhile."""
+        return Begun(self, self.ask({**self.request(words, environment, folder), "wait": False}))
+
+
+class Begun:
+    """A command under way, as `subprocess.Popen` has it."""
+
+    def __init__(self, forked, pid):
+        self.forked, self.pid, self.code = forked, pid, None
+        self.ended = os.pidfd_open(pid)
+
+    def poll(self):
+        """Its exit code, once it has ended."""
+        return self.wait(0) if select.select([self.ended], [], [], 0)[0] else None
+
+    def wait(self, timeout):
+        """Its exit code; fails where it is still at work then."""
+        if self.code is None:
+            assert select.select([self.ended], [], [], timeout)[0], f"still at work after {timeout} s"
+            self.code = self.forked.ask({"code_of": self.pid})
+        return self.code
+
+    def terminate(self):
+        os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self):
+        if self.code is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
 @pytest.fixture(scope="session")
 def forked():
     """Run a command in a process forked from one that has loaded everything."""
     words = [sys.executable, "-m", "tests.forked"]
     with subprocess.Popen(words, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
-
-        def run(words, environment, folder, processes=({},)):
-            said = {name: str(folder / f".{name}") for name in ("stdout", "stderr")}
-            for path in said.values():
-                Path(path).unlink(missing_ok=True)
-            request = {"argv": words, "environment": environment, "folder": str(folder), **said}
-            request["processes"] = processes
-            parent.stdin.write(json.dumps(request) + "\n")
-            parent.stdin.flush()
-            code = int(parent.stdout.readline())
-            texts = [Path(path).read_text(errors="replace") for path in said.values()]
-            return subprocess.CompletedProcess(words, code, *texts)
-
-        yield run
+        yield Forked(parent)
         parent.stdin.close()
 
 

@@ -1,11 +1,13 @@
 """A process that has loaded everything once, and forks for each command: `python -m tests.forked`.
 
 Each command is a process of its own, with its own signals, exit code and memory, but for the five seconds of loading
-torch. It reads requests and answers with exit codes, a line of JSON each.
+torch. It reads requests, a line of JSON each, and answers with a number: the exit code; of a request that does not
+`wait`, the process's id, and its exit code when that is asked for by `code_of`.
 """
 
 import json
 import os
+import runpy
 import signal
 import sys
 import traceback
@@ -40,6 +42,8 @@ def become(request: dict, own: dict) -> NoReturn:
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     code: object = 0
     try:
+        if request.get("first"):
+            runpy.run_path(request["first"])
         cli.main(request["argv"])
     except SystemExit as ended:
         code = ended.code or 0
@@ -74,12 +78,14 @@ def main() -> None:
         import_module(name)
     best_flops()  # measured once a process
     for line in sys.stdin:
-        request, children = json.loads(line), []
-        for own in request["processes"]:
+        request = json.loads(line)
+        children = [request["code_of"]] if "code_of" in request else []
+        for own in request.get("processes", ()):
             children.append(os.fork())
             if children[-1] == 0:
                 become(request, own)
-        print(next(filter(None, codes_of(children)), 0), flush=True)
+        answer = next(filter(None, codes_of(children)), 0) if request.get("wait", True) else children[0]
+        print(answer, flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Broken on purpose: a scorer made without our attention known to transformers -> 
 
 import pytest
 import torch
-from benchmarks import attention, generation, grpo, ppo, reward_model, sft, work
+from benchmarks import attention, generation, grpo, labelling, ppo, reward_model, sft, work
 from torch.nn import functional
 
 LEARNING = work.learning(work.arguments("").parse_args(["--precision", "float32"]))
@@ -46,6 +46,11 @@ def test_grpo():
 def test_generation(mixed):
     seconds, said = generation.ours("tiny", mixed, "float32", 1)
     assert len(seconds) == 1 and (4 <= said <= 24 if mixed else said == 16)
+
+
+def test_labelling(tmp_path):
+    told = labelling.measure(tmp_path / "feedback.db", count=4, seconds=5, tasks=1500)
+    assert told["labels"] > 0 and told["lost"] == told["double"] == 0 and told["p50_ms"] <= told["worst_ms"]
 
 
 @pytest.mark.parametrize("learns", [False, True])

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from tests import budget
 
 from truing.training.algorithms import TABLE, Algorithm
 
@@ -128,6 +129,25 @@ def test_nothing_runs_code_that_came_as_data(path):
             assert called not in ("eval", "exec", "torch.load", "os.system"), f"{name_of(path)}:{node.lineno}"
             for keyword in node.keywords:
                 assert not (keyword.arg == "trust_remote_code" and ast.unparse(keyword.value) != "False")
+
+
+def test_every_folder_of_tests_has_a_budget_and_all_together_fit_into_make_test():
+    folders = {budget.folder_of(str(path.relative_to(ROOT))) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(budget.BUDGET_S) == folders
+    assert sum(budget.BUDGET_S.values()) - budget.BUDGET_S["nightly"] <= 2 * 480
+    assert budget.BUDGET_S["nightly"] <= 3600
+
+
+def test_folders_over_their_budget_are_named_the_worst_first():
+    spent = {"browser": 150.0, "faults": 271.2, "maths": 14.0, "new": 3.0}
+    told = budget.over_budget(spent, {"browser": 100, "faults": 270, "maths": 15})
+    assert [line.split(",")[0] for line in told] == [
+        "tests of browser took 150 s",
+        "tests of new took 3 s",
+        "tests of faults took 271 s",
+    ]
+    assert budget.folder_of("tests/data/formats/test_hub.py::test_a[b/c.py::d]") == "data"
+    assert budget.folder_of("tests/test_house.py::test_x") == "tests"
 
 
 def _loads(modules, heavy):

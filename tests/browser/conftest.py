@@ -1,12 +1,12 @@
 """A real browser before a real server."""
 
 import shutil
-import socket
 import threading
 import time
 
 import pytest
 import uvicorn
+from tests.conftest import PATIENCE_S, free_port
 
 from truing.data.records import Conversation, Message, Prompt, Response
 from truing.feedback import auth, store
@@ -42,9 +42,7 @@ class Served:
             self.project = store.open_project(connection, config=settings.pop("config", {}))
             replies = {store.add_model(connection, n): r for n, r in settings.pop("replies", {}).items()}
         self.site = Site(self.db, self.project, lease_s=lease_s, replies=replies, **settings)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.start()
 
@@ -82,7 +80,7 @@ class Served:
             return connection.execute(select(table)).all()
 
     def wait_for(self, table, count):
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE_S
         while len(self.rows(table)) < count:
             assert time.monotonic() < end, f"{len(self.rows(table))} rows, not {count}"
             time.sleep(0.02)
@@ -111,6 +109,7 @@ def open_page(chromium):
 
     def start(served, name="Ann", role="annotator", path="/", width=1200, height=900):
         context = chromium.new_context(viewport={"width": width, "height": height})
+        context.set_default_timeout(PATIENCE_S * 1000)
         contexts.append(context)
         context.add_cookies([{"name": COOKIE, "value": served.secret(name, role), "url": served.address}])
         page = context.new_page()

@@ -60,17 +60,24 @@ HOSTILE = [
 ]
 
 
+def as_shown(text):
+    """What directs writing or has no width is named in its place."""
+    return re.sub("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]", lambda m: f"⟨U+{ord(m[0]):04X}⟩", text)
+
+
 @pytest.mark.parametrize("markdown", [False, True], ids=["text", "markdown"])
 def test_forty_hostile_strings_are_shown_as_text(serve, open_page, markdown):
-    """Dialogs, page errors and breaches of the Content-Security-Policy fail in the fixture."""
+    """Two a task, in the question and as answers. Dialogs, page errors and breaches of the Content-Security-Policy fail
+    in the fixture."""
     assert len(HOSTILE) == 40
     served = serve(show_markdown=markdown)
-    for i, text in enumerate(HOSTILE):
-        served.ask("pair", f"Q {i}? {text}", text, f"harmless {i}")
+    pairs = list(zip(HOSTILE[::2], HOSTILE[1::2], strict=True))
+    for i, (one, other) in enumerate(pairs):
+        served.ask("pair", f"Q {i}? {one} {other}", one, other)
     page = open_page(served)
     foreign = []
     page.on("request", lambda request: foreign.append(request.url) if served.address not in request.url else None)
-    for number in range(len(HOSTILE)):
+    for number in range(len(pairs)):
         page.wait_for_function(
             "n => document.querySelector('#progress').innerText.startsWith(`${n} judged`)", arg=number
         )
@@ -78,11 +85,10 @@ def test_forty_hostile_strings_are_shown_as_text(serve, open_page, markdown):
         assert page.locator("#task script, #task img, #task iframe, #task form, #task svg, #task style").count() == 0
         shown = page.locator("#task").inner_text()
         if not markdown:
-            index = int(re.search(r"Q (\d+)\?", shown)[1])
-            visible = re.sub(
-                "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]", lambda m: f"⟨U+{ord(m[0]):04X}⟩", HOSTILE[index]
-            )
-            assert visible in shown
+            one, other = pairs[int(re.search(r"Q (\d+)\?", shown)[1])]
+            assert as_shown(f"{one} {other}") in shown
+            answers = [page.locator(f"#answer-{name} .text").inner_text() for name in "AB"]
+            assert sorted(answers) == sorted(map(as_shown, (one, other)))
         page.keyboard.press("4")
         served.wait_for(t.annotation, number + 1)
     assert not foreign

@@ -3,38 +3,25 @@
 import hashlib
 import json
 import random
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 
 import pytest
 import safetensors.torch
-from tests.conftest import ENVIRONMENT
-
-PLAIN = "from truing.cli import main; main()"
+from tests.conftest import ENVIRONMENT, PATIENCE_S
 
 
-def command_of(argv, fault=None, first=""):
-    """Words and surroundings of `truing …`; `first` is Python that runs before, to break what no seam can."""
-    words = ["-m", "truing"] if not first else ["-c", f"{first}\n{PLAIN}"]
-    return [sys.executable, *words, *map(str, argv)], {**ENVIRONMENT, **({"TRUING_FAULT": fault} if fault else {})}
+def command_of(argv, fault=None):
+    """Words and surroundings of `truing …`; `fault` is where and how it breaks."""
+    return list(map(str, argv)), {**ENVIRONMENT, **({"TRUING_FAULT": fault} if fault else {})}
 
 
 @pytest.fixture
 def truing(tmp_path, forked):
-    """Run `truing …` in its own process; `fault` is where and how it breaks. With `first` it is a fresh interpreter:
-    what is to be broken must not be loaded yet."""
+    """Run `truing …` in its own process. `first` is Python that runs before, to break what no seam can."""
 
     def run(*argv, fault=None, code=0, first=""):
-        words, environment = command_of(argv, fault, first)
-        if first:
-            told = subprocess.run(
-                words, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        else:
-            told = forked(words[3:], environment, tmp_path)
+        told = forked(*command_of(argv, fault), tmp_path, first=first)
         assert told.returncode == code, (told.returncode, told.stderr[-2000:])
         assert code < 0 or "Traceback" not in told.stderr
         return told
@@ -43,7 +30,7 @@ def truing(tmp_path, forked):
 
 
 @pytest.fixture
-def held(tmp_path, files):
+def held(tmp_path, files, forked):
     """A policy optimisation that waits in its second iteration, while it judges, until it is told to go on."""
     (tmp_path / "held.py").write_text(HELD)
 
@@ -51,22 +38,19 @@ def held(tmp_path, files):
     def begin(command, out, code):
         words = list(map(str, command))
         words[words.index("--reward") + 1] = "held.py:many_vowels"
-        words, environment = command_of([*words, "--out", out])
         for name in ("hold", "holding"):
             (tmp_path / name).unlink(missing_ok=True)
         (tmp_path / "hold").touch()
-        with (tmp_path / "stderr").open("w") as stderr:
-            process = subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=stderr, stderr=stderr)
-            try:
-                while not (tmp_path / "holding").exists():
-                    assert process.poll() is None, (tmp_path / "stderr").read_text()
-                    time.sleep(0.02)
-                yield process
-                (tmp_path / "hold").unlink()
-                assert process.wait(60) == code, (tmp_path / "stderr").read_text()
-            finally:
-                process.kill()
-                process.wait()
+        process = forked.begin(*command_of([*words, "--out", out]), tmp_path)
+        try:
+            while not (tmp_path / "holding").exists():
+                assert process.poll() is None, (tmp_path / ".stderr").read_text()
+                time.sleep(0.02)
+            yield process
+            (tmp_path / "hold").unlink()
+            assert process.wait(PATIENCE_S) == code, (tmp_path / ".stderr").read_text()
+        finally:
+            process.kill()
 
     return begin
 
@@ -101,6 +85,7 @@ def files(tmp_path_factory):
         "demonstrations": [{"prompt": p, "completion": text(rng.randrange(3, 9))} for p in prompts],
         "comparisons": [{"prompt": p, "chosen": text(6), "rejected": text(4)} for p in prompts],
         "prompts": [{"prompt": p} for p in prompts],
+        "few_prompts": [{"prompt": p} for p in prompts[:12]],
         "texts": [{"text": text(12)} for _ in range(40)],
     }
     for name, some in rows.items():
@@ -136,7 +121,7 @@ def stages(files, tiny_model):
         "sft": ("sft", *common, "--data", files / "demonstrations.jsonl", "--epochs", "2", "--batch-size", "8",
                 "--evaluate-every", "2"),
         "reward": ("reward", *common, "--data", files / "comparisons.jsonl", "--epochs", "2", "--batch-size", "8"),
-        "sample": ("sample", *common, "--data", files / "prompts.jsonl", "--answers", "64",
+        "sample": ("sample", *common, "--data", files / "few_prompts.jsonl", "--answers", "64",
                    "--sampling.max-new-tokens", "4"),
         "pretrain": ("pretrain", "--data", files / "texts.jsonl", "--vocabulary", "300", "--width", "32",
                      "--layers", "1", "--heads", "2", "--context", "16", "--batch-size", "4", "--save-state-s", "0",

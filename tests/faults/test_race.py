@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 
 from sqlalchemy import func, select
+from tests.conftest import PATIENCE_S
 from tests.faults.test_server_killed import filled
 
 from truing.feedback import auth
@@ -49,7 +50,7 @@ def test_eight_processes_race_for_a_hundred_tasks(tmp_path):
     for process in racing:
         process.stdin.write("go\n")
         process.stdin.flush()
-    told = [process.communicate(timeout=120)[0].split() for process in racing]
+    told = [process.communicate(timeout=PATIENCE_S)[0].split() for process in racing]
     assert all(process.returncode == 0 for process in racing)
     with db.reading() as connection:
         c = t.annotation.c

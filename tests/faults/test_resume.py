@@ -8,6 +8,7 @@ import shutil
 import time
 
 import pytest
+from tests.conftest import PATIENCE_S
 from tests.faults.conftest import outcome
 
 from truing.training import checkpoint
@@ -19,7 +20,7 @@ from truing.training import checkpoint
         ("pretrain", "update:7"),
         ("sft", "update:5"),
         ("sft", "save:17"),  # as the second state gets its name
-        ("sample", "chunk:6"),
+        ("sample", "chunk:2"),
         ("reward", "update:4"),
         ("ppo", "token:20"),  # while the second iteration speaks
         ("ppo", "minibatch:23"),  # second iteration, epoch 2 of 4, minibatch 3
@@ -56,12 +57,12 @@ def test_a_second_signal_ends_at_once_and_the_state_before_goes_on(held, stages,
     """Broken on purpose: the second signal only noted -> red, for the step that holds it never ends."""
     with held(stages["ppo"], "run", code=143) as process:
         process.terminate()
-        while "SIGTERM" not in (tmp_path / "stderr").read_text():
+        while "SIGTERM" not in (tmp_path / ".stderr").read_text():
             time.sleep(0.02)
         assert process.poll() is None
         process.terminate()
-        assert process.wait(5) == 143
-    told = (tmp_path / "stderr").read_text()
+        assert process.wait(PATIENCE_S) == 143
+    told = (tmp_path / ".stderr").read_text()
     assert "once more stops at once" in told and "Traceback" not in told and "stopped after" not in told
     words = list(map(str, stages["ppo"]))
     words[words.index("--reward") + 1] = "held.py:many_vowels"

@@ -19,7 +19,17 @@ bounded = http._bounded
 http._bounded = lambda address, question, timeout_s: bounded(address, question, 0.3)
 """
 
-PEAK = "import atexit; from truing.models.memory import peak_bytes; atexit.register(lambda: print(peak_bytes()))"
+PEAK = """
+from truing import cli
+from truing.models.memory import peak_bytes
+plain = cli.main
+def main(argv):
+    try:
+        plain(argv)
+    finally:
+        print(peak_bytes())
+cli.main = main
+"""
 
 
 def asking(stages, address):

@@ -12,15 +12,13 @@ import uuid
 
 import httpx
 from sqlalchemy import func, select
-from tests.conftest import free_port
+from tests.conftest import PATIENCE_S, free_port
 from tests.served import begin
 
-from truing.data.records import Conversation, Message, Prompt, Response
+from truing.data.records import Message, Prompt, Response
 from truing.feedback import auth, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
-
-KILLS = 25
 
 
 def start(path, port):
@@ -39,7 +37,7 @@ def judge(port, token, acknowledged, stop):
         def asked(path, body):
             while not stop.is_set():
                 try:
-                    return client.post(path, json=body, timeout=10).json()
+                    return client.post(path, json=body, timeout=PATIENCE_S).json()
                 except (httpx.TransportError, ValueError):
                     time.sleep(0.02)
             return None
@@ -57,10 +55,12 @@ def filled(path, tasks, people):
     db = Database.open(str(path))
     with db.writing() as connection:
         project = store.open_project(connection)
-        for i in range(tasks):
-            answers = (Response("A", author="m"), Response("B", author="m"))
-            conversation = Conversation(Prompt((Message("user", f"{i}?"),)), answers)
-            store.add_conversation(connection, project, conversation, "pair")
+        prompt = store.add_prompt(connection, project, Prompt((Message("user", "?"),)))
+        model = store.add_model(connection, "m")
+        answers = [store.add_message(connection, prompt, Response(text), model=model) for text in "AB"]
+        candidates = store.add_candidates(connection, prompt, answers)
+        for _ in range(tasks):
+            store.add_task(connection, project, "pair", prompt, candidates)
         return db, [auth.issue(connection, "api", auth.add_person(connection, f"P{i}")) for i in range(people)]
 
 
@@ -78,14 +78,19 @@ def looked_through(db, acknowledged):
 
 
 def test_every_acknowledged_judgement_survives_all_kills_and_a_backup_under_load_is_whole(truing, tmp_path):
+    storm(truing, tmp_path, tasks=4000, kills=3)
+
+
+def storm(truing, tmp_path, tasks, kills):
+    """Six people judge while the server is killed, then while the store is copied; the copy takes its place."""
     path, port = tmp_path / "feedback.db", free_port()
-    db, tokens = filled(path, 4000, 6)
+    db, tokens = filled(path, tasks, 6)
     acknowledged, stop = [], threading.Event()
     server = start(path, port)
     people = [threading.Thread(target=judge, args=(port, token, acknowledged, stop)) for token in tokens]
     for person in people:
         person.start()
-    for kill in range(KILLS):
+    for kill in range(kills):
         before = len(acknowledged)
         while len(acknowledged) < before + 5:
             time.sleep(0.01)
@@ -101,7 +106,7 @@ def test_every_acknowledged_judgement_survives_all_kills_and_a_backup_under_load
         person.join()
     server.kill()
     server.join()
-    assert len(acknowledged) > 5 * KILLS and len(set(acknowledged)) == len(acknowledged)
+    assert len(acknowledged) > 5 * kills and len(set(acknowledged)) == len(acknowledged)
     looked_through(db, acknowledged)
     restored(truing, tmp_path / "copy.db", before, tokens[0])
 

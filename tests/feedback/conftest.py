@@ -3,7 +3,6 @@
 import glob
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import create_engine, text
+from tests.conftest import PATIENCE_S, free_port
 
 from truing.data.records import Conversation, Message, Prompt, Response
 from truing.feedback import auth, store
@@ -37,12 +37,11 @@ def postgres():
     folder = Path(tempfile.mkdtemp(prefix="truing-pg-"))
     if as_user:
         shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     def run(*command):
-        return subprocess.run([*as_user, *command], cwd="/", check=False, capture_output=True, text=True, timeout=120)
+        words = [*as_user, *command]
+        return subprocess.run(words, cwd="/", check=False, capture_output=True, text=True, timeout=PATIENCE_S)
 
     made = run(str(bin_folder / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "truing", "-E", "UTF8")
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"

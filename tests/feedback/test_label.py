@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, select
+from tests.conftest import PATIENCE_S
 
 from truing.data import formats
 from truing.data.records import Comparison
@@ -24,8 +25,8 @@ def local(name):
     return counting, "c" * 64
 
 
-def wait(condition, seconds=10.0):
-    end = time.monotonic() + seconds
+def wait(condition):
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from tests.conftest import ENVIRONMENT
+from tests.conftest import ENVIRONMENT, PATIENCE_S
 
 
 def typed(*words, cwd=None, stdin="", environment=ENVIRONMENT):
     """A command as it is typed, from a fresh Python."""
     command = [sys.executable, "-m", "truing", *map(str, words)]
     return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=280, check=False, env=environment
+        command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=PATIENCE_S, check=False, env=environment
     )
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.conftest import free_port
+from tests.conftest import PATIENCE_S, free_port
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def together(tmp_path):
                                             env={**os.environ, **{name: str(value) for name, value in own.items()}},
                                             stdout=subprocess.PIPE, stderr=subprocess.PIPE))  # fmt: skip
         try:
-            told = [process.communicate(timeout=100) for process in started]
+            told = [process.communicate(timeout=PATIENCE_S) for process in started]
         finally:
             for process in started:
                 process.kill()

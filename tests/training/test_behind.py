@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from tests.conftest import PATIENCE_S
 
 from truing.training.behind import Behind
 
@@ -10,7 +11,7 @@ def test_work_is_done_meanwhile_one_piece_at_a_time():
     behind, may_end, done = Behind(), threading.Event(), []
 
     def slow():
-        may_end.wait(10)
+        may_end.wait(PATIENCE_S)
         done.append("slow")
 
     behind.begin(slow)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from tests.conftest import PATIENCE_S
 
 from truing.errors import UserError
 from truing.training import checkpoint, keeper
@@ -101,7 +102,7 @@ def slow_disk(monkeypatch):
     go, full, real = threading.Event(), threading.Event(), checkpoint.write
 
     def write(home, state):
-        go.wait(10)
+        go.wait(PATIENCE_S)
         if full.is_set():
             raise UserError("make room")
         return real(home, state)

@@ -37,6 +37,19 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny_model, tmp_
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
+# Without whitening, and a large epsilon for Adam: the size of a score is then not lost on the way.
+PLAIN = {
+    "override": {"whiten": 0, "kl_in_reward": 0.5},
+    "iterations": 3,
+    "learning": Learning(lr=1.0, schedule="constant", adam_eps=10.0, max_grad_norm=0),
+}
+
+
+@pytest.fixture(scope="module")
+def unchanged(tiny_model, tmp_path_factory):
+    return weights(train(config_of(tiny_model, tmp_path_factory.mktemp("plain"), **PLAIN), vowels))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -47,13 +60,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny_model, tmp_
     ],
     ids=lambda c: "+".join(c),
 )  # fmt: skip
-def test_every_setting_has_an_effect(tiny_model, tmp_path, change):
-    # Without whitening, and a large epsilon for Adam: the size of a score is then not lost on the way.
-    base = {"override": {"whiten": 0, "kl_in_reward": 0.5}, "iterations": 3}
-    base["learning"] = Learning(lr=1.0, schedule="constant", adam_eps=10.0, max_grad_norm=0)
-    plain = weights(train(config_of(tiny_model, tmp_path, **base), vowels))
-    changed = weights(train(config_of(tiny_model, tmp_path, **{**base, **change}), vowels))
-    assert len(plain) != len(changed) or not torch.equal(plain, changed)
+def test_every_setting_has_an_effect(unchanged, tiny_model, tmp_path, change):
+    changed = weights(train(config_of(tiny_model, tmp_path, **{**PLAIN, **change}), vowels))
+    assert len(unchanged) != len(changed) or not torch.equal(unchanged, changed)
 
 
 def test_with_adapters_a_critic_from_the_reward_model_learns_on_the_policys_base(tiny_model, tokenizer, tmp_path):
