@@ -10,7 +10,7 @@ from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
-from truing.models.loading import load_policy, load_scorer, policy_of, save
+from truing.models.loading import load_policy, load_scorer, save
 from truing.models.roles import trainable
 
 WINDOW = 8
@@ -34,8 +34,8 @@ PROMPTS, RESPONSES = [[*range(3, 13)], [4], [*range(3, 13)]], [[*range(20, 50)],
 TOKENS = Sequences.of(PROMPTS, RESPONSES)
 
 
-class TooLarge(Exception):
-    """The architecture cannot be made small."""
+class CannotBeSmall(Exception):
+    """No set of small sizes suits the architecture."""
 
 
 def small_model(kind):
@@ -56,7 +56,7 @@ def small_model(kind):
             why = "it is too large"
         except Exception as error:  # of code we do not know
             why = str(error)
-    raise TooLarge(f"{kind} cannot be made small: {why}")
+    raise CannotBeSmall(f"{kind} cannot be made small: {why}")
 
 
 def refused(error):
@@ -66,9 +66,8 @@ def refused(error):
     return text
 
 
-def all_the_way(lm, tokenizer, folder):
-    """The model does all that Truing asks of it, or is refused in one line: a UserError."""
-    policy = policy_of(lm)
+def all_the_way(lm, policy, tokenizer, folder):
+    """A policy made of a language model does all that Truing asks of it."""
     reads_what_the_model_reads(policy, lm)
     samples_what_it_reads(policy)
     learns(policy)

@@ -12,8 +12,8 @@ BUDGET_S: dict[str, float] = tomllib.loads(Path(__file__).with_suffix(".toml").r
 
 def folder_of(test: str) -> str:
     """`faults` of `tests/faults/test_disk.py::test_…`; `tests` of what lies in no folder."""
-    _, *folders, _ = test.split("::")[0].split("/")
-    return folders[0] if folders else "tests"
+    parts = test.split("::")[0].split("/")
+    return parts[1] if len(parts) > 2 else "tests"
 
 
 def over_budget(spent_s: Mapping[str, float], budget_s: Mapping[str, float]) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -33,8 +33,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("patient")
 
-# A wait for something that never comes ends here and fails; whatever the machine's load, what comes is waited for.
-PATIENCE_S = 120
+# What never comes is waited for so long, and no longer: a bound for what hangs, not for what is slow.
+PATIENCE_S = 240
 
 # Tests run side by side: each command gets one core.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -122,60 +122,70 @@ class Forked:
     """Commands in processes that are forked from one that has loaded everything (`tests.forked`)."""
 
     def __init__(self, parent):
-        self.parent = parent
+        self.parent, self.count = parent, 0
 
     def ask(self, request):
         self.parent.stdin.write(json.dumps(request) + "\n")
         self.parent.stdin.flush()
-        return int(self.parent.stdout.readline())
+        answer = self.parent.stdout.readline()
+        assert answer, "the process that forks has ended"
+        return json.loads(answer)
 
-    def request(self, words, environment, folder, first=""):
-        """Of one process. `first` is Python that runs before the command, to break what no seam can."""
-        said = {name: folder / f".{name}" for name in ("stdout", "stderr")}
-        for path in said.values():
-            path.unlink(missing_ok=True)
+    def begin(self, words, environment, folder, processes=({},), first=""):
+        """Start it, in as many processes as there are surroundings for. `first` is Python that runs before the command,
+        to break what no seam can."""
+        self.count += 1
+        stdout, stderr, script = (folder / f".{self.count}.{name}" for name in ("stdout", "stderr", "first.py"))
+        request = {"argv": words, "environment": environment, "folder": str(folder), "processes": processes,
+                   "stdout": str(stdout), "stderr": str(stderr), "first": str(script) if first else ""}  # fmt: skip
         if first:
-            (folder / ".first.py").write_text(first)
-        paths = {name: str(path) for name, path in said.items()}
-        return {"argv": words, "environment": environment, "folder": str(folder), **paths,
-                "first": str(folder / ".first.py") if first else "", "processes": ({},)}  # fmt: skip
+            script.write_text(first)
+        return Begun(self, self.ask(request), stdout, stderr)
 
-    def __call__(self, words, environment, folder, processes=({},), first=""):
+    def __call__(self, words, *surroundings, **more):
         """Run it to its end."""
-        request = {**self.request(words, environment, folder, first), "processes": processes}
-        code = self.ask(request)
-        texts = [Path(request[name]).read_text(errors="replace") for name in ("stdout", "stderr")]
-        return subprocess.CompletedProcess(words, code, *texts)
-
-    def begin(self, words, environment, folder):
-        """Start it and go on meanwhile."""
-        return Begun(self, self.ask({**self.request(words, environment, folder), "wait": False}))
+        begun = self.begin(words, *surroundings, **more)
+        try:
+            begun.wait()
+        finally:
+            begun.kill()
+        return subprocess.CompletedProcess(words, next(filter(None, begun.codes), 0), *begun.texts())
 
 
 class Begun:
-    """A command under way, as `subprocess.Popen` has it."""
+    """A command under way, in one process or several."""
 
-    def __init__(self, forked, pid):
-        self.forked, self.pid, self.code = forked, pid, None
-        self.ended = os.pidfd_open(pid)
+    def __init__(self, forked, children, stdout, stderr):
+        self.forked, self.children, self.stdout, self.stderr = forked, children, stdout, stderr
+        self.codes = [None] * len(children)
 
-    def poll(self):
-        """Its exit code, once it has ended."""
-        return self.wait(0) if select.select([self.ended], [], [], 0)[0] else None
+    def has_ended(self):
+        """Whether all its processes have; `codes` is then what they ended with."""
+        for place, child in enumerate(self.children):
+            if self.codes[place] is None:
+                self.codes[place] = self.forked.ask({"child": child})
+        return None not in self.codes
 
-    def wait(self, timeout):
-        """Its exit code; fails where it is still at work then."""
-        if self.code is None:
-            assert select.select([self.ended], [], [], timeout)[0], f"still at work after {timeout} s"
-            self.code = self.forked.ask({"code_of": self.pid})
-        return self.code
+    def wait(self):
+        end = time.monotonic() + PATIENCE_S
+        while not self.has_ended():
+            assert time.monotonic() < end, f"still at work after {PATIENCE_S} s\n{self.texts()[1]}"
+            time.sleep(0.02)
+        return self.codes
 
-    def terminate(self):
-        os.kill(self.pid, signal.SIGTERM)
+    def send_signal(self, number):
+        for child, code in zip(self.children, self.codes, strict=True):
+            if code is None:
+                os.kill(child, number)
 
     def kill(self):
-        if self.code is None:
-            os.kill(self.pid, signal.SIGKILL)
+        if not self.has_ended():
+            self.send_signal(signal.SIGKILL)
+            self.wait()
+
+    def texts(self):
+        """What was printed, and the errors."""
+        return [path.read_text(errors="replace") if path.exists() else "" for path in (self.stdout, self.stderr)]
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,23 @@
 """A process that has loaded everything once, and forks for each command: `python -m tests.forked`.
 
 Each command is a process of its own, with its own signals, exit code and memory, but for the five seconds of loading
-torch. It reads requests, a line of JSON each, and answers with a number: the exit code; of a request that does not
-`wait`, the process's id, and its exit code when that is asked for by `code_of`.
+torch. It reads requests, a line of JSON each, and answers at once: with the ids of the processes that it forked; or,
+asked for a `child`, with its exit code, which is null while it is at work.
 """
 
 import json
 import os
 import runpy
-import signal
 import sys
 import traceback
 from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
-from truing import cli
-from truing.models.precision import best_flops
+import torch
 
-PATIENCE_S = 300
+from truing import cli
+from truing.models.precision import NARROWEST, best_flops, dtype_of
 
 LOADED = (
     "torch._dynamo",  # what the first optimizer of a process loads
@@ -42,7 +41,7 @@ def become(request: dict, own: dict) -> NoReturn:
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     code: object = 0
     try:
-        if request.get("first"):
+        if request["first"]:
             runpy.run_path(request["first"])
         cli.main(request["argv"])
     except SystemExit as ended:
@@ -56,19 +55,10 @@ def become(request: dict, own: dict) -> NoReturn:
     os._exit(code if isinstance(code, int) else 1)
 
 
-def codes_of(children: list[int]) -> list[int]:
-    """What they end with. Those that are at work for ever, or wait for each other, are killed."""
-
-    def end(*_: object) -> None:
-        for child in children:
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-
-    signal.signal(signal.SIGALRM, end)
-    signal.alarm(PATIENCE_S)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    signal.alarm(0)
-    return codes
+def code_of(child: int) -> int | None:
+    """What it ended with; None while it is at work."""
+    ended, status = os.waitpid(child, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def main() -> None:
@@ -76,16 +66,20 @@ def main() -> None:
     cli._quiet()  # as a command does before it loads them
     for name in LOADED:
         import_module(name)
-    best_flops()  # measured once a process
+    # Measured once a process. Commands that measured for themselves would compute in other numbers on a busy machine.
+    best_flops()
+    dtype_of("auto", NARROWEST, torch.device("cpu"))
     for line in sys.stdin:
         request = json.loads(line)
-        children = [request["code_of"]] if "code_of" in request else []
-        for own in request.get("processes", ()):
+        if "child" in request:
+            print(json.dumps(code_of(request["child"])), flush=True)
+            continue
+        children = []
+        for own in request["processes"]:
             children.append(os.fork())
             if children[-1] == 0:
                 become(request, own)
-        answer = next(filter(None, codes_of(children)), 0) if request.get("wait", True) else children[0]
-        print(answer, flush=True)
+        print(json.dumps(children), flush=True)
 
 
 if __name__ == "__main__":

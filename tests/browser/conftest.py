@@ -14,6 +14,12 @@ from truing.feedback.database import Database
 from truing.feedback.web.app import create_app
 from truing.feedback.web.site import COOKIE, Site
 
+# Answers in the server's place where a test asks for it. In the page itself: what is routed or cut off outside may come
+# too late for a request that is made at once.
+MAY_FAIL = """
+const ask = window.fetch;
+window.fetch = async (path, ...more) => (window.failing && window.failing(path)) || ask(path, ...more);
+"""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -23,12 +29,12 @@ def chromium():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as started:
         try:
-            browser = started.chromium.launch(args=FLAGS)
+            browser = started.chromium.launch(args=FLAGS, timeout=PATIENCE_S * 1000)
         except playwright.Error:
             system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
             if system is None:
                 pytest.skip("no Chromium here: playwright install chromium, or Debian's package chromium")
-            browser = started.chromium.launch(executable_path=system, args=FLAGS)
+            browser = started.chromium.launch(executable_path=system, args=FLAGS, timeout=PATIENCE_S * 1000)
         yield browser
         browser.close()
 
@@ -87,6 +93,12 @@ class Served:
         return self.rows(table)
 
 
+def set_offline(page, on):
+    """Cut the connection or mend it, and wait until the page knows."""
+    page.context.set_offline(on)
+    page.wait_for_function("on => navigator.onLine !== on", arg=on)
+
+
 @pytest.fixture
 def serve(tmp_path):
     """A server with settings; all are stopped at the end."""
@@ -112,6 +124,7 @@ def open_page(chromium):
         context.set_default_timeout(PATIENCE_S * 1000)
         contexts.append(context)
         context.add_cookies([{"name": COOKIE, "value": served.secret(name, role), "url": served.address}])
+        context.add_init_script(MAY_FAIL)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: (errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from sqlalchemy import select
+from tests.browser.conftest import set_offline
 
 from truing.feedback import schema as t
 
@@ -307,11 +308,11 @@ def test_a_lost_connection_loses_nothing(serve, open_page):
         served.ask("pair", f"Question {i}?", "one", "two")
     page = open_page(served)
     page.wait_for_selector("#answer-A")
-    page.context.set_offline(True)
+    set_offline(page, True)
     page.keyboard.press("1")
     page.get_by_text("kept in this browser").or_(page.get_by_text("cannot be reached")).first.wait_for()
     assert not served.rows(t.annotation)
-    page.context.set_offline(False)
+    set_offline(page, False)
     served.wait_for(t.annotation, 1)
     page.keyboard.press("u")
     page.wait_for_function("() => document.querySelector('#progress').innerText.startsWith('0 judged')")
@@ -322,10 +323,10 @@ def test_what_was_kept_is_sent_by_the_next_page_too(serve, open_page):
     served.ask("pair", "Q?", "one", "two")
     page = open_page(served)
     page.wait_for_selector("#answer-A")
-    page.context.set_offline(True)
+    set_offline(page, True)
     page.keyboard.press("1")
     page.wait_for_function("() => (localStorage.getItem('truing-queue') || '').includes('submit')")
-    page.context.set_offline(False)
+    set_offline(page, False)
     page.reload()
     served.wait_for(t.annotation, 1)
     assert len(served.rows(t.comparison)) == 1

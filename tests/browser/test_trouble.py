@@ -4,6 +4,7 @@ import time
 
 import pytest
 from sqlalchemy import select
+from tests.browser.conftest import set_offline
 
 from truing.feedback import schema as t
 from truing.feedback.assign import standing
@@ -39,13 +40,13 @@ def test_undo_without_a_connection_takes_back_what_was_judged_last(three):
     page.keyboard.press("1")
     (first,) = served.wait_for(t.annotation, 1)
     page.wait_for_selector("#task[aria-busy=false]")
-    page.route("**/submit", lambda route: route.abort())
+    page.evaluate("() => { window.failing = path => { if (path.endsWith('/submit')) throw new TypeError('away') } }")
     page.keyboard.press("7")
     page.wait_for_function("() => (localStorage.getItem('truing-queue') || '').includes('submit')")
     page.wait_for_selector("text=Kept in this browser")
     page.keyboard.press("u")
     page.wait_for_selector("text=Taken back.")
-    page.unroute("**/submit")
+    page.evaluate("window.failing = null")
     served.wait_for(t.annotation, 3)  # it is sent, and then taken back
     with served.db.reading() as connection:
         kept = connection.execute(select(t.annotation.c.id).where(*standing())).scalars().all()
@@ -54,14 +55,12 @@ def test_undo_without_a_connection_takes_back_what_was_judged_last(three):
 
 def test_a_server_that_fails_once_loses_no_judgement(three):
     served, page = three
-    page.route("**/submit", lambda route: route.fulfill(status=500, body="{}"), times=1)
+    answer = "path.endsWith('/submit') ? new Response('{}', { status: 500 }) : null"
+    page.evaluate(f"() => {{ window.failing = path => {answer} }}")
     page.keyboard.press("1")
     page.wait_for_selector("#offline:not([hidden])")
     page.reload()
-    for _ in range(50):
-        page.wait_for_timeout(200)  # lets the route above run
-        if served.rows(t.annotation):
-            break
+    served.wait_for(t.annotation, 1)
     assert len(served.rows(t.annotation)) == 1
 
 
@@ -70,14 +69,14 @@ def test_judgements_of_somebody_who_left_are_not_sent_as_those_of_the_next(serve
     served.ask("pair", "Q?", "one", "two", overlap=2)
     page = open_page(served, "Ann")
     page.wait_for_selector("#task[aria-busy=false]")
-    page.context.set_offline(True)
+    set_offline(page, True)
     page.keyboard.press("1")
     page.wait_for_function("() => (localStorage.getItem('truing-queue') || '').includes('submit')")
     page.context.clear_cookies()
     from truing.feedback.web.site import COOKIE
 
     page.context.add_cookies([{"name": COOKIE, "value": served.secret("Ben"), "url": served.address}])
-    page.context.set_offline(False)
+    set_offline(page, False)
     page.goto(served.address)
     page.wait_for_selector("#task[aria-busy=false]")
     page.wait_for_timeout(1500)

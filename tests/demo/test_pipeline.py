@@ -9,19 +9,19 @@ from tests.faults.conftest import outcome
 from truing.demo.pipeline import Config, run
 from truing.errors import UserError
 
-SMALL = ("demo", "--scale", "0.003", "--iterations", "300")
+SMALL = ("demo", "--scale", "0.003")
 
 
 @pytest.fixture
 def demo(forked):
     """Run a small demo in a folder of that name."""
 
-    def run(folder, *words, code=0, fault=""):
+    def begin(folder, *words, code=0, fault=""):
         told = forked([*SMALL, *words, "--out", folder.name], ENVIRONMENT | {"TRUING_FAULT": fault}, folder.parent)
         assert told.returncode == code, told.stderr[-2000:]
         return told
 
-    return run
+    return begin
 
 
 def test_the_whole_pipeline_in_small_and_broken_off_it_goes_on_to_the_same(demo, tmp_path):
@@ -35,8 +35,8 @@ def test_the_whole_pipeline_in_small_and_broken_off_it_goes_on_to_the_same(demo,
     demo(broken, fault="kill@minibatch:9", code=-9)
     pretrained = broken / "pretrain" / "model" / "model.safetensors"
     written = pretrained.stat().st_mtime_ns
-    demo(broken)
-    assert pretrained.stat().st_mtime_ns == written
+    told = demo(broken)
+    assert pretrained.stat().st_mtime_ns == written and "win rate against SFT" in told.stdout
     assert outcome(broken / "rl") == outcome(whole / "rl")
     assert json.loads((broken / "summary.json").read_text())["win_rate"] == summary["win_rate"]
     told = demo(broken, "--seed", "1", code=2)

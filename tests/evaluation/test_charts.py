@@ -14,8 +14,8 @@ from truing.evaluation.charts import (
     Chart,
     Line,
     best_of_n,
+    charts_of,
     curves,
-    each,
     number,
     reliability,
     words,
@@ -27,7 +27,7 @@ def line(name: str, values: list[float]) -> Line:
 
 
 def curve(line: Line) -> Chart:
-    (chart,) = each([line])
+    (chart,) = charts_of([line])
     return chart
 
 
@@ -87,14 +87,17 @@ def test_a_name_from_a_file_is_escaped() -> None:
 def test_the_same_figures_draw_the_same_bytes_whatever_was_drawn_before() -> None:
     """Broken on purpose: the line before left on the axes -> red."""
     lines = [line("a", [1e-7, 9e-7, 3e-7]), line("b", [-5e6] * 20), line("x", [1.0, 2.0])]
-    assert [c.svg for c in each(lines)] == [curve(x).svg for x in lines]
+    assert [c.svg for c in charts_of(lines)] == [curve(x).svg for x in lines]
 
 
-def test_labels_have_room_however_many_digits_they_have() -> None:
-    """Red with one margin for all: digits were cut off on the left."""
-    svg = str(curve(line("x", [100_000.001, 100_000.009])).svg)
-    labels = re.findall(r'text-anchor: end[^>]* x="([\d.]+)"[^>]*>([^<]+)</text>', svg)
-    assert len(labels) >= 3 and all(float(x) > 6 * len(text) > 54 for x, text in labels)
+@pytest.mark.parametrize("values", [[100_000.001, 100_000.009], [-1e-7, 2e-7], [5e9] * 3])
+def test_labels_have_room_however_many_digits_they_have(values: list[float]) -> None:
+    """Red with one margin for all: digits were cut off on the left; and with steps in powers of ten, written below."""
+    svg = str(curve(Line("x", np.arange(1.0, len(values) + 1) * 1e6, np.array(values))).svg)
+    labels = re.findall(r'text-anchor: (\w+)[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]+)</text>', svg)
+    assert all(float(x) >= 6.4 * len(text) for anchor, x, _, text in labels if anchor == "end")
+    assert all(0 < float(y) < 144 for _, _, y, _ in labels) and len(labels) >= 6
+    assert ">1000000<" in svg
 
 
 def test_curves_have_a_legend_with_last_values() -> None:

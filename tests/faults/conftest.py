@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 import safetensors.torch
-from tests.conftest import ENVIRONMENT, PATIENCE_S
+from tests.conftest import ENVIRONMENT
 
 
 def command_of(argv, fault=None):
@@ -41,16 +41,16 @@ def held(tmp_path, files, forked):
         for name in ("hold", "holding"):
             (tmp_path / name).unlink(missing_ok=True)
         (tmp_path / "hold").touch()
-        process = forked.begin(*command_of([*words, "--out", out]), tmp_path)
+        begun = forked.begin(*command_of([*words, "--out", out]), tmp_path)
         try:
             while not (tmp_path / "holding").exists():
-                assert process.poll() is None, (tmp_path / ".stderr").read_text()
+                assert not begun.has_ended(), begun.texts()
                 time.sleep(0.02)
-            yield process
+            yield begun
             (tmp_path / "hold").unlink()
-            assert process.wait(PATIENCE_S) == code, (tmp_path / ".stderr").read_text()
+            assert begun.wait() == [code], begun.texts()
         finally:
-            process.kill()
+            begun.kill()
 
     return begin
 

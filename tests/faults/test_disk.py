@@ -37,10 +37,10 @@ def test_a_small_disk_that_fills_up_during_a_save(held, stages, uninterrupted, t
     (tmp_path / "small").mkdir()
     with mounted("-t", "tmpfs", "-o", "size=16m", "tmpfs", tmp_path / "small"):
         ballast = tmp_path / "small" / "ballast"
-        with held(stages["ppo"], "small/run", code=2):
+        with held(stages["ppo"], "small/run", code=2) as begun:
             free = os.statvfs(ballast.parent)
             ballast.write_bytes(bytes(free.f_bavail * free.f_bsize - 600_000))
-        told = (tmp_path / ".stderr").read_text()
+        told = begun.texts()[1]
         assert "make room" in told.splitlines()[-1] and "Traceback" not in told
         state, passed_over = checkpoint.newest(tmp_path / "small" / "run" / "state")
         assert state is not None and passed_over == []
@@ -57,7 +57,7 @@ def test_no_space_in_the_middle_of_a_file(stages, uninterrupted, truing, tmp_pat
 
 def test_a_disk_that_turns_read_only(held, stages, uninterrupted, truing, tmp_path):
     state = tmp_path / "run" / "state"
-    with held(stages["ppo"], "run", code=2):
+    with held(stages["ppo"], "run", code=2) as begun:
         mount = mounted("--bind", state, state)
         mount.__enter__()
         try:
@@ -66,6 +66,6 @@ def test_a_disk_that_turns_read_only(held, stages, uninterrupted, truing, tmp_pa
             mount.__exit__(None, None, None)
             pytest.skip("no right to make a mount read-only here")
     mount.__exit__(None, None, None)
-    told = (tmp_path / ".stderr").read_text()
+    told = begun.texts()[1]
     assert "Read-only file system" in told.splitlines()[-1] and "Traceback" not in told
     assert goes_on(stages, truing, tmp_path, "run") == uninterrupted("ppo", truing)

@@ -29,16 +29,19 @@ def weights(run):
 
 @pytest.fixture
 def several(tmp_path):
-    """Run `truing …` in two processes by `torchrun`, which ends all of them when one fails."""
+    """Run `truing …` in two processes by `torchrun`; `ended` is whether it comes to its end."""
 
-    def run(*argv, first):
-        (tmp_path / "first.py").write_text(f"{first}\nfrom truing.cli import main; main()\n")
-        words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "first.py"]
+    def run(*argv, first="", ended=True):
+        script = ["-m", "truing"]
+        if first:
+            (tmp_path / "first.py").write_text(f"{first}\nfrom truing.cli import main; main()\n")
+            script = ["first.py"]
+        words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *script]
         told = subprocess.run(
             list(map(str, [*words, *argv])), capture_output=True, text=True, check=False, cwd=tmp_path,
             timeout=PATIENCE_S, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        assert told.returncode, told.stderr[-3000:]
+        assert (told.returncode == 0) == ended, told.stderr[-3000:]
         return told
 
     return run
@@ -46,15 +49,20 @@ def several(tmp_path):
 
 @pytest.fixture
 def both(tmp_path, forked):
-    """The same in two processes that are forked, which takes a third of the time."""
+    """Run `truing …` in two forked processes without `torchrun`: a third of the time. All of them end well, or none."""
 
     def run(*argv, ended=True, fault=None, first=""):
         words, environment = command_of(argv, fault)
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         own = [{**place, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
-        told = forked(words, environment, tmp_path, own, first)
-        assert (told.returncode == 0) == ended, told.stderr[-3000:]
-        return told
+        begun = forked.begin(words, environment, tmp_path, own, first)
+        try:
+            codes = begun.wait()
+        finally:
+            begun.kill()
+        stdout, stderr = begun.texts()
+        assert not any(codes) if ended else all(codes), (codes, stderr[-3000:])
+        return subprocess.CompletedProcess(words, codes[0], stdout, stderr)
 
     return run
 
@@ -135,7 +143,7 @@ def test_one_process_in_trouble_ends_all_and_says_why(stages, several):
     """Nobody waits for it: red, after the time limit, where `torchrun` does not end the others. One that is killed:
     make nightly PART=processes."""
     lost = ALONE.format(what="from truing.errors import UserError; raise UserError('the moon is full')")
-    told = several(*stages["sft"], "--out", "run", first=lost)
+    told = several(*stages["sft"], "--out", "run", first=lost, ended=False)
     assert told.stderr.count("truing: the moon is full") == 1
 
 

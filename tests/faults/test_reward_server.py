@@ -39,7 +39,7 @@ def asking(stages, address):
 
 
 def hang(connection, question):
-    time.sleep(1)
+    time.sleep(3600)
 
 
 def trickle(connection, question):

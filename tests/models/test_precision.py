@@ -3,6 +3,7 @@ import itertools
 
 import pytest
 import torch
+from tests.conftest import PATIENCE_S
 from tests.models.test_attention import CONFIGS, model_of
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -223,7 +224,7 @@ def test_auto_takes_what_was_measured_to_be_faster(monkeypatch):
 
 
 def test_the_probe_measures():
-    assert 0 < precision.product_s(128, torch.float32, tries=1) < 5
+    assert 0 < precision.product_s(128, torch.float32, tries=1) < PATIENCE_S
     assert precision.bfloat16_gain(128) >= 0
 
 

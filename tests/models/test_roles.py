@@ -47,8 +47,8 @@ def compiled_layers_learn_the_same(lm):
     ready(compiled, Learning(compile=True, precision="float32"))
     counters.clear()
     frames = []
-    for some in ([3, 4], [2, 9, 30], [50], [1]):
-        tokens = Sequences.of([[1, 5]] * len(some), [[6] * n for n in some])
+    for lengths in ([3, 4], [2, 9, 30], [50], [1]):
+        tokens = Sequences.of([[1, 5]] * len(lengths), [[6] * n for n in lengths])
         for policy in (plain, compiled):
             policy.zero_grad()
             policy(tokens).logp_N.sum().backward()

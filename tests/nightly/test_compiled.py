@@ -1,4 +1,4 @@
-"""Compiled layers as tests/models/test_roles.py has them, to machine code: more than one, and any number of tokens."""
+"""Layers compiled to machine code learn what plain ones do; tests/models/test_roles.py only traces them."""
 
 from tests.conftest import tiny_llama
 from tests.models.test_roles import compiled_layers_learn_the_same, has_compiler

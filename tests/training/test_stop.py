@@ -28,8 +28,11 @@ def test_the_first_signal_is_noted_and_handlers_are_put_back():
 
 def test_the_second_signal_stops_at_once():
     child = subprocess.Popen([sys.executable, "-c", TWICE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert child.stdout.readline() == "ready\n"
-    child.send_signal(signal.SIGINT)
-    assert "once more stops at once" in child.stderr.readline()
-    child.send_signal(signal.SIGTERM)
-    assert child.wait(PATIENCE_S) == 143
+    try:
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGINT)
+        assert "once more stops at once" in child.stderr.readline()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(PATIENCE_S) == 143
+    finally:
+        child.kill()

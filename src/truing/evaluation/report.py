@@ -16,7 +16,18 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from truing.errors import UserError
-from truing.evaluation.charts import COLOURS, LINES, Chart, Line, best_of_n, curves, each, number, reliability, words
+from truing.evaluation.charts import (
+    COLOURS,
+    LINES,
+    Chart,
+    Line,
+    best_of_n,
+    charts_of,
+    curves,
+    number,
+    reliability,
+    words,
+)
 from truing.training.progress import span
 from truing.training.run import replace_text
 
@@ -131,8 +142,7 @@ def _groups(lines: dict[str, Line]) -> tuple[list[tuple[str, list[Chart]]], list
         if prefix != "tug":
             by_prefix["" if quiet else prefix].append(line)
     order = [*GROUPS, *sorted(set(by_prefix) - set(GROUPS) - {""})]
-    shown = [line for some in by_prefix.values() for line in some]
-    chart = dict(zip((line.name for line in shown), each(shown), strict=True))
+    chart = {c.title: c for c in charts_of([line for some in by_prefix.values() for line in some])}
     drawn = {prefix: [chart[line.name] for line in some] for prefix, some in by_prefix.items()}
     return [(GROUPS.get(p, words(p)), drawn[p]) for p in order if p in drawn], drawn.get("", [])
 
