@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,7 +45,7 @@ TEXTS = [
 ]
 
 
-SPENT_S: Counter[str] = Counter()
+SPENT_S: defaultdict[str, float] = defaultdict(float)  # by folder of tests
 
 
 def pytest_runtest_logreport(report):
@@ -137,30 +137,35 @@ class Forked:
         self.count += 1
         stdout, stderr, script = (folder / f".{self.count}.{name}" for name in ("stdout", "stderr", "first.py"))
         request = {"argv": words, "environment": environment, "folder": str(folder), "processes": processes,
-                   "stdout": str(stdout), "stderr": str(stderr), "first": str(script) if first else ""}  # fmt: skip
-        if first:
-            script.write_text(first)
+                   "stdout": str(stdout), "stderr": str(stderr), "first": str(script)}  # fmt: skip
+        script.write_text(first)
+        for path in (stdout, stderr):
+            path.touch()
         return Begun(self, self.ask(request), stdout, stderr)
 
-    def __call__(self, words, *surroundings, **more):
+    def __call__(self, *given, **more):
         """Run it to its end."""
-        begun = self.begin(words, *surroundings, **more)
+        begun = self.begin(*given, **more)
         try:
             begun.wait()
         finally:
             begun.kill()
-        return subprocess.CompletedProcess(words, next(filter(None, begun.codes), 0), *begun.texts())
+        return begun
 
 
 class Begun:
-    """A command under way, in one process or several."""
+    """A command that was started, in one process or several; `codes` are what those that have ended ended with."""
 
-    def __init__(self, forked, children, stdout, stderr):
-        self.forked, self.children, self.stdout, self.stderr = forked, children, stdout, stderr
+    def __init__(self, forked, children, *paths):
+        self.forked, self.children, self.paths = forked, children, paths
         self.codes = [None] * len(children)
 
+    stdout = property(lambda self: self.paths[0].read_text(errors="replace"))
+    stderr = property(lambda self: self.paths[1].read_text(errors="replace"))
+    returncode = property(lambda self: next(filter(None, self.codes), 0))
+
     def has_ended(self):
-        """Whether all its processes have; `codes` is then what they ended with."""
+        """Whether all its processes have."""
         for place, child in enumerate(self.children):
             if self.codes[place] is None:
                 self.codes[place] = self.forked.ask({"child": child})
@@ -169,9 +174,8 @@ class Begun:
     def wait(self):
         end = time.monotonic() + PATIENCE_S
         while not self.has_ended():
-            assert time.monotonic() < end, f"still at work after {PATIENCE_S} s\n{self.texts()[1]}"
+            assert time.monotonic() < end, f"still at work after {PATIENCE_S} s\n{self.stderr}"
             time.sleep(0.02)
-        return self.codes
 
     def send_signal(self, number):
         for child, code in zip(self.children, self.codes, strict=True):
@@ -182,10 +186,6 @@ class Begun:
         if not self.has_ended():
             self.send_signal(signal.SIGKILL)
             self.wait()
-
-    def texts(self):
-        """What was printed, and the errors."""
-        return [path.read_text(errors="replace") if path.exists() else "" for path in (self.stdout, self.stderr)]
 
 
 @pytest.fixture(scope="session")

@@ -41,8 +41,7 @@ def become(request: dict, own: dict) -> NoReturn:
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     code: object = 0
     try:
-        if request["first"]:
-            runpy.run_path(request["first"])
+        runpy.run_path(request["first"])
         cli.main(request["argv"])
     except SystemExit as ended:
         code = ended.code or 0

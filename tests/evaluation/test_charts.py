@@ -68,6 +68,10 @@ def test_a_curve_is_well_formed_whatever_it_shows(values: list[float]) -> None:
     assert "viewBox" in chart.svg and " width=" not in str(chart.svg)[: str(chart.svg).index(">")]
 
 
+def test_steps_are_whole_however_few() -> None:
+    assert re.findall(r"text-anchor: middle[^>]*>([^<]+)<", str(curve(line("loss/nll", [2.0])).svg)) == ["1"]
+
+
 def test_a_curve_tells_its_ends() -> None:
     assert curve(line("loss/nll", [2.0, 5.0, 1.25])).said == "2 → 1.25"
     assert curve(line("loss/nll", [2.0])).said == "2"

@@ -44,11 +44,12 @@ def held(tmp_path, files, forked):
         begun = forked.begin(*command_of([*words, "--out", out]), tmp_path)
         try:
             while not (tmp_path / "holding").exists():
-                assert not begun.has_ended(), begun.texts()
+                assert not begun.has_ended(), begun.stderr
                 time.sleep(0.02)
             yield begun
             (tmp_path / "hold").unlink()
-            assert begun.wait() == [code], begun.texts()
+            begun.wait()
+            assert begun.returncode == code, begun.stderr
         finally:
             begun.kill()
 

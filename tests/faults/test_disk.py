@@ -40,7 +40,7 @@ def test_a_small_disk_that_fills_up_during_a_save(held, stages, uninterrupted, t
         with held(stages["ppo"], "small/run", code=2) as begun:
             free = os.statvfs(ballast.parent)
             ballast.write_bytes(bytes(free.f_bavail * free.f_bsize - 600_000))
-        told = begun.texts()[1]
+        told = begun.stderr
         assert "make room" in told.splitlines()[-1] and "Traceback" not in told
         state, passed_over = checkpoint.newest(tmp_path / "small" / "run" / "state")
         assert state is not None and passed_over == []
@@ -66,6 +66,6 @@ def test_a_disk_that_turns_read_only(held, stages, uninterrupted, truing, tmp_pa
             mount.__exit__(None, None, None)
             pytest.skip("no right to make a mount read-only here")
     mount.__exit__(None, None, None)
-    told = begun.texts()[1]
+    told = begun.stderr
     assert "Read-only file system" in told.splitlines()[-1] and "Traceback" not in told
     assert goes_on(stages, truing, tmp_path, "run") == uninterrupted("ppo", truing)

@@ -55,14 +55,9 @@ def both(tmp_path, forked):
         words, environment = command_of(argv, fault)
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         own = [{**place, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
-        begun = forked.begin(words, environment, tmp_path, own, first)
-        try:
-            codes = begun.wait()
-        finally:
-            begun.kill()
-        stdout, stderr = begun.texts()
-        assert not any(codes) if ended else all(codes), (codes, stderr[-3000:])
-        return subprocess.CompletedProcess(words, codes[0], stdout, stderr)
+        told = forked(words, environment, tmp_path, own, first)
+        assert not any(told.codes) if ended else all(told.codes), (told.codes, told.stderr[-3000:])
+        return told
 
     return run
 
@@ -122,7 +117,7 @@ def test_what_the_first_process_refuses_ends_all_with_one_line(stages, both, tmp
     (tmp_path / "run" / "diary.txt").touch()
     told = both(*stages["sft"], "--out", "run", ended=False)
     assert told.stderr.count("the folder holds other things and is no run") == 1
-    assert told.returncode == 2
+    assert told.codes == [2, 2]
     told = both("chat", "--model", "m", ended=False)
     assert "chat works in one process" in told.stderr
 

@@ -60,12 +60,12 @@ def test_a_second_signal_ends_at_once_and_the_state_before_goes_on(held, stages,
     """Broken on purpose: the second signal only noted -> red, for the step that holds it never ends."""
     with held(stages["ppo"], "run", code=143) as begun:
         begun.send_signal(signal.SIGTERM)
-        while "SIGTERM" not in begun.texts()[1]:
+        while "SIGTERM" not in begun.stderr:
             time.sleep(0.02)
         assert not begun.has_ended()
         begun.send_signal(signal.SIGTERM)
         begun.wait()
-    told = begun.texts()[1]
+    told = begun.stderr
     assert "once more stops at once" in told and "Traceback" not in told and "stopped after" not in told
     words = list(map(str, stages["ppo"]))
     words[words.index("--reward") + 1] = "held.py:many_vowels"

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 SHARES = ("win_rate", "accuracy", "unfinished", "repeated", "fraction")
 MOST_POINTS, SMOOTH_FROM = 240, 60
-DIGIT_IN = 0.09  # inches; a digit of DejaVu Sans at 10 points is 0.088 wide, and no usual font's is wider
+DIGIT_IN = 0.09  # inches; in DejaVu Sans, a wide font, a digit at 10 points takes 0.088
 
 # matplotlib knows only fixed colours: these stand for the page's own, so that a chart follows light and dark.
 INK, GRID, LINES = "#010101", "#020202", ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006")
@@ -94,7 +94,7 @@ def _svg(figure: Figure, label: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)  # as matplotlib before 3.11 writes it
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)  # as matplotlib before 3.10 writes it
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)  # and as it does since
     head = re.sub(r' (width|height|xmlns|xmlns:xlink|version)="[^"]*"', "", text[: text.index(">")])
     text = f'{head} role="img" aria-label="{Markup.escape(label)}"{text[text.index(">") :]}'
@@ -107,7 +107,8 @@ def _axes(width: float = 4.2, height: float = 2.0, layout: Any = "constrained") 
     figure = Figure(figsize=(width, height), layout=layout)
     axes = figure.add_subplot()
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))  # of one step there is no half
+    axes.ticklabel_format(axis="x", style="plain")  # steps in full
     return figure, axes
 
 
@@ -144,7 +145,6 @@ def charts_of(lines: Sequence[Line]) -> list[Chart]:
     drawn = []
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(layout=None)
-        axes.ticklabel_format(axis="x", style="plain")
         for line in lines:
             for before in [*axes.lines]:
                 before.remove()
