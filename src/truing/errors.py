@@ -39,3 +39,8 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     return f'did you mean "{close[0]}"?' if close else f"valid: {', '.join(names)}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's own words, or its name where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

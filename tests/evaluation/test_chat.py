@@ -1,3 +1,9 @@
+import shutil
+
+import pytest
+from tests.templates import LLAMA_2, with_template
+
+from truing.errors import UserError
 from truing.evaluation.chat import Config, talk
 from truing.generation.sampling import Sampling
 
@@ -30,3 +36,12 @@ def test_new_begins_again_with_the_system_message(tiny_model):
 def test_a_long_talk_forgets_its_oldest_turns(tiny_model):
     messages, _ = conversation(tiny_model, [f"what colour is number {i}" for i in range(12)])
     assert messages[-2].content == "what colour is number 11" and len(messages) < 24
+
+
+def test_a_system_message_the_template_refuses_is_one_line_before_anything_is_typed(tokenizer, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system message') }}{% endif %}Hello"
+    with_template(tokenizer, LLAMA_2, chat_template=refusing).save_pretrained(folder)
+    with pytest.raises(UserError, match="the chat template refuses it: no system message"):
+        conversation(str(folder), [], system="Be kind.")
+    conversation(str(folder), ["hello"])

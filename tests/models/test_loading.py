@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.models.loading import (
-    Adapter,
     is_reward_model,
+    load_chat,
     load_policy,
     load_scorer,
     load_tokenizer,
@@ -54,58 +55,6 @@ def test_score_is_read_at_the_last_token_even_when_it_is_padding_elsewhere(tiny_
     assert (scorer(ended) - scorer(longer)).abs() > 1e-6
 
 
-@pytest.mark.parametrize("load", [load_policy, load_scorer])
-def test_an_adapter_starts_from_the_seed_and_nothing_else(load, tiny_model):
-    """Two processes of one run start from the same adapter, whatever each has drawn before."""
-
-    def first(seed):
-        drawn = torch.rand(1)
-        adapted = load(tiny_model, Adapter(lora_rank=4), seed=seed)
-        return drawn, {name: p.clone() for name, p in adapted.named_parameters() if "lora_A" in name}
-
-    (before, one), (after, again), (_, other) = first(1), first(1), first(2)
-    assert before != after
-    assert one and all(torch.equal(p, again[name]) for name, p in one.items())
-    assert not any(torch.equal(p, other[name]) for name, p in one.items())
-
-
-def test_lora_starts_as_the_base_and_is_merged_when_saved(tiny_model, tokenizer, tmp_path):
-    base, adapted = load_policy(tiny_model), load_policy(tiny_model, Adapter(lora_rank=4))
-    torch.testing.assert_close(adapted(TOKENS).logp_N, base(TOKENS).logp_N)
-    trained = {name for name, p in adapted.named_parameters() if p.requires_grad}
-    assert trained and all("lora_" in name for name in trained)
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_" in name:
-                parameter += 0.1 * torch.randn_like(parameter)
-    moved = adapted(TOKENS).logp_N
-    assert (moved - base(TOKENS).logp_N).abs().max() > 1e-3
-    before = {name: p.clone() for name, p in adapted.named_parameters()}
-    save(adapted, tokenizer, tmp_path / "merged")
-    torch.testing.assert_close(load_policy(str(tmp_path / "merged"))(TOKENS).logp_N, moved, atol=1e-5, rtol=1e-5)
-    assert all(torch.equal(before[name], p) for name, p in adapted.named_parameters())
-    with adapted.without_adapter():
-        torch.testing.assert_close(adapted(TOKENS).logp_N, base(TOKENS).logp_N)
-
-
-def moved_scorer(tiny_model, tokenizer, folder):
-    """A scorer with an adapter that has learned, saved."""
-    scorer = load_scorer(tiny_model, Adapter(lora_rank=4))
-    with torch.no_grad():
-        for name, parameter in scorer.named_parameters():
-            if "lora_" in name:
-                parameter += 0.1 * torch.randn_like(parameter)
-    save(scorer, tokenizer, folder)
-    return scorer
-
-
-@pytest.mark.parametrize("targets", [("lm_head",), ("q_proj", "lm_head"), ("q_proj", "embed_tokens")])
-def test_the_vocabularys_matrix_takes_no_adapter(targets, tiny_model):
-    """One on the head would never learn, one on a table tied to it would not be saved."""
-    with pytest.raises(UserError, match="the vocabulary's matrix takes no adapter"):
-        load_policy(tiny_model, Adapter(lora_rank=4, lora_targets=targets))
-
-
 def test_an_architecture_without_a_sequence_classifier_makes_no_reward_model(tmp_path):
     AutoModelForCausalLM.from_config(GraniteConfig(**GATED)).save_pretrained(tmp_path)
     load_policy(str(tmp_path))
@@ -131,42 +80,6 @@ def test_what_cannot_be_saved_leaves_what_was_there_and_nothing_else(tiny_model,
     with pytest.raises(OSError, match="disk full"):
         save(policy, tokenizer, tmp_path / "model")
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_a_saved_adapter_is_taken_out_of_the_merged_weights_again(tiny_model, tokenizer, tmp_path):
-    scorer = moved_scorer(tiny_model, tokenizer, tmp_path / "reward")
-    again = load_scorer(str(tmp_path / "reward"), factored=True)
-    torch.testing.assert_close(again(TOKENS), scorer(TOKENS), atol=1e-5, rtol=1e-5)
-    known = dict(scorer.named_parameters())
-    for name, parameter in again.named_parameters():
-        own = known[name.replace("lm.base_model.model.score", "score")]  # the head is part of a saved reward model
-        torch.testing.assert_close(parameter, own, atol=1e-6, rtol=1e-5)
-        assert parameter.requires_grad == own.requires_grad
-    merged = load_scorer(str(tmp_path / "reward"))
-    assert not any("lora_" in name for name, _ in merged.named_parameters())
-
-
-@pytest.mark.parametrize("damage", ["missing", "config", "weights"])
-def test_a_damaged_adapter_is_refused_where_it_is_needed(damage, tiny_model, tokenizer, tmp_path):
-    moved_scorer(tiny_model, tokenizer, tmp_path / "reward")
-    folder = tmp_path / "reward" / "adapter"
-    if damage == "missing":
-        (folder / "adapter_model.safetensors").unlink()
-    elif damage == "config":
-        (folder / "adapter_config.json").write_text('{"r": "four"}')
-    else:
-        (folder / "adapter_model.safetensors").write_bytes(b"1234")
-    with pytest.raises(UserError, match="adapter"):
-        load_scorer(str(tmp_path / "reward"), factored=True)
-    load_scorer(str(tmp_path / "reward"))
-
-
-def test_freeze_by_pattern(tiny_model):
-    policy = load_policy(tiny_model, freeze=("*layers.0.*",))
-    frozen = {name for name, p in policy.named_parameters() if not p.requires_grad}
-    assert frozen and all("layers.0." in name for name in frozen)
-    with pytest.raises(UserError, match="matches no parameter"):
-        load_policy(tiny_model, freeze=("*layer.0.*",))
 
 
 def test_dropout_is_off(tokenizer):
@@ -204,3 +117,14 @@ def test_reward_model_is_not_a_policy(tiny_model, tokenizer, tmp_path):
     save(load_scorer(tiny_model), tokenizer, tmp_path / "reward")
     with pytest.raises(UserError, match="is a reward model"):
         load_policy(str(tmp_path / "reward"))
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes", "gptq"])
+@pytest.mark.parametrize("load", [load_policy, load_scorer, load_chat])
+def test_quantised_weights_are_refused(method, load, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "quantised")
+    config = json.loads((folder / "config.json").read_text())
+    quantised = {**config, "quantization_config": {"quant_method": method, "bits": 4}}
+    (folder / "config.json").write_text(json.dumps(quantised))
+    with pytest.raises(UserError, match=rf"quantised \({method}\), and truing learns from whole ones"):
+        load(str(folder))

@@ -12,7 +12,8 @@ from truing.data.batches import Sequences
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.models import attention, forward, heads, precision
-from truing.models.loading import Adapter, load_policy, load_scorer, policy_of, save
+from truing.models.adapters import Adapter
+from truing.models.loading import load_policy, load_scorer, policy_of, save
 from truing.models.precision import WorkingCopy, dtype_of
 from truing.models.roles import Policy, in_graph, trainable
 from truing.training.nets import Nets

@@ -14,9 +14,10 @@ from transformers import (
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
+from truing.models.adapters import Adapter
 from truing.models.attention import Packed
 from truing.models.forward import trunk
-from truing.models.loading import Adapter, load_policy, load_scorer, policy_of
+from truing.models.loading import load_policy, load_scorer, policy_of
 from truing.models.roles import Policy, share_frozen, trainable
 from truing.training.optimize import Learning, ready
 

@@ -6,7 +6,8 @@ import torch
 from truing.data.batches import Sequences
 from truing.data.chat import Chat
 from truing.data.records import Message, Prompt, Response
-from truing.models.loading import Adapter, load_policy, load_scorer, save
+from truing.models.adapters import Adapter
+from truing.models.loading import load_policy, load_scorer, save
 from truing.models.roles import share_frozen
 from truing.rewards import model
 from truing.rewards.model import load_model_reward, model_reward

@@ -5,7 +5,8 @@ import torch
 
 from truing.data.batches import Sequences
 from truing.data.rollouts import Rollouts
-from truing.models.loading import Adapter, load_policy, load_scorer
+from truing.models.adapters import Adapter
+from truing.models.loading import load_policy, load_scorer
 from truing.models.roles import trainable
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer

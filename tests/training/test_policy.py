@@ -8,7 +8,8 @@ import torch
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.models.loading import Adapter, load_scorer, save
+from truing.models.adapters import Adapter
+from truing.models.loading import load_scorer, save
 from truing.training.optimize import Learning
 from truing.training.policy import Config, Judge, critic_start, train
 

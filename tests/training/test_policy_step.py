@@ -14,7 +14,8 @@ from truing.data.records import Message, Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.maths.advantages import reward_to_go
 from truing.maths.ragged import last, total
-from truing.models.loading import Adapter, load_policy, load_scorer
+from truing.models.adapters import Adapter
+from truing.models.loading import load_policy, load_scorer
 from truing.models.roles import trainable
 from truing.training.algorithms import PARTS, PPO, TABLE
 from truing.training.nets import Nets

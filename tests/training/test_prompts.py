@@ -29,24 +29,24 @@ def prompts(count, split="", length=1):
 
 
 def reading(given):
-    return lambda sources, kinds, strict, say: given
+    return lambda sources, kinds, strict, say, check: given
 
 
-def test_those_marked_test_are_held_out_and_doubles_go():
+def test_those_marked_test_are_held_out_and_doubles_go(chat):
     given = [*prompts(4, "train"), *prompts(4, "train"), *prompts(5, "test"), *prompts(2, "validation")]
-    learned, held_out = read_prompts(Asked(), Told(), reading(given))
+    learned, held_out = read_prompts(Asked(), chat, Told(), reading(given))
     assert learned == prompts(4, "train") and held_out == prompts(3, "test")
 
 
-def test_without_marks_a_share_is_held_out_and_none_is_on_both_sides():
-    learned, held_out = read_prompts(Asked(evaluation_prompts=99), Told(), reading(prompts(40)))
+def test_without_marks_a_share_is_held_out_and_none_is_on_both_sides(chat):
+    learned, held_out = read_prompts(Asked(evaluation_prompts=99), chat, Told(), reading(prompts(40)))
     assert len(learned) + len(held_out) == 40 and not set(learned) & set(held_out)
     assert 8 < len(held_out) < 32
 
 
-def test_a_share_that_leaves_nothing_is_refused():
+def test_a_share_that_leaves_nothing_is_refused(chat):
     with pytest.raises(UserError, match=r"held_out = 0\.999"):
-        read_prompts(Asked(held_out=0.999), Told(), reading(prompts(1)))
+        read_prompts(Asked(held_out=0.999), chat, Told(), reading(prompts(1)))
 
 
 def test_prompts_without_room_are_told_and_left_out(policy, tokenizer):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Layout
 from truing.data.records import Message, Prompt
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
-from truing.models.loading import load_policy, load_tokenizer
+from truing.models.loading import load_chat, load_policy
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Config:
 
 def talk(config: Config, ask: Callable[[str], str] = input, say: Callable[[str], None] = print) -> list[Message]:
     """Turn by turn until the person types /quit or ends the input; /new begins again. Returns the last conversation."""
-    chat, policy = Chat(load_tokenizer(config.model), config.layout), load_policy(config.model)
+    chat, policy = load_chat(config.model, config.layout), load_policy(config.model)
     context = policy.context
     opening = [Message("system", config.system)] if config.system else []
     messages = list(opening)
+    chat.prompt_ids([*opening, Message("user", "Hello")])  # a template that refuses the system message does so now
     say("/new begins again, /quit leaves")
     turn = 0
     while True:

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from truing.data import formats
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Layout
 from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak, with_room
 from truing.maths import ragged, statistics
-from truing.models.loading import load_policy, load_tokenizer
+from truing.models.loading import load_chat, load_policy
 from truing.models.roles import Policy
 from truing.rewards.combine import load_reward
 from truing.training.run import Run
@@ -99,9 +99,9 @@ def drift(
 def evaluate(config: Config) -> dict[str, Any]:
     """The whole stage, from prompts to a run's folder. Returns the figures."""
     with Run.open(config.out, config, "evaluate", fresh=config.fresh) as run:
-        prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
+        chat = load_chat(config.model, config.layout)
+        prompts = formats.read(config.data, (Prompt,), config.strict, run.say, chat.check)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
-        chat = Chat(load_tokenizer(config.model), config.layout)
         reward = load_reward(config.reward, chat, config.layout)
         reference = load_policy(config.reference) if config.reference else None
         temperature = config.sampling.temperature or 1.0

@@ -10,13 +10,13 @@ import numpy as np
 
 from truing.data import formats
 from truing.data.chat import Chat, Layout
-from truing.data.records import Prompt, Response
+from truing.data.records import Prompt, Record, Response
 from truing.errors import UserError
 from truing.evaluation.judge import by_person, by_reward, outcomes
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak, with_room
 from truing.maths import statistics
-from truing.models.loading import load_policy, load_tokenizer
+from truing.models.loading import load_chat, load_policy
 from truing.rewards.combine import load_reward
 from truing.training.run import Run
 
@@ -63,10 +63,10 @@ class Config:
 
 
 def answers_of(
-    model: str, prompts: Sequence[Prompt], config: Config, seed: int, say: Callable[[str], None]
+    model: str, chat: Chat, prompts: Sequence[Prompt], config: Config, seed: int, say: Callable[[str], None]
 ) -> tuple[list[Prompt], list[Response]]:
     """What a policy says to the prompts that its context has room for, and which those are."""
-    chat, policy = Chat(load_tokenizer(model), config.layout), load_policy(model)
+    policy = load_policy(model)
     prompts = with_room(prompts, policy, chat, say, config.strict)
     _, asked, said = speak(policy, chat, prompts, config.answers, config.sampling, seed, author=model)
     return asked, said
@@ -88,14 +88,20 @@ def win_rate(prompts: Sequence[Prompt], outcome: Sequence[float]) -> dict[str, A
 def evaluate(config: Config) -> dict[str, Any]:
     """The whole stage, from prompts to a run's folder. Returns the figures."""
     with Run.open(config.out, config, "compare", fresh=config.fresh) as run:
-        prompts = formats.read(config.data, (Prompt,), config.strict, run.say)
+        chats = [load_chat(model, config.layout) for model in (config.model, config.against)]
+
+        def check(record: Record) -> None:
+            for chat in chats:
+                chat.check(record)
+
+        prompts = formats.read(config.data, (Prompt,), config.strict, run.say, check)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         judge = (
             by_person() if config.judge == ("person",) else by_reward(load_reward(config.judge, None, config.layout))
         )
-        answered, ours = answers_of(config.model, prompts, config, config.seed, run.say)
+        answered, ours = answers_of(config.model, chats[0], prompts, config, config.seed, run.say)
         fitting = list({p.id: p for p in answered}.values())
-        asked, theirs = answers_of(config.against, fitting, config, config.seed + 1, run.say)
+        asked, theirs = answers_of(config.against, chats[1], fitting, config, config.seed + 1, run.say)
         ids = {p.id for p in asked}
         ours = [our for prompt, our in zip(answered, ours, strict=True) if prompt.id in ids]
         judged: list[float] = []

@@ -12,7 +12,7 @@ from truing.data.records import Message
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.generation.speak import cut_at_stops, end_ids
-from truing.models.loading import load_policy, load_tokenizer, locate
+from truing.models.loading import load_chat, load_policy, locate
 from truing.models.roles import Policy
 
 
@@ -45,7 +45,7 @@ class LocalReply:
     def _load(self) -> tuple[Policy, Chat]:
         if self._loaded is None:
             policy = load_policy(self.model)
-            self._loaded = policy, Chat(load_tokenizer(self.model), self.layout)
+            self._loaded = policy, load_chat(self.model, self.layout)
         return self._loaded
 
     def _held_back(self, text: str) -> int:

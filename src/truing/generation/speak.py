@@ -14,14 +14,13 @@ from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.engine import Engine, InFlight
 from truing.generation.sampling import Sampling
+from truing.models.loading import listed
 from truing.models.roles import Policy
 
 
 def end_ids(policy: Policy, chat: Chat) -> list[int]:
-    """Every token that ends a response: the tokenizer's, and those the model's own generation settings name."""
-    named = policy.lm_inside.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [] if named is None else [named]
-    return sorted({chat.end_id, *listed})
+    """Every token that ends a response: the chat's, and those the model's own generation settings name."""
+    return sorted({chat.end_id, *chat.ends, *listed(policy.lm_inside.generation_config.eos_token_id)})
 
 
 def speak(

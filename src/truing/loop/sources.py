@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from truing.data import formats
+from truing.data.formats import Check
 from truing.data.formats.convert import convert
 from truing.data.records import Rating
 from truing.errors import UserError
@@ -28,11 +29,15 @@ def pinned(config: C) -> C:
 
 
 def read(
-    sources: Sequence[str], kinds: tuple[type, ...], strict: bool = False, report: Callable[[str], None] | None = None
+    sources: Sequence[str],
+    kinds: tuple[type, ...],
+    strict: bool = False,
+    report: Callable[[str], None] | None = None,
+    check: Check | None = None,
 ) -> list[Any]:
     """As `formats.read`, from stores too: a snapshot's records, with each person's own error rate."""
     files = [source for source in sources if not is_store(source.partition("#")[0])]
-    found = formats.read(files, kinds, strict, report) if files else []
+    found = formats.read(files, kinds, strict, report, check) if files else []
     for source in sources:
         if source not in files:
             found += _records(source, kinds)

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
 import tempfile
-import warnings
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
 
-from truing.errors import UserError
+from truing.data.chat import Chat, Layout
+from truing.errors import UserError, first_line
 from truing.models import attention
+from truing.models.adapters import ADAPTER, Adapter, is_adapter, merged, settings_of, taken_apart, with_adapter
 from truing.models.forward import check_hidden, unsupported
 from truing.models.roles import Policy, Scorer
-
-ADAPTER = "adapter"  # the folder of a saved model's adapter, where it was trained with one
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """LoRA (Hu et al. 2021, arXiv:2106.09685): rank 0 trains all weights instead."""
-
-    lora_rank: int = 0
-    """Rank of the two factors added to each matrix; 0: all weights learn."""
-    lora_alpha: int = 16
-    """Their product is scaled by this over the rank."""
-    lora_targets: tuple[str, ...] = ()
-    """Names of the layers that get an adapter; none: all linear layers but the vocabulary head."""
-
-    def __post_init__(self) -> None:
-        if self.lora_rank < 0 or self.lora_alpha <= 0:
-            raise UserError(f"LoRA needs lora_rank >= 0 and lora_alpha > 0, not {self.lora_rank} and {self.lora_alpha}")
+from truing.models.weights import check_files
 
 
 def locate(model: str) -> str:
@@ -47,7 +29,7 @@ def locate(model: str) -> str:
     folder = Path(model)
     if (folder / "model" / "config.json").is_file():
         return str(folder / "model")
-    if folder.is_dir() and not (folder / "config.json").is_file():
+    if folder.is_dir() and not (folder / "config.json").is_file() and not is_adapter(folder):
         raise UserError(
             f"model {model}: the folder holds no config.json and no model/: is the run that writes it finished?"
         )
@@ -59,15 +41,25 @@ def locate(model: str) -> str:
 
 def is_reward_model(model: str) -> bool:
     """Whether the configuration names a model with a score in place of a vocabulary head."""
+    if is_adapter(locate(model)):
+        return settings_of(Path(locate(model))).get("task_type") == "SEQ_CLS"
     return any("SequenceClassification" in name for name in _config(model).architectures or ())
 
 
 def load_tokenizer(model: str) -> transformers.PreTrainedTokenizerBase:
-    """The tokenizer that belongs to the model."""
+    """The tokenizer that belongs to the model; an adapter's, where its folder holds none, is its base's."""
+    path = locate(model)
+    if is_adapter(path) and not Path(path, "tokenizer_config.json").is_file():
+        path = locate(settings_of(Path(path))["base_model_name_or_path"])
     try:
-        return transformers.AutoTokenizer.from_pretrained(locate(model))
+        return transformers.AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"model {model}: no tokenizer could be loaded: {_first_line(error)}") from error
+        raise UserError(f"model {model}: no tokenizer could be loaded: {first_line(error)}") from error
+
+
+def load_chat(model: str, layout: Layout = "auto") -> Chat:
+    """How conversations become the model's tokens. Raises UserError where the layout uses tokens that it lacks."""
+    return Chat(load_tokenizer(model), layout, _config(model).get_text_config().vocab_size)
 
 
 def load_policy(
@@ -99,7 +91,7 @@ def policy_of(
         value_head = nn.Linear(lm.config.hidden_size, 1)
         nn.init.zeros_(value_head.weight)
         nn.init.zeros_(value_head.bias)
-    policy = Policy(_with_adapter(lm, adapter, freeze, seed), value_head)
+    policy = Policy(with_adapter(lm, adapter, freeze, seed), value_head)
     policy.check()
     return policy.to(accelerator())
 
@@ -140,7 +132,7 @@ def load_scorer(
     config = lm.config
     mean, std = getattr(config, "truing_score_mean", 0.0), getattr(config, "truing_score_std", 1.0)
     kept = Path(path, ADAPTER)
-    adapted = _factored(lm, kept) if factored and kept.is_dir() else _with_adapter(lm, adapter, freeze, seed)
+    adapted = taken_apart(lm, kept) if factored and kept.is_dir() else with_adapter(lm, adapter, freeze, seed)
     if adapted is not lm:
         head.requires_grad_(True)  # also where it is part of the model, all of which an adapter freezes
     scorer = Scorer(adapted, head, mean, std)
@@ -188,13 +180,19 @@ def _write(
     role: Policy | Scorer, tokenizer: transformers.PreTrainedTokenizerBase, folder: Path, dtype: torch.dtype | None
 ) -> None:
     config, state = _exportable(role)
+    ends = Chat(tokenizer).ends
+    if isinstance(role, Scorer):
+        tokenizer = _padding_apart(tokenizer, ends, config.vocab_size)
+        config.pad_token_id = tokenizer.pad_token_id
     if dtype is not None:
         state = {name: value.to(dtype) for name, value in state.items()}
     scores = isinstance(role, Scorer)
     kind = transformers.AutoModelForSequenceClassification if scores else transformers.AutoModelForCausalLM
     shell = kind.from_config(config)
     if isinstance(role, Policy):
-        shell.generation_config = role.lm_inside.generation_config
+        shell.generation_config = copy.deepcopy(role.lm_inside.generation_config)
+        ends = list(dict.fromkeys([*ends, *listed(shell.generation_config.eos_token_id)]))
+        shell.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0] if ends else None
     shell.to(dtype or next(iter(state.values())).dtype)
     shell.load_state_dict(state, strict=False)
     shell.save_pretrained(folder)
@@ -210,19 +208,42 @@ def _exportable(role: Policy | Scorer) -> tuple[transformers.PreTrainedConfig, d
     if isinstance(role, Scorer):
         config.num_labels = 1
         config.truing_score_mean, config.truing_score_std = role.mean, role.std
-        padding = getattr(config, "pad_token_id", None)
-        config.pad_token_id = _first(config.eos_token_id) if padding is None else padding
         state = {name: value for name, value in state.items() if not name.startswith("lm_head")}
         state["score.weight"] = role.score.weight.detach()
     return config, state
 
 
-def _first(ids: int | list[int] | None) -> int | None:
-    return ids[0] if isinstance(ids, list) else ids
+def listed(ids: int | list[int] | None) -> list[int]:
+    """Token ids as configurations name them: one, several, or none."""
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
+def _padding_apart(
+    tokenizer: transformers.PreTrainedTokenizerBase, ends: Sequence[int], vocabulary: int
+) -> transformers.PreTrainedTokenizerBase:
+    """The tokenizer with a padding token that ends no answer: by it transformers finds an answer's last token.
+
+    Where its own is none such, a token that no answer holds: the one of the beginning or of what is unknown, another
+    special one, or that of a byte that no text has.
+    """
+    own, special = tokenizer.pad_token_id, reversed(tokenizer.all_special_ids)
+    silent = map(tokenizer.get_vocab().get, ("<0x00>", "\u0100"))
+    candidates = (own, tokenizer.bos_token_id, tokenizer.unk_token_id, *special, *silent, *range(vocabulary))
+    token = next(i for i in candidates if i is not None and i < vocabulary and i not in ends)
+    if token != own:
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(token)
+    return tokenizer
 
 
 def _config(model: str) -> transformers.PreTrainedConfig:
     path = locate(model)
+    if is_adapter(path):
+        base = settings_of(Path(path))["base_model_name_or_path"]
+        try:
+            return _config(base)
+        except UserError as error:
+            raise UserError(f"model {model}: an adapter whose base cannot be read: {error}") from error
     file = Path(path) / "config.json"
     if file.is_file():
         try:
@@ -232,48 +253,39 @@ def _config(model: str) -> transformers.PreTrainedConfig:
         if "auto_map" in raw:
             raise UserError(f"{file}: the model wants to run code of its own (auto_map), which truing never does")
     try:
-        return transformers.AutoConfig.from_pretrained(path)
+        config = transformers.AutoConfig.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"model {model}: {_first_line(error)}") from error
-
-
-def _check_files(folder: Path) -> None:
-    """Refuse weights that are not whole safetensors files, or that an index looks for outside the folder."""
-    for index in folder.glob("*.index.json"):
-        try:
-            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise UserError(f"{index}: no index of weights: {_first_line(error)}") from error
-        outside = sorted(file for file in named if not isinstance(file, str) or Path(file).name != file)
-        if outside:
-            raise UserError(f"{index}: names weights outside its folder: {outside[0]!r:.80}")
-    for file in folder.glob("*.safetensors"):
-        try:
-            with safe_open(file, "pt"):
-                pass
-        except SafetensorError as error:
-            raise UserError(f"{file}: no whole safetensors file: {_first_line(error)}; fetch it again") from error
+        raise UserError(f"model {model}: {first_line(error)}") from error
+    if quantised := getattr(config, "quantization_config", None):
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else type(quantised).__name__
+        raise UserError(
+            f"model {model}: its weights are quantised ({method}), and truing learns from whole ones: name the "
+            f"checkpoint that they were made of"
+        )
+    return config
 
 
 def _from_pretrained(kind: Any, path: str, name: str) -> transformers.PreTrainedModel:
-    if Path(path).is_dir():
-        _check_files(Path(path))
+    """The model in float32, its adapter merged where the path is an adapter's."""
+    config, base = _config(name), path
+    if is_adapter(path):
+        base = locate(settings_of(Path(path))["base_model_name_or_path"])
+        config.num_labels = 1
+    if Path(base).is_dir():
+        check_files(Path(base))
     try:
-        return kind.from_pretrained(
-            path, attn_implementation=attention.registered(), dtype=torch.float32, use_safetensors=True
+        lm = kind.from_pretrained(
+            base, config=config, attn_implementation=attention.registered(), dtype=torch.float32, use_safetensors=True
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"model {name}: {_first_line(error)}") from error
+        raise UserError(f"model {name}: {first_line(error)}") from error
     except KeyError as error:
         if error.args != (attention.NAME,):
             raise
         raise UserError(
             f"model {name}: its architecture takes no attention but its own, and cannot be used here"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return merged(lm, Path(path)) if base != path else lm
 
 
 def _prepare(lm: transformers.PreTrainedModel) -> None:
@@ -289,58 +301,3 @@ def _prepare(lm: transformers.PreTrainedModel) -> None:
             if "drop" in name and isinstance(value, float):
                 setattr(module, name, 0.0)
     lm.set_attn_implementation(attention.registered())
-
-
-def _factored(lm: transformers.PreTrainedModel, folder: Path) -> nn.Module:
-    """A model whose adapter was merged, taken apart again: what is left is its base, up to rounding."""
-    from peft import set_peft_model_state_dict
-    from peft.tuners.lora import LoraLayer
-
-    _check_files(folder)
-    try:
-        told = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        adapter = Adapter(int(told["r"]), int(told["lora_alpha"]), tuple(map(str, told["target_modules"])))
-        state = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: no whole adapter: {_first_line(error)}; remove the folder to go without") from error
-    adapted = _with_adapter(lm, adapter, (), 0)
-    set_peft_model_state_dict(adapted, state)
-    for module in adapted.modules():
-        if isinstance(module, LoraLayer):
-            base = cast(nn.Linear, module.get_base_layer()).weight
-            base.data -= module.get_delta_weight("default").detach()  # type: ignore[attr-defined,operator]
-    return adapted
-
-
-def _with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tuple[str, ...], seed: int) -> nn.Module:
-    for pattern in freeze:
-        matched = [p for name, p in lm.named_parameters() if fnmatchcase(name, pattern)]
-        if not matched:
-            example = next(iter(dict(lm.named_parameters())))
-            raise UserError(f'freeze = "{pattern}" matches no parameter; names look like "{example}"')
-        for parameter in matched:
-            parameter.requires_grad_(False)
-    if not adapter.lora_rank:
-        return lm
-    from peft import LoraConfig, get_peft_model
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    speaks = lm.get_output_embeddings() is not None  # else it scores, and its score is no layer to adapt
-    settings = LoraConfig(
-        r=adapter.lora_rank, lora_alpha=adapter.lora_alpha, target_modules=list(adapter.lora_targets) or "all-linear",
-        exclude_modules=None if speaks else ["score"], task_type="CAUSAL_LM" if speaks else None,
-    )  # fmt: skip
-    try:
-        # The weights are still on the processor; of what peft warns of, a tied table, we refuse.
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore", category=UserWarning):
-            torch.default_generator.manual_seed(seed)
-            adapted = get_peft_model(lm, settings)
-    except ValueError as error:
-        raise UserError(f"LoRA targets {list(adapter.lora_targets)}: {_first_line(error)}") from error
-    read, said = lm.get_input_embeddings(), lm.get_output_embeddings()
-    tied = lm.config.tie_word_embeddings
-    if isinstance(said, BaseTunerLayer) or (tied and isinstance(read, BaseTunerLayer)):
-        raise UserError(
-            f"LoRA targets {list(adapter.lora_targets)}: the vocabulary's matrix takes no adapter; leave it out"
-        )
-    return adapted

@@ -269,13 +269,26 @@ def merged_state(lm: nn.Module) -> dict[str, Tensor]:
         if ".lora_" not in name
     }
     if lm is not model:
-        from peft.tuners.lora import LoraLayer
-
-        for name, module in model.named_modules():
-            if isinstance(module, LoraLayer):
-                for adapter in module.active_adapters:
-                    state[f"{name}.weight"] += module.get_delta_weight(adapter).detach()  # type: ignore[attr-defined]
+        for name, _, delta in adapted_weights(model):
+            state[name] += delta
     return state
+
+
+def adapted_weights(model: transformers.PreTrainedModel) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Each matrix that LoRA adapts: its name without the adapter, itself, and what is added to it. The matrices of a
+    mixture of experts may be one parameter, which has no layer of its own."""
+    from peft.tuners.lora import LoraLayer
+    from peft.tuners.lora.layer import ParamWrapper
+
+    for place, module in model.named_modules():
+        if isinstance(module, LoraLayer):
+            name = module.parameter_name if isinstance(module, ParamWrapper) else "weight"
+            inner = module.base_layer
+            while isinstance(inner, LoraLayer):
+                inner = inner.base_layer
+            for adapter in module.active_adapters:
+                delta = module.get_delta_weight(adapter).detach()  # type: ignore[attr-defined]
+                yield f"{place.replace('.base_layer', '')}.{name}", inner.get_parameter(name), delta
 
 
 def in_graph(role: Role) -> list[nn.Parameter]:

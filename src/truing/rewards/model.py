@@ -9,7 +9,7 @@ import torch
 from truing.data.batches import Sequences
 from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
-from truing.models.loading import load_scorer, load_tokenizer
+from truing.models.loading import load_chat, load_scorer
 from truing.models.precision import Precision
 from truing.models.roles import Role, Scorer, share_frozen
 from truing.rewards.function import Reward
@@ -28,12 +28,7 @@ def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget
 
     @torch.no_grad()
     def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
-        response_ids = [
-            list(r.token_ids)
-            if same and r.token_ids
-            else chat.response_ids(r.text, r.finish_reason != "length") or [chat.end_id]  # read at one token at least
-            for r in responses
-        ]
+        response_ids = [_read_ids(chat, response, as_sampled=same) for response in responses]
         tokens = Sequences.of([chat.prompt_ids(p.messages) for p in prompts], response_ids)
         score_B = torch.empty(len(tokens))
         for index_B in tokens.parts(budget_tokens):
@@ -41,6 +36,14 @@ def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget
         return score_B.tolist()
 
     return score
+
+
+def _read_ids(chat: Chat, response: Response, as_sampled: bool) -> list[int]:
+    """What the reward model reads of a response, one token at least, with the end it was trained on where it ended."""
+    ended = response.finish_reason != "length"
+    if as_sampled and response.token_ids:
+        return chat.ended(response.token_ids) if ended else list(response.token_ids)
+    return chat.response_ids(response.text, ended) or [chat.end_id]
 
 
 def load_model_reward(
@@ -57,4 +60,4 @@ def load_model_reward(
     scorer.compute_as(precision, moves=False)
     if owner is not None:
         share_frozen(scorer, owner)  # in the precision that is computed with
-    return model_reward(scorer, Chat(load_tokenizer(model), layout), speaker)
+    return model_reward(scorer, load_chat(model, layout), speaker)

@@ -24,7 +24,8 @@ from truing.maths import ragged
 from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
 from truing.maths.surrogates import negative_log_likelihood
-from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer
+from truing.models.adapters import Adapter
+from truing.models.loading import load_chat, load_policy, load_scorer
 from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
@@ -253,7 +254,7 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainT
     """The term as configured, or none."""
     if not config.pretrain_weight:
         return None
-    records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say)
+    records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say, chat.check)
     shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
     return PretrainTerm(nets, supervised.encode(records, chat, shape, nets.policy.context)[0], config)
 
@@ -261,8 +262,8 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainT
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:
     """The whole stage, from files to a run's folder. `reward` given in Python takes the place of those named."""
     with Run.open(config.out, config, "rl", fresh=config.fresh) as run:
-        prompts, evaluation = read_prompts(config, run, read)
-        chat = Chat(load_tokenizer(config.model), config.layout)
+        chat = load_chat(config.model, config.layout)
+        prompts, evaluation = read_prompts(config, chat, run, read)
         nets = assemble(config, run)
         refuse = refusing(config.bad_rewards, run)
         if reward is None:

@@ -31,9 +31,9 @@ class Asking(Protocol):
     def strict(self) -> bool: ...
 
 
-def read_prompts(config: Asking, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
+def read_prompts(config: Asking, chat: Chat, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts to learn on, and held-out ones: those marked "test", or a share by root prompt, or the first learned."""
-    prompts = read(config.data, (Prompt,), config.strict, run.say)
+    prompts = read(config.data, (Prompt,), config.strict, run.say, chat.check)
     prompts = list({p.id: p for p in prompts}.values())
     split = {
         "train": [p for p in prompts if p.split in ("", "train")],

@@ -21,7 +21,8 @@ from truing.data.records import Comparison, Ranking, split_of, text_hash
 from truing.errors import UserError
 from truing.maths import preferences, ragged
 from truing.maths.surrogates import negative_log_likelihood
-from truing.models.loading import Adapter, load_scorer, load_tokenizer
+from truing.models.adapters import Adapter
+from truing.models.loading import load_chat, load_scorer
 from truing.models.roles import Scorer, trainable
 from truing.rewards.quality import ScoredPair, quality
 from truing.seams import seam
@@ -248,8 +249,9 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
     """The whole stage, from files (or what else `read` can read) to a run's folder. Returns the reward model."""
     with Run.open(config.out, config, "reward", fresh=config.fresh) as run:
         kinds = (Comparison, Ranking)
-        records = on_criterion(read(config.data, kinds, config.strict, run.say), config.criterion, run.say)
-        chat = Chat(load_tokenizer(config.model), config.layout)
+        chat = load_chat(config.model, config.layout)
+        records = read(config.data, kinds, config.strict, run.say, chat.check)
+        records = on_criterion(records, config.criterion, run.say)
         scorer = load_scorer(config.model, config.lora, config.freeze, config.seed)
         items, left_out = encode(records, chat, min(config.max_tokens, scorer.context))
         strangers = kept_out({item.annotator for item in items}, config.new_annotators)

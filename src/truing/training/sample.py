@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 
 from truing.data import formats
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Layout
 from truing.data.formats import Read, native
 from truing.data.records import Conversation, Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.generation.select import By, select
 from truing.generation.speak import speak, with_room
-from truing.models.loading import load_policy, load_tokenizer
+from truing.models.loading import load_chat, load_policy
 from truing.models.precision import Precision
 from truing.rewards.combine import load_reward
 from truing.seams import seam
@@ -92,9 +92,9 @@ def kept(responses: Sequence[Response], config: Config) -> list[Response]:
 def train(config: Config, read: Read = formats.read) -> list[Conversation]:
     """The whole stage, from prompts to a run's folder. Returns each prompt with its answers."""
     with Run.open(config.out, config, "sample", fresh=config.fresh) as run:
-        prompts = read(config.data, (Prompt,), config.strict, run.say)
+        chat = load_chat(config.model, config.layout)
+        prompts = read(config.data, (Prompt,), config.strict, run.say, chat.check)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
-        chat = Chat(load_tokenizer(config.model), config.layout)
         policy = load_policy(config.model).requires_grad_(False)
         precision = settled_precision(config.precision, policy, run)
         policy.compute_as(precision, moves=False)

@@ -21,7 +21,8 @@ from truing.errors import UserError
 from truing.maths import ragged
 from truing.maths.averages import per_token
 from truing.maths.surrogates import negative_log_likelihood
-from truing.models.loading import Adapter, load_policy, load_tokenizer
+from truing.models.adapters import Adapter
+from truing.models.loading import load_chat, load_policy
 from truing.models.roles import Policy, trainable
 from truing.seams import seam
 from truing.training import processes
@@ -147,8 +148,8 @@ def encode(
 def train(config: Config, read: Read = formats.read) -> Policy:
     """The whole stage, from files to a run's folder. Returns the fine-tuned policy."""
     with Run.open(config.out, config, "sft", fresh=config.fresh) as run:
-        records = read(config.data, (Demonstration,), config.strict, run.say)
-        chat = Chat(load_tokenizer(config.model), config.layout)
+        chat = load_chat(config.model, config.layout)
+        records = read(config.data, (Demonstration,), config.strict, run.say, chat.check)
         policy = load_policy(config.model, config.lora, config.freeze, seed=config.seed)
         parts: dict[str, list[Demonstration]] = {"train": [], "test": []}
         for record in records:

@@ -19,7 +19,8 @@ from truing.errors import UserError, nearest
 Layout = Literal["native", "trl", "hh", "openrlhf", "oasst"]
 
 # How a stage reads its records: `read` below, or something that reads more than files.
-Read = Callable[[Sequence[str], tuple[type, ...], bool, Callable[[str], None] | None], list[Any]]
+Check = Callable[[Record], object]
+Read = Callable[[Sequence[str], tuple[type, ...], bool, Callable[[str], None] | None, Check | None], list[Any]]
 
 # The first whose columns match reads the row: from the most to the least particular.
 READERS: tuple[ModuleType, ...] = (native, oasst, argilla, label_studio, instructions, hh, openrlhf, trl)
@@ -36,21 +37,23 @@ def read(
     kinds: tuple[type, ...],
     strict: bool = False,
     report: Callable[[str], None] | None = None,
+    check: Check | None = None,
 ) -> list[Any]:
     """Records of these kinds from files, folders, runs or hub ids; others are turned into them where they can be.
 
     A bad row is left out and told to `report` as `file:row 17: reason`; `strict` raises UserError at the first. A
-    source without a single good row raises UserError too.
+    source without a single good row raises UserError too. `check` raises BadRow of what a stage cannot use.
     """
     listed = [sources] if isinstance(sources, str) else sources
-    return [record for source in listed for record in _read_one(source, kinds, strict, report)]
+    return [
+        record for source in listed for record in _read_one(source, kinds, Complaints(source, strict, report), check)
+    ]
 
 
-def _read_one(source: str, kinds: tuple[type, ...], strict: bool, report: Callable[[str], None] | None) -> list[Record]:
+def _read_one(source: str, kinds: tuple[type, ...], complaints: Complaints, check: Check | None) -> list[Record]:
     records: list[Record] = []
     asked: dict[str, tuple[str, tuple[Message, ...]]] = {}
     seen = 0
-    complaints = Complaints(source, strict, report)
     for name, place, row in _rows(source, complaints):
         seen += 1
         complaints.source = name
@@ -58,6 +61,8 @@ def _read_one(source: str, kinds: tuple[type, ...], strict: bool, report: Callab
             found = _records_of(row)
             for record in found:
                 _refuse_other_prompt(record, f"{name}:{place}", asked)
+                if check is not None:
+                    check(record)
             records += found
         except BadRow as error:
             complaints.add(place, str(error))

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from truing.errors import UserError
+from truing.models.weights import check_files
+
+
+def test_whole_files_pass(tiny_model):
+    check_files(Path(tiny_model))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("model.safetensors", b"1234", r"model\.safetensors: no whole safetensors file: .*; fetch it again"),
+        ("model.safetensors.index.json", b"[]", "no index of weights"),
+        (
+            "model.safetensors.index.json",
+            b'{"weight_map": {"a": "../a.safetensors"}}',
+            "outside its folder",
+        ),
+    ],
+)
+def test_what_is_not_whole_or_lies_elsewhere_is_named(name, content, said, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        check_files(tmp_path)
