@@ -149,3 +149,21 @@ def test_critic_starts_from_the_reward_model_where_there_is_one(tiny_model, tmp_
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(UserError):
         Config(**{"model": "m", "data": ("d",), "reward": ("exact",), **bad})
+
+
+def test_a_rest_of_prompts_that_fills_no_iteration_is_asked_first_in_the_next(tiny_model, tmp_path, capsys):
+    asked = []
+
+    def watching(prompts, responses):
+        asked.append([p.id for p in prompts])
+        return vowels(prompts, responses)
+
+    given = {"algorithm": "reinforce", "prompts_per_iteration": 5, "held_out": 0.0, "save_state_s": -1}
+    config = config_of(tiny_model, tmp_path, iterations=5, **given)  # of 12 prompts
+    train(config, watching)
+    learned = [name for iteration in asked[1:-1] for name in iteration]  # the first and the last are evaluations
+    assert [len(iteration) for iteration in asked[1:-1]] == [5] * 5
+    assert len(set(learned[:12])) == len(set(learned[12:24])) == 12
+    assert "never asked" not in capsys.readouterr().err
+    train(replace(config, iterations=2), watching)
+    assert "2 of 12 prompts are never asked: iterations = 2 of prompts_per_iteration = 5" in capsys.readouterr().err

@@ -20,6 +20,12 @@ def _leading_spaces(text: str) -> int:
     return len(text) - len(text.lstrip(" "))
 
 
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 class Chat:
     """A tokenizer and a layout: turns conversations into token ids and back."""
 
@@ -59,6 +65,27 @@ class Chat:
         said = [i for i in response_ids if i != self.tokenizer.eos_token_id]
         text = self._after_anchor(said)
         return text[min(self.lead, _leading_spaces(text)) :]
+
+    def earlier_answers(self, messages: Sequence[Message]) -> dict[int, slice] | None:
+        """Where the assistant's messages lie among the `prompt_ids` of a conversation, by their number in it.
+
+        Each with the tokens it has as an answer of its own; what the layout puts after an answer in place of its end
+        token is not counted in, nor a last token that melts into that. Empty ones are left out, and those before the
+        first question. None where some read differently there: the template rewrites what was said before.
+        """
+        first = next((k for k, message in enumerate(messages) if message.role == "user"), len(messages))
+        answers = [
+            k for k in range(first, len(messages)) if messages[k].role == "assistant" and messages[k].content.strip()
+        ]
+        ids, found = self.prompt_ids(messages) if answers else [], dict[int, slice]()
+        for k in answers:
+            before, answer = self.prompt_ids(messages[:k]), self.response_ids(messages[k].content)
+            start = len(before)
+            same = _alike(ids[start:], answer)
+            if ids[:start] != before or same < max(1, len(answer) - 2):
+                return None
+            found[k] = slice(start, start + same)
+        return found
 
     @property
     def end_id(self) -> int:

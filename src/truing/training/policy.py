@@ -21,14 +21,12 @@ from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.maths import ragged
-from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
-from truing.maths.surrogates import negative_log_likelihood
 from truing.models.loading import Adapter, load_policy, load_scorer, load_tokenizer
 from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
-from truing.training import processes, supervised
+from truing.training import supervised
 from truing.training.algorithms import Algorithm, algorithm
 from truing.training.answering import judged, spoken
 from truing.training.health import overoptimised, signs
@@ -173,6 +171,11 @@ class Config:
                 raise UserError(f"{name} = {value!r}: it must be {rule}")
 
     @property
+    def asked(self) -> int:
+        """Prompts of all iterations together."""
+        return self.iterations * self.prompts_per_iteration
+
+    @property
     def row(self) -> Algorithm:
         """The algorithm, overrides applied."""
         return algorithm(self.algorithm, self.override, self.choose)
@@ -233,20 +236,13 @@ class PretrainTerm:
         self.nets, self.tokens, self.config, self.done = nets, tokens, config, 0
 
     def __call__(self) -> dict[str, float]:
-        config = self.config
-        order = minibatches(len(self.tokens), config.pretrain_batch, self.done + 1, config.seed, self.done)
+        config, size = self.config, self.config.pretrain_batch
+        order = minibatches(len(self.tokens), size, (self.done + 1) * size, config.seed, self.done)
         batch = self.tokens.select(torch.tensor(next(order)))
         self.done += 1
-        weight_N = config.pretrain_weight * per_token(batch.lengths_B, 0)
-        own_B = processes.share(len(batch))
-        weight_N, batch = weight_N[ragged.tokens_of(own_B, batch.lengths_B)], batch.select(own_B)
-        loss = 0.0
-        for index_B in batch.parts(config.learning.budget_tokens):
-            part_weight_N = weight_N[ragged.tokens_of(index_B, batch.lengths_B)]
-            term = (part_weight_N * negative_log_likelihood(self.nets.policy.logprobs(batch.select(index_B)))).sum()
-            term.backward()
-            loss += term.item()
-        return {"loss/pretrain": loss}
+        weight_N = config.pretrain_weight * supervised.weights(batch)
+        budget_tokens = config.learning.budget_tokens
+        return {"loss/pretrain": supervised.gradients(self.nets.policy, batch, weight_N, budget_tokens)}
 
 
 def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainTerm | None:
@@ -255,7 +251,7 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainT
         return None
     records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say)
     shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
-    return PretrainTerm(nets, supervised.encode(records, chat, shape, nets.policy.context)[0], config)
+    return PretrainTerm(nets, supervised.encode(records, chat, shape, nets.policy.context, run.say)[0], config)
 
 
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:
@@ -271,6 +267,9 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judged(judging), config)
         prompts, evaluation = fitting(prompts, evaluation, nets.policy, chat, config, run)
+        if config.asked < len(prompts):
+            run.note(f"{len(prompts) - config.asked} of {len(prompts)} prompts are never asked: iterations = "
+                     f"{config.iterations} of prompts_per_iteration = {config.prompts_per_iteration}")  # fmt: skip
         tell(nets.precision, nets.policy, run)
         if config.sampling.truncates:
             run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
@@ -317,7 +316,7 @@ def fit(
         )
         if not done and not now.before:
             now.before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")
-        for chosen in minibatches(len(prompts), config.prompts_per_iteration, config.iterations, config.seed, done):
+        for chosen in minibatches(len(prompts), config.prompts_per_iteration, config.asked, config.seed, done):
             number = done + 1
             if now.price is not None:
                 algo = replace(algo, kl_in_reward=now.price.coefficient)
