@@ -144,6 +144,7 @@ def test_critic_starts_from_the_reward_model_where_there_is_one(tiny_model, tmp_
         {"pretrain_weight": 1.0}, {"kl_target": 1.0, "algorithm": "grpo"}, {"algorithm": "nope"},
         {"kl_target": 1.0, "kl_horizon": 12, "prompts_per_iteration": 60}, {"override": {"answers": math.inf}},
         {"override": {"whiten": 2}}, {"override": {"bootstrap": -1}}, {"override": {"exact_kl": 0.5}},
+        {"override": {"exact_kl": 1}},
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(bad):

@@ -6,10 +6,11 @@ import pytest
 import torch
 from tokenizers import normalizers
 
+from truing.data.batches import Sequences
 from truing.data.formats import write
 from truing.data.records import Comparison, Message, Prompt, Ranking
 from truing.errors import UserError
-from truing.models.loading import load_scorer
+from truing.models.loading import load_policy, load_scorer
 from truing.models.roles import trainable
 from truing.training import reward_model
 from truing.training.optimize import Learning, Optimizer
@@ -104,6 +105,29 @@ def test_a_judgement_may_be_written_either_way_round(chat):
     ]
     one, other = encode(records, chat, 60)[0]
     assert one == other and one.responses[0] == tuple(chat.response_ids("sat"))
+
+
+def test_the_language_loss_is_of_the_better_answer_whichever_way_round_it_is_written(chat, tiny_model):
+    prompt = Prompt((Message("user", "The cat"),))
+    items, _ = encode([Comparison(prompt, "ran", "sat on it", target=0.3)], chat, 60)
+    better = Sequences.of([chat.prompt_ids(prompt.messages)], [chat.response_ids("sat on it")])
+    expected = -load_policy(tiny_model).logprobs(better).mean().item()
+    figures = update(tiny_model, replace(BASE, language_weight=0.5), items)[1]
+    assert figures["loss/language"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_plackett_luce_with_errors_and_centring_by_hand():
+    """Two of three answers in the first tier: each is picked from all three; at random 1/3 each."""
+    score_B, error, weight = torch.tensor([2.0, 0.0, 1.0]), 0.2, 0.1
+    item = Item((1,), ((5,), (6,), (7,)), (0, 1, 0), "a", ranked=True)
+    total = math.exp(2) + 1 + math.exp(1)
+    by_scores = math.exp(2) / total * math.exp(1) / total
+    nll = -math.log((1 - error) * by_scores + error / 9)
+    centred = ((2 + 0) ** 2 + (2 + 1) ** 2 + (1 + 0) ** 2) / 3
+    for given in ({"error_rate": error}, {}):
+        config = replace(BASE, rankings="plackett_luce", centring=weight, **given)
+        own = item if given else replace(item, error=error)  # a person's own rate counts before the setting
+        assert preference_loss(score_B, [own], config).item() == pytest.approx(nll + weight * centred, rel=1e-5)
 
 
 def test_a_ranking_whose_best_was_deleted_still_has_a_best(chat, tiny_model):

@@ -94,6 +94,8 @@ class Algorithm:
         for name, holds, rule in rules:
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        if self.exact_kl and not self.kl_in_loss:
+            raise UserError("exact_kl says how drift in the loss is counted: set kl_in_loss above 0, or exact_kl = 0")
         if self.advantage in COMPARES_ANSWERS and self.answers < 2:
             name = self.advantage.__name__
             raise UserError(f"{name} compares answers to one prompt: it needs answers >= 2, not {self.answers}")
