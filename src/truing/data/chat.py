@@ -66,25 +66,21 @@ class Chat:
         text = self._after_anchor(said)
         return text[min(self.lead, _leading_spaces(text)) :]
 
-    def earlier_answers(self, messages: Sequence[Message]) -> dict[int, slice] | None:
-        """Where the assistant's messages lie among the `prompt_ids` of a conversation, by their number in it.
+    def places(self, messages: Sequence[Message], numbers: Sequence[int]) -> list[slice] | None:
+        """Where the answers with these numbers in a conversation lie among its `prompt_ids`.
 
         Each with the tokens it has as an answer of its own; what the layout puts after an answer in place of its end
-        token is not counted in, nor a last token that melts into that. Empty ones are left out, and those before the
-        first question. None where some read differently there: the template rewrites what was said before.
+        token is not counted in, nor a last token that melts into that. None where some read differently there: the
+        template rewrites what was said before.
         """
-        first = next((k for k, message in enumerate(messages) if message.role == "user"), len(messages))
-        answers = [
-            k for k in range(first, len(messages)) if messages[k].role == "assistant" and messages[k].content.strip()
-        ]
-        ids, found = self.prompt_ids(messages) if answers else [], dict[int, slice]()
-        for k in answers:
-            before, answer = self.prompt_ids(messages[:k]), self.response_ids(messages[k].content)
+        ids, found = self.prompt_ids(messages) if numbers else [], list[slice]()
+        for number in numbers:
+            before, answer = self.prompt_ids(messages[:number]), self.response_ids(messages[number].content)
             start = len(before)
             same = _alike(ids[start:], answer)
             if ids[:start] != before or same < max(1, len(answer) - 2):
                 return None
-            found[k] = slice(start, start + same)
+            found.append(slice(start, start + same))
         return found
 
     @property

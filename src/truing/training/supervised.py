@@ -17,7 +17,7 @@ from truing.data.batches import Sequences, minibatches, rows_in
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
 from truing.data.lengths import longest, short_enough
-from truing.data.records import Demonstration, split_of
+from truing.data.records import Demonstration, Message, split_of
 from truing.errors import UserError
 from truing.maths import ragged
 from truing.maths.surrogates import negative_log_likelihood
@@ -168,15 +168,17 @@ def lessons_of(
     asked = {record.prompt.messages for record in records}
     lessons, rewritten, answered = [], 0, 0
     for record in records:
-        prompt, answer = chat.prompt_ids(record.prompt.messages), chat.response_ids(record.response)
+        messages = record.prompt.messages
+        prompt, answer = chat.prompt_ids(messages), chat.response_ids(record.response)
         learned = [loss_on == "all"] * len(prompt) + [True] * len(answer)
         learned[0] = False  # nothing comes before it
-        earlier = chat.earlier_answers(record.prompt.messages) if loss_on == "assistant" else {}
-        rewritten += earlier is None
-        for number, place in (earlier or {}).items():
-            again = record.prompt.messages[:number] in asked
-            answered += again
-            learned[place] = [not again] * (place.stop - place.start)
+        numbers = earlier_answers(messages) if loss_on == "assistant" else []
+        new = [number for number in numbers if messages[:number] not in asked]
+        answered += len(numbers) - len(new)
+        places = chat.places(messages, new)
+        rewritten += places is None
+        for place in places or ():
+            learned[place] = [True] * (place.stop - place.start)
         lessons.append((prompt + answer, learned))
     if rewritten:
         say(
@@ -186,6 +188,13 @@ def lessons_of(
     if answered:
         say(f"{answered} earlier answers are not learned: other demonstrations answer the same conversations")
     return lessons
+
+
+def earlier_answers(messages: Sequence[Message]) -> list[int]:
+    """Numbers of the assistant's messages that can be learned: after a question, and not empty."""
+    first = next((k for k, message in enumerate(messages) if message.role == "user"), len(messages))
+    late = range(first, len(messages))
+    return [k for k in late if messages[k].role == "assistant" and messages[k].content.strip()]
 
 
 def train(config: Config, read: Read = formats.read) -> Policy:
