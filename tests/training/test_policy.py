@@ -168,3 +168,18 @@ def test_a_rest_of_prompts_that_fills_no_iteration_is_asked_first_in_the_next(ti
     assert "never asked" not in capsys.readouterr().err
     train(replace(config, iterations=2), watching)
     assert "2 of 12 prompts are never asked: iterations = 2 of prompts_per_iteration = 5" in capsys.readouterr().err
+
+
+def test_schedules_end_with_the_run_and_nothing_has_drifted_before_it(tiny_model, tmp_path):
+    """The policy rests while its critic warms up: what it has of a linear schedule is the rest of the iterations."""
+    plain = {"epochs": 1, "minibatches": 9}  # of three responses, so three updates
+    config = config_of(
+        tiny_model, tmp_path, iterations=3, critic_warmup=1, prompts_per_iteration=3, override=plain,
+        learning=Learning(lr=6e-3, schedule="linear"),
+    )  # fmt: skip
+    train(config, vowels)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    rates = [[row.get(f"{net}/lr") for row in rows] for net in ("policy", "critic")]
+    assert rates[0][0] is None and rates[0][1:] == pytest.approx([5e-3, 2e-3])  # means of 6, 5, 4 and of 3, 2, 1
+    assert rates[1] == pytest.approx([6e-3 * 8 / 9, 6e-3 * 5 / 9, 6e-3 * 2 / 9])
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["kl_before"] == 0

@@ -202,14 +202,16 @@ def assemble(config: Config, run: Run) -> Nets:
             ready(role, learning, moves=role is not reference or bool(config.reference_every))
     if critic is not None:
         share_frozen(critic, policy)  # the copies that compute
-    updates = config.iterations * row.epochs * row.minibatches
+    per_iteration = row.epochs * min(row.minibatches, config.prompts_per_iteration * row.answers)
+    waits = config.critic_warmup if critic is not None else 0  # iterations in which the policy does not move
+    updates, critic_updates = (per_iteration * max(1, config.iterations - n) for n in (waits, 0))
     critic_learning = replace(learning, lr=config.critic_lr or learning.lr)
     return Nets(
         policy,
         reference,
         critic,
         Optimizer(trainable(policy), learning, updates, policy.follow),
-        Optimizer(trainable(critic), critic_learning, updates, critic.follow) if critic is not None else None,
+        Optimizer(trainable(critic), critic_learning, critic_updates, critic.follow) if critic is not None else None,
         config.sampling.temperature,
         learning.precision,
     )
@@ -279,7 +281,7 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         run.save(nets.policy, chat.tokenizer, "model")
         if nets.critic is not None:
             run.save(nets.critic, chat.tokenizer, "critic")
-        for sign in overoptimised(now.history, now.before["reward"], after["reward"]):
+        for sign in overoptimised(now.history, now.before, after, len(evaluation)):
             run.say(sign)
         told = (("before", now.before), ("after", after))
         run.finish({f"{name}_{when}": value for when, figures in told for name, value in figures.items()} | now.cost)
@@ -344,7 +346,7 @@ def fit(
                 nets.pull_reference(config.reference_pull)
             warn(figures, run)
             now.note(figures)
-            for sign in signs(now.history):
+            for sign in signs(now.history, len(answers)):
                 run.say(sign)
             run.log(number, **figures)
             run.sample(number, "", prompt=prompts[chosen[0]].text, response=answers[0].text)
@@ -370,15 +372,15 @@ def evaluate(
 ) -> dict[str, float]:
     """Mean reward (of those scored), drift and shape of responses to held-out prompts; the same seeds each time."""
     said, asked, answers = spoken(nets.policy, chat, prompts, 1, config.sampling, seed=config.seed + 987_654_321)
+    kl_N = nets.drift(said, config.learning.budget_tokens)
     score_B = reward(asked, answers)
     for prompt, answer, score in zip(asked, answers, score_B, strict=True):
         run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score, finish_reason=answer.finish_reason)
-    said, _ = nets.remember(replace(said, value_N=None), False, False, config.learning.budget_tokens)
     scores = torch.tensor([score for score in score_B if math.isfinite(score)] or [math.nan])
     return {
         "reward": scores.mean().item(),
         "reward_std": scores.std(correction=0).item(),
-        "kl": ragged.total(said.old_N - said.ref_N, said.lengths_B).mean().item(),  # type: ignore[operator]
+        "kl": ragged.total(kl_N, said.lengths_B).mean().item(),
         "length": said.lengths_B.float().mean().item(),
         "unfinished": said.truncated_B.float().mean().item(),
     }
