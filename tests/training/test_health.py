@@ -1,12 +1,22 @@
 import pytest
 
 from truing.rewards.quality import ScoredPair, quality
-from truing.training.health import FEW, overoptimised, signs, worse_than_length
+from truing.training.health import FEW, beforehand, overoptimised, signs, worse_than_length
 
 WELL = {
     "kl/per_response": 2.0, "policy/first_ratio": 1.0, "policy/entropy": 1.5, "response/unfinished": 0.1,
     "reward/std": 0.5, "advantage/std": 1.0, "reward/mean": 0.0,
 }  # fmt: skip
+
+
+def test_what_a_run_leaves_out_or_hardly_moves_is_told_before_it_begins():
+    assert beforehand(12, 12, 1e-5, False, False) == beforehand(12, 99, 1e-4, True, False) == []
+    (told,) = beforehand(12, 10, 1e-5, False, False)
+    assert told == "2 of 12 prompts are never asked: iterations are too few for more"
+    (told,) = beforehand(12, 12, 1e-5, True, False)
+    assert told == "lr = 1e-05 moves an adapter little: with LoRA 1e-4 is usual"
+    (told,) = beforehand(12, 12, 1e-5, False, True)
+    assert "biased towards what was kept" in told
 
 
 def test_a_run_that_does_well_has_no_signs():

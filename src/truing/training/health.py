@@ -17,6 +17,26 @@ ENDLESS = 0.95  # share of responses cut by the length limit
 RATIO_OFF = 0.02  # the first update is made by the very policy that sampled
 ENOUGH = 20  # held-out pairs or prompts before their mean says anything
 SURE = 2.0  # standard errors
+LOW_FOR_LORA = (
+    5e-5  # a learning rate: Schulman et al. 2025, "LoRA without regret", found ten times the usual to be best
+)
+
+
+def beforehand(prompts: int, asked: int, lr: float, adapts: bool, cuts: bool) -> list[str]:
+    """What is amiss with policy optimisation before it begins, a line each.
+
+    Of so many `prompts` it will ask `asked`; `adapts` is with LoRA, and `cuts` with top-k, top-p or min-p.
+    """
+    lines = (
+        (asked < prompts, f"{prompts - asked} of {prompts} prompts are never asked: iterations are too few for more"),
+        (adapts and lr < LOW_FOR_LORA, f"lr = {lr:g} moves an adapter little: with LoRA 1e-4 is usual"),
+        (
+            cuts,
+            "top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between whole "
+            "distributions: the gradient is biased towards what was kept",
+        ),
+    )
+    return [line for holds, line in lines if holds]
 
 
 def signs(history: Sequence[Mapping[str, float]], responses: int) -> list[str]:

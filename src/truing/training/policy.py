@@ -29,7 +29,7 @@ from truing.rewards.function import Reward
 from truing.training import supervised
 from truing.training.algorithms import Algorithm, algorithm
 from truing.training.answering import judged, spoken
-from truing.training.health import overoptimised, signs
+from truing.training.health import beforehand, overoptimised, signs
 from truing.training.judge import Bad, Judge, refusing
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
@@ -111,7 +111,7 @@ class Config:
     freeze: tuple[str, ...] = ()
     """Patterns of the policy's parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
-    """Train a low-rank adapter; the reference is then the base with the adapter off."""
+    """Train a low-rank adapter; the reference is then the base with the adapter off. lr = 1e-4 is usual with it."""
     learning: Learning = field(default_factory=lambda: Learning(lr=1e-5, schedule="constant"))
     """How weights move."""
     seed: int = 0
@@ -268,14 +268,11 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judged(judging), config)
-        prompts, evaluation = fitting(prompts, evaluation, nets.policy, chat, config, run)
-        if config.asked < len(prompts):
-            run.note(f"{len(prompts) - config.asked} of {len(prompts)} prompts are never asked: iterations = "
-                     f"{config.iterations} of prompts_per_iteration = {config.prompts_per_iteration}")  # fmt: skip
+        prompts, evaluation = fitting(prompts, evaluation, nets, chat, config, run)
+        adapts, cuts = bool(config.lora.lora_rank), config.sampling.truncates
+        for line in beforehand(len(prompts), config.asked, config.learning.lr, adapts, cuts):
+            run.say(line)
         tell(nets.precision, nets.policy, run)
-        if config.sampling.truncates:
-            run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
-                    "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
         now = fit(nets, chat, prompts, evaluation, judge, config, run)
         after = evaluate(nets, chat, evaluation, judge.reward, config, run, "after")
         run.save(nets.policy, chat.tokenizer, "model")
