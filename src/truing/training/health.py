@@ -17,9 +17,7 @@ ENDLESS = 0.95  # share of responses cut by the length limit
 RATIO_OFF = 0.02  # the first update is made by the very policy that sampled
 ENOUGH = 20  # held-out pairs or prompts before their mean says anything
 SURE = 2.0  # standard errors
-LOW_FOR_LORA = (
-    5e-5  # a learning rate: Schulman et al. 2025, "LoRA without regret", found ten times the usual to be best
-)
+LOW_FOR_LORA = 5e-5  # learning rate: "LoRA without regret" (Schulman et al. 2025) finds ten times the usual one best
 
 
 def beforehand(prompts: int, asked: int, lr: float, adapts: bool, cuts: bool) -> list[str]:
