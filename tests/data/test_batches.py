@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truing.data.batches import Sequences, minibatches, shuffled, within_budget
+from truing.data.batches import Sequences, minibatches, rows_in, shuffled, within_budget
 
 PROMPTS, RESPONSES = [[1, 2, 3], [4], [5, 6]], [[7], [8, 9, 10, 11], [12, 13]]
 
@@ -48,6 +48,12 @@ def test_select_is_the_same_as_building_from_the_chosen_rows():
     assert picked.lengths_B.tolist() == built.lengths_B.tolist()
 
 
+def test_what_is_learned_goes_with_its_tokens():
+    tokens = Sequences.of(PROMPTS, RESPONSES, [[True], [True, False, False, True], [False, True]])
+    assert tokens.select(torch.tensor([2, 1])).learned_N.tolist() == [False, True, True, False, False, True]
+    assert Sequences.of(PROMPTS, RESPONSES).select(torch.tensor([0])).learned_N is None
+
+
 def test_empty_sequences_are_refused():
     with pytest.raises(ValueError, match="response 1 has no tokens"):
         Sequences.of([[1], [2]], [[3], []])
@@ -61,15 +67,25 @@ def test_within_budget_keeps_all_once_and_the_budget(lengths, budget):
         assert sum(lengths[i] for i in group) <= budget or len(group) == 1
 
 
-@given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 20), st.integers(0, 5))
-def test_minibatches_go_through_whole_epochs_and_can_start_anywhere(count, size, steps, seed):
-    whole = list(minibatches(count, size, steps, seed))
-    assert all(len(batch) == size for batch in whole)
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 200), st.integers(0, 5))
+def test_minibatches_read_each_row_once_a_pass_and_can_start_anywhere(count, size, rows, seed):
+    whole = list(minibatches(count, size, rows, seed))
+    assert all(len(batch) == size for batch in whole[:-1]) and 1 <= len(whole[-1]) <= size
     flat = [i for batch in whole for i in batch]
-    for start in range(0, len(flat) - count + 1, count):
-        assert sorted(flat[start : start + count]) == list(range(count))
-    first = steps // 2
-    assert list(minibatches(count, size, steps, seed, first)) == whole[first:]
+    assert len(flat) == rows
+    for start in range(0, rows, count):
+        one_pass = flat[start : start + count]
+        assert len(set(one_pass)) == len(one_pass) == min(count, rows - start)
+    first = len(whole) // 2
+    assert list(minibatches(count, size, rows, seed, first)) == whole[first:]
+
+
+def test_the_rest_that_fills_no_minibatch_is_read_too():
+    """47 rows at 32: the other 15 were never read."""
+    assert list(map(len, minibatches(47, 32, rows_in(1.0, 47), 0))) == [32, 15]
+    assert list(map(len, minibatches(47, 32, rows_in(2.0, 47), 0))) == [32, 32, 30]
+    assert list(map(len, minibatches(47, 32, rows_in(0.5, 47), 0))) == [24]
+    assert list(map(len, minibatches(47, 32, rows_in(0.001, 47), 0))) == [1]
 
 
 def test_shuffled_differs_between_epochs_and_seeds():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
+from transformers import LogitsProcessorList, MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from truing.errors import UserError
 from truing.generation.sampling import Sampling, draw, inverse_cdf, truncate, uniforms
@@ -68,6 +69,29 @@ def test_truncate_renormalises_and_keeps_the_likeliest():
     cut_BV, kept_B = truncate(LOGITS[None].log_softmax(-1), Sampling(top_p=1e-6))
     assert (cut_BV > float("-inf")).sum() == 1 and cut_BV.argmax() == 0
     torch.testing.assert_close(kept_B.exp(), LOGITS.softmax(-1)[:1])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"top_p": 0.999},
+        {"top_p": 0.9, "min_p": 0.02},
+        {"top_p": 0.6, "min_p": 0.1, "top_k": 40},
+        {"top_p": 0.95, "top_k": 2000},
+    ],
+    ids=str,
+)
+def test_what_is_kept_is_what_transformers_keeps(given):
+    """Its own processors, in their order, on the same logits in float64."""
+    torch.manual_seed(0)
+    logit_BV = 3 * torch.randn(8, 50_000)
+    processors = LogitsProcessorList()
+    for name, kind in (("top_k", TopKLogitsWarper), ("top_p", TopPLogitsWarper), ("min_p", MinPLogitsWarper)):
+        if name in given:
+            processors.append(kind(given[name]))
+    expected_BV = processors(torch.zeros(8, 1, dtype=torch.long), logit_BV.double())
+    cut_BV, _ = truncate(logit_BV.log_softmax(-1), Sampling(**given))
+    assert torch.equal(cut_BV > float("-inf"), expected_BV > float("-inf"))
 
 
 def test_uniforms_depend_on_the_seed_alone_and_extend():

@@ -33,6 +33,7 @@ from truing.models import forward
 from truing.models.heads import VocabularyHead
 from truing.models.loading import load_policy, load_scorer, policy_of
 from truing.models.roles import Scorer
+from truing.training import reward_model, supervised
 
 NARROW = {name: value for name, value in GATED.items() if name != "head_dim"}
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
@@ -161,6 +162,50 @@ def test_a_reward_models_language_model_has_the_architectures_head(config):
     lm = model_of(config)
     policy, scorer = policy_of(lm), Scorer(lm, torch.nn.Linear(32, 1, bias=False))
     torch.testing.assert_close(scorer.with_language_model(TOKENS)[1], policy.logprobs(TOKENS))
+
+
+def loud(config):
+    """Weights so large that a soft cap bends the logits far."""
+    lm = model_of(config)
+    with torch.no_grad():
+        lm.get_output_embeddings().weight *= 8
+    return lm
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Gemma2Config(**GATED, final_logit_softcapping=5.0),
+        CohereConfig(**NARROW, logit_scale=0.25),
+        GraniteConfig(**GATED, logits_scaling=8.0),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_every_logprob_is_the_architectures_own(config):
+    """Transformers' own loss and logits, against log-probs, the loss of fine-tuning and sampling."""
+    lm, ids, begin = loud(config), [3, 14, 15, 92, 65, 35, 89, 79], 3
+    labels = torch.tensor([[-100] * begin + ids[begin:]])
+    with torch.no_grad():
+        own = lm(torch.tensor([ids]), labels=labels)
+    own_N = own.logits[0].log_softmax(-1)[range(begin - 1, len(ids) - 1), ids[begin:]]
+    policy, tokens = policy_of(lm), Sequences.of([ids[:begin]], [ids[begin:]])
+    head, plain = policy.head, VocabularyHead(policy.head.weight_VD, policy.head.bias_V)
+    assert (head.logits(torch.ones(1, 32)) - plain.logits(torch.ones(1, 32))).abs().max() > 1
+    torch.testing.assert_close(policy.logprobs(tokens), own_N, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(policy(tokens).logp_N, own_N, atol=1e-4, rtol=1e-4)
+    assert supervised.gradients(policy, tokens, supervised.weights(tokens), 99) == pytest.approx(
+        own.loss.item(), rel=1e-4
+    )
+    engine = Engine(policy, Sampling(max_new_tokens=6), [])
+    flight = engine.add(ids[:begin], 1)
+    engine.run()
+    logp_N = policy.logprobs(Sequences.of([flight.prompt], [flight.token_ids]))
+    torch.testing.assert_close(torch.tensor(flight.logprobs), logp_N, atol=1e-4, rtol=1e-4)
+    scorer = Scorer(lm, torch.nn.Linear(32, 1, bias=False))
+    items = [reward_model.Item(tuple(ids[:begin]), (tuple(ids[begin:]), (5, 6)), (0, 1), "a", target=0.8)]
+    config = reward_model.Config("m", ("d",), language_weight=1.0)
+    told = reward_model.gradients(scorer, items, config, 99)["loss/language"]
+    assert told == pytest.approx(own.loss.item(), rel=1e-4)
 
 
 def test_keys_and_values_take_what_the_layers_hand_over():

@@ -1,6 +1,7 @@
 import copy
 from dataclasses import replace
 
+import pytest
 import torch
 
 from truing.data.batches import Sequences
@@ -60,6 +61,26 @@ def test_check_finds_logprobs_that_are_off(tiny_model):
     # Such a gap decides: what learning computes is taken, in this iteration and those after it.
     torch.testing.assert_close(again.old_N, said.logp_N)
     torch.testing.assert_close(nets.remember(off, False, False, 100)[0].old_N, said.logp_N)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("adapter", [Adapter(), Adapter(lora_rank=2)], ids=["whole", "lora"])
+def test_where_nothing_has_moved_there_is_no_drift_to_the_bit(tiny_model, adapter, precision):
+    """Sampling's own log-probs are rounded otherwise than those of the pass that reads whole sequences."""
+    policy = load_policy(tiny_model, adapter, trunk_value=True)
+    reference = None if adapter.lora_rank else copy.deepcopy(policy).requires_grad_(False)
+    policy.compute_in(precision)
+    if reference is not None:
+        reference.compute_in(precision, moves=False)
+    nets = nets_of(policy, reference)
+    said = rollouts(policy)
+    off = replace(said, logp_N=said.logp_N + 1e-4)
+    assert not nets.drift(off, 100).any() and not nets.drift(off, 1).any()
+    with torch.no_grad():
+        for parameter in trainable(policy):
+            parameter += 0.1
+    policy.follow()
+    assert nets.drift(off, 100).any()
 
 
 def test_pull_reference_moves_a_share_of_the_way(tiny_model):

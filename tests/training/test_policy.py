@@ -145,8 +145,39 @@ def test_critic_starts_from_the_reward_model_where_there_is_one(tiny_model, tmp_
         {"pretrain_weight": 1.0}, {"kl_target": 1.0, "algorithm": "grpo"}, {"algorithm": "nope"},
         {"kl_target": 1.0, "kl_horizon": 12, "prompts_per_iteration": 60}, {"override": {"answers": math.inf}},
         {"override": {"whiten": 2}}, {"override": {"bootstrap": -1}}, {"override": {"exact_kl": 0.5}},
+        {"override": {"exact_kl": 1}},
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(UserError):
         Config(**{"model": "m", "data": ("d",), "reward": ("exact",), **bad})
+
+
+def test_a_rest_of_prompts_that_fills_no_iteration_is_asked_first_in_the_next(tiny_model, tmp_path):
+    asked = []
+
+    def watching(prompts, responses):
+        asked.append([p.id for p in prompts])
+        return vowels(prompts, responses)
+
+    given = {"algorithm": "reinforce", "prompts_per_iteration": 5, "held_out": 0.0, "save_state_s": -1}
+    config = config_of(tiny_model, tmp_path, iterations=5, **given)  # of 12 prompts
+    train(config, watching)
+    learned = [name for iteration in asked[1:-1] for name in iteration]  # the first and the last are evaluations
+    assert [len(iteration) for iteration in asked[1:-1]] == [5] * 5
+    assert len(set(learned[:12])) == len(set(learned[12:24])) == 12
+
+
+def test_schedules_end_with_the_run_and_nothing_has_drifted_before_it(tiny_model, tmp_path):
+    """The policy rests while its critic warms up: what it has of a linear schedule is the rest of the iterations."""
+    plain = {"epochs": 1, "minibatches": 9}  # of three responses, so three updates
+    config = config_of(
+        tiny_model, tmp_path, iterations=3, critic_warmup=1, prompts_per_iteration=3, override=plain,
+        learning=Learning(lr=6e-3, schedule="linear"),
+    )  # fmt: skip
+    train(config, vowels)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    rates = [[row.get(f"{net}/lr") for row in rows] for net in ("policy", "critic")]
+    assert rates[0][0] is None and rates[0][1:] == pytest.approx([5e-3, 2e-3])  # means of 6, 5, 4 and of 3, 2, 1
+    assert rates[1] == pytest.approx([6e-3 * 8 / 9, 6e-3 * 5 / 9, 6e-3 * 2 / 9])
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["kl_before"] == 0

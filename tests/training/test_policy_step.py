@@ -207,6 +207,34 @@ def test_exact_drift_from_the_base_of_an_adapter(tiny_model):
     assert told[0][0] > 1e-3
 
 
+@pytest.mark.parametrize("low_precision", [False, True])
+def test_an_adapters_exact_drift_is_that_from_its_base_through_a_whole_iteration(tiny_model, low_precision):
+    """With a value head on the trunk, two passes and two minibatches, in the copy that computes too."""
+    algo = replace(PPO, kl_in_loss=0.5, kl_in_reward=0.1, epochs=2, minibatches=2)
+    ends = {}
+    for exact, own_reference in ((1.0, False), (1.0, True), (0.0, False)):
+        adapted = load_policy(tiny_model, Adapter(lora_rank=2), trunk_value=True)
+        base = load_policy(tiny_model).requires_grad_(False)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in trainable(adapted):
+                parameter += 0.1 * torch.randn_like(parameter)
+        if low_precision:
+            adapted.compute_in(torch.bfloat16)
+            base.compute_in(torch.bfloat16, moves=False)
+        optimizer = Optimizer(trainable(adapted), LEARNING, 9, adapted.follow)
+        nets = Nets(adapted, base if own_reference else None, None, optimizer, None)
+        with torch.no_grad():
+            value_N = adapted(spoken(nets, 1).tokens).value_N
+        told = run_step(nets, replace(algo, exact_kl=exact), said=replace(spoken(nets, 1), value_N=value_N))
+        ends[exact, own_reference] = weights(nets), told["loss/reference"], told["kl/per_response"]
+    (here, drift, _), (apart, its_drift, _), (estimated, its_estimate, _) = ends.values()
+    close = {"atol": 3e-3, "rtol": 2e-2} if low_precision else {"atol": 1e-5, "rtol": 1e-4}
+    torch.testing.assert_close(here, apart, **close)
+    assert drift == pytest.approx(its_drift, rel=2e-2 if low_precision else 1e-4) and drift > 1e-3
+    assert abs(drift - its_estimate) > 0.05 * drift and (here - estimated).abs().max() > 1e-3
+
+
 def test_k_steps_and_answers_have_an_effect(tiny_model):
     from truing.training.algorithms import algorithm
 

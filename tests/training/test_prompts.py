@@ -1,10 +1,13 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from truing.data.chat import Chat
 from truing.data.records import Message, Prompt
 from truing.errors import UserError
+from truing.generation.sampling import Sampling
+from truing.models.loading import load_scorer
+from truing.training.nets import Nets
 from truing.training.prompts import fitting, read_prompts
 
 
@@ -14,6 +17,11 @@ class Asked:
     held_out: float = 0.5
     evaluation_prompts: int = 3
     strict: bool = False
+    sampling: Sampling = field(default_factory=lambda: Sampling(max_new_tokens=20))
+
+
+def nets_of(policy, critic=None):
+    return Nets(policy, None, critic, None, None)
 
 
 class Told:
@@ -52,7 +60,22 @@ def test_a_share_that_leaves_nothing_is_refused(chat):
 def test_prompts_without_room_are_told_and_left_out(policy, tokenizer):
     chat, run = Chat(tokenizer, "plain"), Told()
     short, long = prompts(3), prompts(2, "long", 500)
-    learned, held_out = fitting([*short, long[0]], [long[1]], policy, chat, Asked(), run)
+    learned, held_out = fitting([*short, long[0]], [long[1]], nets_of(policy), chat, Asked(), run)
     assert learned == short and held_out == short[:3] and run.said
     with pytest.raises(UserError, match="every prompt"):
-        fitting(long, short, policy, chat, Asked(), run)
+        fitting(long, short, nets_of(policy), chat, Asked(), run)
+
+
+def test_prompts_that_leave_a_critic_no_room_for_a_long_answer_are_told_before_it_reads_one(
+    policy, tokenizer, tiny_model
+):
+    """A critic of half the policy's context ended the run at the first response it could not read."""
+    chat, run, critic = Chat(tokenizer, "plain"), Told(), load_scorer(tiny_model)
+    critic.lm_inside.config.max_position_embeddings = 48
+    short, long = prompts(3), prompts(1, "long", 10)
+    assert len(chat.prompt_ids(long[0].messages)) + 20 > 48
+    assert fitting([*short, *long], short, nets_of(policy), chat, Asked(), run)[0] == [*short, *long]
+    assert fitting([*short, *long], short, nets_of(policy, critic), chat, Asked(), run)[0] == short
+    assert len(run.said) == 1 and run.said[0].startswith(
+        "1 of 4 prompts leave no room for max_new_tokens in reference's or critic's context of 48 tokens; the first, "
+    )

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tokenizers import normalizers
 
+from truing.data.batches import Sequences
 from truing.data.formats import write
 from truing.data.records import Comparison, Message, Prompt, Ranking
 from truing.errors import UserError
-from truing.models.loading import load_scorer
+from truing.models.loading import load_policy, load_scorer
 from truing.models.roles import trainable
+from truing.training import reward_model
 from truing.training.optimize import Learning, Optimizer
 from truing.training.reward_model import Config, Item, encode, preference_loss, scored_pairs, scores, step, train
 
@@ -87,7 +90,7 @@ def test_encode_keeps_what_was_judged(chat):
         Comparison(prompt, "sat " * 100, "ran"),
     ]
     items, left_out = encode(records, chat, 60)
-    assert left_out == 1
+    assert left_out == {"left_out_too_long": 1, "left_out_equal": 0}
     assert (items[0].target, items[0].margin, items[0].weight, items[0].ranked) == (0.5, 0.2, 0.5, False)
     assert items[1].tiers == (1, 0, 1) and items[1].ranked
     assert items[1].responses[1] == tuple(chat.response_ids("ran"))
@@ -104,11 +107,73 @@ def test_a_judgement_may_be_written_either_way_round(chat):
     assert one == other and one.responses[0] == tuple(chat.response_ids("sat"))
 
 
+def test_the_language_loss_is_of_the_better_answer_whichever_way_round_it_is_written(chat, tiny_model):
+    prompt = Prompt((Message("user", "The cat"),))
+    items, _ = encode([Comparison(prompt, "ran", "sat on it", target=0.3)], chat, 60)
+    better = Sequences.of([chat.prompt_ids(prompt.messages)], [chat.response_ids("sat on it")])
+    expected = -load_policy(tiny_model).logprobs(better).mean().item()
+    figures = update(tiny_model, replace(BASE, language_weight=0.5), items)[1]
+    assert figures["loss/language"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_plackett_luce_with_errors_and_centring_by_hand():
+    """Two of three answers in the first tier: each is picked from all three; at random 1/3 each."""
+    score_B, error, weight = torch.tensor([2.0, 0.0, 1.0]), 0.2, 0.1
+    item = Item((1,), ((5,), (6,), (7,)), (0, 1, 0), "a", ranked=True)
+    total = math.exp(2) + 1 + math.exp(1)
+    by_scores = math.exp(2) / total * math.exp(1) / total
+    nll = -math.log((1 - error) * by_scores + error / 9)
+    centred = ((2 + 0) ** 2 + (2 + 1) ** 2 + (1 + 0) ** 2) / 3
+    for given in ({"error_rate": error}, {}):
+        config = replace(BASE, rankings="plackett_luce", centring=weight, **given)
+        own = item if given else replace(item, error=error)  # a person's own rate counts before the setting
+        assert preference_loss(score_B, [own], config).item() == pytest.approx(nll + weight * centred, rel=1e-5)
+
+
 def test_a_ranking_whose_best_was_deleted_still_has_a_best(chat, tiny_model):
     ranking = Ranking(Prompt((Message("user", "The cat"),)), ("sat", "ran", "sang"), (4, 1, 2))
     items, _ = encode([ranking], chat, 60)
     assert items[0].tiers == (2, 0, 1)
     assert math.isfinite(update(tiny_model, replace(BASE, language_weight=0.5), items)[1]["loss/language"])
+
+
+def test_two_responses_of_the_same_tokens_are_not_told_apart(chat):
+    """Texts that differ in what the tokenizer drops, such as the way one letter is made up of code points."""
+    chat.tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    prompt, told = Prompt((Message("user", "The cat"),)), []
+    one, other = "caf\u00e9", "cafe\u0301"
+    try:
+        records = [
+            Comparison(prompt, "sat", "ran"),
+            Comparison(prompt, one, other),
+            Comparison(prompt, one, other, target=0.5),
+            Ranking(prompt, (one, "ran", other), (0, 1, 2)),
+            Ranking(prompt, (one, "ran", other), (0, 1, 0)),  # a tie of equals is no contradiction
+        ]
+        items, left_out = encode(records, chat, 60, say=told.append)
+    finally:
+        chat.tokenizer.backend_tokenizer.normalizer = None
+    assert [item.tiers for item in items] == [(0, 1), (0, 1, 0)]
+    assert left_out == {"left_out_too_long": 0, "left_out_equal": 3}
+    assert told == ["3 of 5 judgements prefer one of two responses that are the same tokens; left out"]
+
+
+def test_a_pass_reads_every_judgement_and_the_last_update_what_is_left(tiny_model, tmp_path, monkeypatch):
+    """7 at 4: the other 3 were never read."""
+    read = []
+    whole = reward_model.step
+
+    def watching(scorer, items, *rest):
+        read.append([item.root for item in items])
+        return whole(scorer, items, *rest)
+
+    monkeypatch.setattr(reward_model, "step", watching)
+    records = [Comparison(Prompt((Message("user", f"Number {i}?"),)), "sat", "ran") for i in range(7)]
+    train(Config(tiny_model, ("none",), str(tmp_path / "run"), batch_size=4, held_out=0), lambda *_: records)
+    assert list(map(len, read)) == [4, 3]
+    assert sorted(root for batch in read for root in batch) == sorted(r.prompt.root for r in records)
+    rates = [json.loads(line)["reward_model/lr"] for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert rates == pytest.approx([1e-4, 0.5e-4])  # a cosine over the two updates that there are
 
 
 def test_judgements_that_weigh_nothing_teach_nothing(tiny_model):
@@ -129,7 +194,11 @@ def test_what_the_context_has_no_room_for_is_left_out(tiny_model, tmp_path):
     prompt = Prompt((Message("user", "The cat"),))
     records = [Comparison(prompt, "sat", "ran " * 99), Comparison(prompt, "sat", "ran")]
     train(Config(tiny_model, ("none",), str(tmp_path / "run"), epochs=1, held_out=0), lambda *_: records)
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["left_out_too_long"] == 1
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["left_out_too_long"] == 1
+    (said,) = summary["warnings"]
+    assert said.startswith("1 of 2 judgements are longer than the model's context of 96 tokens; the first, ")
+    assert "('The cat'), has " in said
 
 
 def test_scored_pairs_are_all_pairs_in_the_order_judged(tiny_model):

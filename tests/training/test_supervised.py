@@ -1,17 +1,21 @@
+import copy
 import json
 import math
+from itertools import groupby
 
 import pytest
 import torch
 
 from truing.data.batches import Sequences
+from truing.data.chat import Chat
 from truing.data.records import Demonstration, Message, Prompt, split_of
 from truing.errors import Diverged, UserError
 from truing.models.loading import load_policy
 from truing.models.roles import trainable
+from truing.training import supervised
 from truing.training.optimize import Learning, Optimizer
 from truing.training.run import Run
-from truing.training.supervised import Config, encode, fit, held_out_loss, step, train
+from truing.training.supervised import Config, encode, fit, gradients, held_out_loss, lessons_of, step, train, weights
 
 TOKENS = Sequences.of([[1, 4], [1], [1, 5, 6]], [[7, 8, 9], [10], [11, 12, 13, 14, 15]])
 
@@ -42,16 +46,140 @@ def test_only_the_response_is_learned_or_all(chat):
     record = Demonstration(Prompt((Message("user", "The cat"),)), "sat")
     config = {"model": "m", "data": ("d",)}
     only, _ = encode([record], chat, Config(**config))
+    assert only.learned_N.all()
     assert only.token_N.tolist() == chat.response_ids("sat")
     everything, _ = encode([record], chat, Config(**config, loss_on="all"))
     assert everything.token_S.tolist() == only.token_S.tolist()
     assert len(everything.token_N) == len(only.token_S) - 1
 
 
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TURNS = (
+    Message("user", "A lemon?"), Message("assistant", "yellow."), Message("user", "A dog?"),
+    Message("assistant", "It ran."), Message("user", "Grass?"),
+)  # fmt: skip
+
+
+def spoken(chat, records, loss_on, say=print):
+    """What is learned of each demonstration, in runs of neighbouring tokens, as text."""
+    told = []
+    for ids, learned in lessons_of(records, chat, loss_on, say):
+        runs = groupby(zip(ids, learned, strict=True), key=lambda pair: pair[1])
+        told.append([chat.tokenizer.decode([i for i, _ in run]) for is_learned, run in runs if is_learned])
+    return told
+
+
+@pytest.fixture
+def chatml(tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.eos_token, tokenizer.chat_template = "<|im_end|>", CHATML
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("layout", "learned"),
+    [
+        ("template", ["yellow.<|im_end|>", "It ran.<|im_end|>", "Green<|im_end|>"]),
+        ("dialogue", [" yellow.", " It ran.", " Green<|im_end|>"]),  # no token ends an earlier answer there
+        ("plain", ["yellow.", "It ran.", "Green<|im_end|>"]),
+    ],
+)
+def test_every_turn_of_the_assistant_is_learned_or_the_last_one(chatml, layout, learned):
+    chat, records = Chat(chatml, layout), [Demonstration(Prompt(TURNS), "Green")]
+    assert spoken(chat, records, "assistant") == [learned]
+    assert spoken(chat, records, "last") == [learned[-1:]]
+    for ids, _ in lessons_of(records, chat, "assistant", print):
+        assert ids == chat.prompt_ids(TURNS) + chat.response_ids("Green")
+
+
+def test_a_conversation_teaches_what_its_answers_teach_one_by_one(chatml, policy):
+    """The loss, and that of held-out ones, is over the very tokens of each answer as a demonstration of its own."""
+    policy.lm.resize_token_embeddings(len(chatml), mean_resizing=False)
+    chat = Chat(chatml)
+    whole = [Demonstration(Prompt(TURNS), "Green")]
+    apart = [Demonstration(Prompt(TURNS[:k]), TURNS[k].content) for k in (1, 3)] + whole
+    (together, _), (each, _) = (
+        encode(records, chat, Config("m", ("d",), loss_on=loss_on))
+        for records, loss_on in ((whole, "assistant"), (apart, "last"))
+    )
+    assert together.token_N[together.learned_N].tolist() == each.token_N.tolist()
+    assert len(together) == 1 and len(each) == 3
+    losses = [held_out_loss(policy, tokens, 1000) for tokens in (together, each)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for tokens in (together, each):
+        policy.zero_grad()
+        assert gradients(policy, tokens, weights(tokens), 1000) == pytest.approx(losses[0], rel=1e-5)
+        losses.append(torch.cat([p.grad.flatten() for p in policy.parameters()]))
+    torch.testing.assert_close(losses[2], losses[3], atol=1e-5, rtol=1e-4)
+
+
+def test_a_template_that_rewrites_earlier_answers_teaches_the_last_one_and_says_so(chatml):
+    """Thoughts are taken out of all answers but the last, as reasoning models' templates do."""
+    chatml.chat_template = CHATML.replace(
+        "{{ m.content }}", "{{ m.content if loop.last or '/' not in m.content else m.content.split('/')[1] }}"
+    )
+    chat, told = Chat(chatml), []
+    thought = (TURNS[0], Message("assistant", "I think/yellow."), TURNS[2])
+    records = [Demonstration(Prompt(thought), "A pet/It ran."), Demonstration(Prompt(TURNS), "Green")]
+    first, second = spoken(chat, records, "assistant", told.append)
+    assert first == ["A pet/It ran.<|im_end|>"] and len(second) == 3
+    assert len(told) == 1 and told[0].startswith("1 of 2 demonstrations: the layout (template) writes earlier answers")
+
+
+def test_an_earlier_answer_is_not_learned_where_another_demonstration_answers(chatml):
+    """A tree of conversations goes on below answers that are not the best: these must not be learned."""
+    worse = (TURNS[0], Message("assistant", "Blue."), *TURNS[2:3])
+    records = [Demonstration(Prompt(TURNS[:1]), "yellow."), Demonstration(Prompt(worse), "It ran.")]
+    told = []
+    assert spoken(Chat(chatml), records, "assistant", told.append) == [["yellow.<|im_end|>"], ["It ran.<|im_end|>"]]
+    assert told == ["1 earlier answers are not learned: other demonstrations answer the same conversations"]
+
+
+def test_a_pass_reads_every_demonstration_and_goes_on_to_the_bit(tiny_model, tmp_path, monkeypatch):
+    """11 at 4, twice, broken off before the batch that ends a pass and begins the next: 2 were never read."""
+    tokens = Sequences.of([[1, 5]] * 11, [[6 + i, 8] for i in range(11)], [[True, i % 2 == 0] for i in range(11)])
+    config = Config(
+        tiny_model, ("none",), str(tmp_path / "run"), epochs=2, batch_size=4, save_state_s=0,
+        learning=Learning(lr=1e-3, precision="float32"),
+    )  # fmt: skip
+    read, passed, whole = [], [], supervised.step
+
+    def watching(policy, batch, *rest):
+        read.append([row[0] for row in batch.responses()])
+        return whole(policy, batch, *rest)
+
+    def broken_off(name):
+        passed.append(name)
+        if len(passed) == 3:
+            raise RuntimeError("broken off")
+
+    def run(out):
+        policy = load_policy(tiny_model)
+        with Run.open(out, config, "sft") as folder:
+            fit(policy, tokens, None, config, folder)
+        return torch.cat([p.detach().flatten() for p in policy.parameters()])
+
+    monkeypatch.setattr(supervised, "step", watching)
+    at_once = run(config.out)
+    assert list(map(len, read)) == [4, 4, 4, 4, 4, 2]
+    flat = [row for batch in read for row in batch]
+    assert len(set(flat[:11])) == len(set(flat[11:])) == 11
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="broken off"):
+        patch.setattr(supervised, "seam", broken_off)
+        run(str(tmp_path / "again"))
+    assert torch.equal(run(str(tmp_path / "again")), at_once)
+
+
 def test_too_long_ones_are_counted_not_cut(chat):
     records = [Demonstration(Prompt((Message("user", "hi"),)), "a " * n) for n in (1, 50)]
-    tokens, left_out = encode(records, chat, Config("m", ("d",), max_tokens=30))
-    assert (len(tokens), left_out) == (1, 1)
+    told = []
+    tokens, kept = encode(records, chat, Config("m", ("d",), max_tokens=30), say=told.append)
+    assert len(tokens) == 1 and kept == records[:1]
+    assert len(told) == 1 and told[0].startswith("1 of 2 demonstrations are longer than max_tokens = 30; the first, ")
     with pytest.raises(UserError, match="longer than max_tokens = 3"):
         encode(records, chat, Config("m", ("d",), max_tokens=3))
 
@@ -148,9 +276,10 @@ def test_a_run_leaves_out_what_the_context_has_no_room_for(tiny_model, tmp_path,
     config = Config(tiny_model, ("none",), str(tmp_path / "run"), epochs=1, batch_size=2, held_out=0.1)
     train(config, lambda *_: records)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["left_out_too_long"] == (part == "train") and "held_out_loss" not in summary
-    (said,) = summary["warnings"]
-    assert "context of 96" in said and said.startswith("nothing is held out") == (part == "test")
+    assert summary["left_out_too_long"] == 1 and "held_out_loss" not in summary
+    told = summary["warnings"]
+    assert told[0].startswith("1 of 5 demonstrations are longer than the model's context of 96 tokens; the first, ")
+    assert told[1:] == ["nothing is held out: none of 4 demonstrations falls to held_out = 0.1"]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +291,7 @@ def test_a_run_leaves_out_what_the_context_has_no_room_for(tiny_model, tmp_path,
         ("max_tokens", 1),
         ("held_out", 1.0),
         ("evaluate_every", 0),
+        ("loss_on", "response"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(name, value):

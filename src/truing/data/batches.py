@@ -25,9 +25,14 @@ class Sequences:
     prompt_lengths_B: Tensor
     token_N: Tensor
     lengths_B: Tensor
+    learned_N: Tensor | None = None  # bool: whether a response token is learned by fine-tuning; None: all are
 
     @staticmethod
-    def of(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Sequences:
+    def of(
+        prompts: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        learned: Sequence[Sequence[bool]] | None = None,
+    ) -> Sequences:
         """From lists of token ids. Every prompt and every response needs one token at least."""
         for name, rows in (("prompt", prompts), ("response", responses)):
             for row, ids in enumerate(rows):
@@ -38,6 +43,7 @@ class Sequences:
             torch.tensor([len(ids) for ids in prompts], dtype=torch.long),
             torch.tensor([i for ids in responses for i in ids], dtype=torch.long),
             torch.tensor([len(ids) for ids in responses], dtype=torch.long),
+            None if learned is None else torch.tensor([is_one for row in learned for is_one in row]),
         )
 
     def __len__(self) -> int:
@@ -112,11 +118,13 @@ class Sequences:
 
     def select(self, index_B: Tensor) -> Sequences:
         """The sequences at these places, in this order."""
+        place_N = ragged.tokens_of(index_B, self.lengths_B)
         return Sequences(
             self.prompt_M[ragged.tokens_of(index_B, self.prompt_lengths_B)],
             self.prompt_lengths_B[index_B],
-            self.token_N[ragged.tokens_of(index_B, self.lengths_B)],
+            self.token_N[place_N],
             self.lengths_B[index_B],
+            None if self.learned_N is None else self.learned_N[place_N],
         )
 
     def parts(self, budget_tokens: int) -> list[Tensor]:
@@ -163,17 +171,26 @@ def shuffled(count: int, seed: int, epoch: int) -> list[int]:
     return torch.randperm(count, generator=generator).tolist()
 
 
-def minibatches(count: int, size: int, steps: int, seed: int, first: int = 0) -> Iterator[list[int]]:
-    """Indices of minibatches `first` … `steps` - 1: whole epochs in shuffled order, none dropped."""
+def minibatches(count: int, size: int, rows: int, seed: int, first: int = 0) -> Iterator[list[int]]:
+    """Indices of the minibatches from number `first` on, in which `rows` items are read in all.
+
+    Pass after pass in shuffled order, every item once in each. All minibatches have `size` items but the last of all,
+    which has what is left; one may hold the end of a pass and the beginning of the next.
+    """
     if count < 1:
         raise ValueError("minibatches needs one item at least")
     orders: dict[int, list[int]] = {}
-    for step in range(first, steps):
+    for start in range(first * size, rows, size):
         chosen = []
-        for place in range(step * size, (step + 1) * size):
+        for place in range(start, min(start + size, rows)):
             epoch = place // count
             if epoch not in orders:
                 orders = {e: order for e, order in orders.items() if e >= epoch - 1}
                 orders[epoch] = shuffled(count, seed, epoch)
             chosen.append(orders[epoch][place % count])
         yield chosen
+
+
+def rows_in(epochs: float, count: int) -> int:
+    """How many of `count` rows are read in so many passes, which may end in the middle of one; one row at least."""
+    return max(1, round(epochs * count))

@@ -19,6 +19,12 @@ Layout = Literal["auto", "template", "dialogue", "plain"]
 DIALOGUE = {"system": "\n\n", "user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
 
 
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 class Chat:
     """A tokenizer and a layout: turns conversations into token ids and back.
 
@@ -73,6 +79,23 @@ class Chat:
                 self._rendered((record if isinstance(record, Prompt) else record.prompt).messages)
             except UserError as error:
                 raise BadRow(str(error)) from None
+
+    def places(self, messages: Sequence[Message], numbers: Sequence[int]) -> list[slice] | None:
+        """Where the answers with these numbers in a conversation lie among its `prompt_ids`.
+
+        Each with the tokens it has as an answer of its own; what the layout puts after an answer in place of its end
+        token is not counted in, nor a last token that melts into that. None where some read differently there: the
+        template rewrites what was said before.
+        """
+        ids, found = self.prompt_ids(messages) if numbers else [], list[slice]()
+        for number in numbers:
+            before, answer = self.prompt_ids(messages[:number]), self.response_ids(messages[number].content)
+            start = len(before)
+            same = _alike(ids[start:], answer)
+            if ids[:start] != before or same < max(1, len(answer) - 2):
+                return None
+            found.append(slice(start, start + same))
+        return found
 
     @property
     def end_id(self) -> int:

@@ -40,8 +40,8 @@ class Rollouts:
     def named(self) -> dict[str, Tensor]:
         """Every tensor in it by name, those of the tokens too."""
         tensors = {f"tokens.{f.name}": getattr(self.tokens, f.name) for f in fields(Sequences)}
-        others = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tokens"}
-        return tensors | {name: tensor for name, tensor in others.items() if tensor is not None}
+        tensors |= {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tokens"}
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
     @staticmethod
     def of(named: Mapping[str, Tensor]) -> Rollouts:

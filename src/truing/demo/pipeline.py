@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from truing.data import formats
-from truing.data.chat import Chat
 from truing.data.records import Conversation, Prompt, Ranking, Record, Response
 from truing.demo import corpus
 from truing.demo.preference import true_preference
@@ -24,7 +23,7 @@ from truing.evaluation.winrate import win_rate
 from truing.feedback.simulate import Annotator, ceiling, rank
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
-from truing.models.loading import load_policy, load_tokenizer
+from truing.models.loading import load_chat, load_policy
 from truing.training import policy, pretrain, reward_model, sample, supervised
 from truing.training.optimize import Learning
 from truing.training.run import Run, is_finished, replace_text, to_json
@@ -141,7 +140,7 @@ def true_reward(prompts: Sequence[Prompt], responses: Sequence[Response]) -> lis
 def evaluate(config: Config, folder: Path, data: Path, whole: Run) -> dict[str, Any]:
     """Before and after on held-out prompts, judged by the true preference."""
     prompts = [p for p in formats.read(str(data / "held_out_prompts.jsonl"), (Prompt,)) if isinstance(p, Prompt)]
-    chat = Chat(load_tokenizer(str(folder / "sft")))
+    chat = load_chat(str(folder / "sft"))
     before, after = load_policy(str(folder / "sft")), load_policy(str(folder / "rl"))
     _, asked, old = speak(before, chat, prompts, 1, SAMPLING, config.seed + 101)
     rollouts, _, new = speak(after, chat, prompts, 1, SAMPLING, config.seed + 102)

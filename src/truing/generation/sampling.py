@@ -105,22 +105,25 @@ def _accumulator(x: Tensor) -> torch.dtype:
 
 
 def truncate(logp_BV: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """Cut to min-p, then top-k, then top-p (Holtzman et al. 2020, arXiv:1904.09751), and renormalise.
+    """Cut to top-k, of that to top-p (Holtzman et al. 2020, arXiv:1904.09751), of that to min-p, and renormalise.
 
     Returns `logp_BV` and `kept_B`, the log of the share kept.
 
-    Nothing is cut beyond what each rule says: the likeliest token always stays, ties at the border of top-k all stay.
+    The order is that of transformers. Nothing is cut beyond what each rule says: the likeliest token always stays, ties
+    at the border of top-k all stay.
     """
     keep_BV = torch.ones_like(logp_BV, dtype=torch.bool)
-    if sampling.min_p > 0:
-        keep_BV &= logp_BV >= logp_BV.amax(-1, keepdim=True) + float(np.log(sampling.min_p))
     if 0 < sampling.top_k < logp_BV.shape[-1]:
         keep_BV &= logp_BV >= logp_BV.topk(sampling.top_k, -1).values[:, -1:]
     if sampling.top_p < 1:
         cut_BV = logp_BV.masked_fill(~keep_BV, float("-inf")).log_softmax(-1)
         sorted_BV, order_BV = cut_BV.sort(dim=-1, descending=True, stable=True)
-        before_BV = sorted_BV.exp().cumsum(-1) - sorted_BV.exp()
-        keep_BV &= torch.zeros_like(keep_BV).scatter_(-1, order_BV, before_BV < sampling.top_p)
+        # What a token and all less likely ones make up, added from the small end: sums near 1 lose the small ones.
+        stays_BV = sorted_BV.exp().flip(-1).cumsum(-1).flip(-1) > 1 - sampling.top_p
+        stays_BV[:, 0] = True
+        keep_BV &= torch.zeros_like(keep_BV).scatter_(-1, order_BV, stays_BV)
+    if sampling.min_p > 0:
+        keep_BV &= logp_BV >= logp_BV.amax(-1, keepdim=True) + float(np.log(sampling.min_p))
     cut_BV = logp_BV.masked_fill(~keep_BV, float("-inf"))
     kept_B = cut_BV.logsumexp(-1)
     return cut_BV - kept_B[:, None], kept_B

@@ -9,6 +9,7 @@ import torch
 
 from truing.data.batches import Sequences
 from truing.data.chat import Chat
+from truing.data.lengths import short_enough
 from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
@@ -74,16 +75,8 @@ def with_room(
     """
     context = policy.context
     lengths = [len(chat.prompt_ids(prompt.messages)) for prompt in prompts]
-    kept = [prompt for prompt, length in zip(prompts, lengths, strict=True) if length < context]
-    if len(kept) < len(prompts):
-        first, length = next((p, n) for p, n in zip(prompts, lengths, strict=True) if n >= context)
-        count = len(prompts) - len(kept)
-        told = (f"{count} of {len(prompts)} prompts leave no room in the model's context of {context} tokens; the "
-                f"first, {first.id} ({first.text[:40]!r}), has {length}")  # fmt: skip
-        if strict or not kept:
-            raise UserError(f"{told}: shorten them")
-        say(f"{told}; left out")
-    return kept
+    what = f"prompts leave no room in the model's context of {context} tokens"
+    return [prompts[i] for i in short_enough(prompts, lengths, context - 1, what, say, strict)]
 
 
 def cut_at_stops(text: str, stops: Sequence[str]) -> str:

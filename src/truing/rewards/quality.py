@@ -26,7 +26,7 @@ class ScoredPair:
 def quality(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
     """Figures for a summary. Judgements that are ties are left out of accuracy; equal scores or lengths count a half.
 
-    Intervals resample root prompts, not pairs: pairs of one prompt are not independent.
+    Intervals count root prompts, not pairs: pairs of one prompt are not independent.
     """
     decided = [p for p in pairs if p.target != 0.5]
     if not decided:

@@ -94,6 +94,10 @@ class Algorithm:
         for name, holds, rule in rules:
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        if self.exact_kl and not self.kl_in_loss:
+            raise UserError(
+                "exact_kl = 1: there is no KL in the loss to compute: set kl_in_loss above 0, or leave it out"
+            )
         if self.advantage in COMPARES_ANSWERS and self.answers < 2:
             name = self.advantage.__name__
             raise UserError(f"{name} compares answers to one prompt: it needs answers >= 2, not {self.answers}")

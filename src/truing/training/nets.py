@@ -63,10 +63,7 @@ class Nets:
         above LARGEST_GAP decides that from then on they are always computed again, and those are taken. Each process
         looks at its share of the responses, and learns of the others'.
         """
-        look = partial(self._look, said.select(processes.share(len(said))), check, wants_tail, wants_drift)
-        budget_tokens = min(budget_tokens, self.budget_tokens)
-        own, self.budget_tokens = within_memory(look, budget_tokens, self.clear, self.say)
-        seen = processes.end_to_end(own)
+        seen = self._seen(said, check, wants_tail, wants_drift, budget_tokens)
         old_N, again_N = said.logp_N + said.kept_N, seen["again_N"]
         gap = (again_N - old_N).abs().max().item() if check else 0.0
         self.recomputes |= gap > LARGEST_GAP
@@ -76,6 +73,22 @@ class Nets:
         tails = seen["tail_value_B"] if reads_values else None
         ref_N = seen["ref_N"] if wants_drift else None
         return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
+
+    @torch.no_grad()
+    def drift(self, said: Rollouts, budget_tokens: int) -> Tensor:
+        """Log-prob under the policy less that under the reference, [N], both by the pass that learns: where nothing has
+        moved, that is zero to the bit."""
+        seen = self._seen(said, True, False, True, budget_tokens)
+        return seen["again_N"] - seen["ref_N"]
+
+    def _seen(
+        self, said: Rollouts, check: bool, wants_tail: bool, wants_drift: bool, budget_tokens: int
+    ) -> dict[str, Tensor]:
+        """What the networks say of responses, each process looking at its share of them."""
+        look = partial(self._look, said.select(processes.share(len(said))), check, wants_tail, wants_drift)
+        budget_tokens = min(budget_tokens, self.budget_tokens)
+        own, self.budget_tokens = within_memory(look, budget_tokens, self.clear, self.say)
+        return processes.end_to_end(own)
 
     def _look(
         self, said: Rollouts, check: bool, wants_tail: bool, wants_drift: bool, budget_tokens: int

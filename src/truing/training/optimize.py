@@ -32,7 +32,7 @@ class Learning:
     lr: float = 1e-5
     """Peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """What the learning rate does after the warm-up: stay, or fall to zero at the last step."""
+    """What the learning rate does after the warm-up: stay, or fall so that it would be zero after the last step."""
     warmup: float = 0.0
     """Share of the steps in which the learning rate rises from zero."""
     weight_decay: float = 0.0

@@ -21,18 +21,16 @@ from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.maths import ragged
-from truing.maths.averages import per_token
 from truing.maths.kl import AdaptiveKL
-from truing.maths.surrogates import negative_log_likelihood
 from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_policy, load_scorer
 from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
-from truing.training import processes, supervised
+from truing.training import supervised
 from truing.training.algorithms import Algorithm, algorithm
 from truing.training.answering import judged, spoken
-from truing.training.health import overoptimised, signs
+from truing.training.health import beforehand, overoptimised, signs
 from truing.training.judge import Bad, Judge, refusing
 from truing.training.keeper import Keeper, fingerprint
 from truing.training.nets import LARGEST_GAP, Nets
@@ -114,7 +112,7 @@ class Config:
     freeze: tuple[str, ...] = ()
     """Patterns of the policy's parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
-    """Train a low-rank adapter; the reference is then the base with the adapter off."""
+    """Train a low-rank adapter; the reference is then the base with the adapter off. lr = 1e-4 is usual with it."""
     learning: Learning = field(default_factory=lambda: Learning(lr=1e-5, schedule="constant"))
     """How weights move."""
     seed: int = 0
@@ -174,6 +172,11 @@ class Config:
                 raise UserError(f"{name} = {value!r}: it must be {rule}")
 
     @property
+    def asked(self) -> int:
+        """Prompts of all iterations together."""
+        return self.iterations * self.prompts_per_iteration
+
+    @property
     def row(self) -> Algorithm:
         """The algorithm, overrides applied."""
         return algorithm(self.algorithm, self.override, self.choose)
@@ -200,14 +203,16 @@ def assemble(config: Config, run: Run) -> Nets:
             ready(role, learning, moves=role is not reference or bool(config.reference_every))
     if critic is not None:
         share_frozen(critic, policy)  # the copies that compute
-    updates = config.iterations * row.epochs * row.minibatches
+    per_iteration = row.epochs * min(row.minibatches, config.prompts_per_iteration * row.answers)
+    waits = config.critic_warmup if critic is not None else 0  # iterations in which the policy does not move
+    updates, critic_updates = (per_iteration * max(1, config.iterations - n) for n in (waits, 0))
     critic_learning = replace(learning, lr=config.critic_lr or learning.lr)
     return Nets(
         policy,
         reference,
         critic,
         Optimizer(trainable(policy), learning, updates, policy.follow),
-        Optimizer(trainable(critic), critic_learning, updates, critic.follow) if critic is not None else None,
+        Optimizer(trainable(critic), critic_learning, critic_updates, critic.follow) if critic is not None else None,
         config.sampling.temperature,
         learning.precision,
     )
@@ -234,20 +239,13 @@ class PretrainTerm:
         self.nets, self.tokens, self.config, self.done = nets, tokens, config, 0
 
     def __call__(self) -> dict[str, float]:
-        config = self.config
-        order = minibatches(len(self.tokens), config.pretrain_batch, self.done + 1, config.seed, self.done)
+        config, size = self.config, self.config.pretrain_batch
+        order = minibatches(len(self.tokens), size, (self.done + 1) * size, config.seed, self.done)
         batch = self.tokens.select(torch.tensor(next(order)))
         self.done += 1
-        weight_N = config.pretrain_weight * per_token(batch.lengths_B, 0)
-        own_B = processes.share(len(batch))
-        weight_N, batch = weight_N[ragged.tokens_of(own_B, batch.lengths_B)], batch.select(own_B)
-        loss = 0.0
-        for index_B in batch.parts(config.learning.budget_tokens):
-            part_weight_N = weight_N[ragged.tokens_of(index_B, batch.lengths_B)]
-            term = (part_weight_N * negative_log_likelihood(self.nets.policy.logprobs(batch.select(index_B)))).sum()
-            term.backward()
-            loss += term.item()
-        return {"loss/pretrain": loss}
+        weight_N = config.pretrain_weight * supervised.weights(batch)
+        budget_tokens = config.learning.budget_tokens
+        return {"loss/pretrain": supervised.gradients(self.nets.policy, batch, weight_N, budget_tokens)}
 
 
 def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainTerm | None:
@@ -256,7 +254,7 @@ def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainT
         return None
     records = formats.read(config.pretrain_data, (Demonstration,), config.strict, run.say, chat.check)
     shape = supervised.Config(config.model, config.pretrain_data, max_tokens=10**9)
-    return PretrainTerm(nets, supervised.encode(records, chat, shape, nets.policy.context)[0], config)
+    return PretrainTerm(nets, supervised.encode(records, chat, shape, nets.policy.context, run.say)[0], config)
 
 
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Nets:
@@ -271,17 +269,17 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judged(judging), config)
-        prompts, evaluation = fitting(prompts, evaluation, nets.policy, chat, config, run)
+        prompts, evaluation = fitting(prompts, evaluation, nets, chat, config, run)
+        adapts, cuts = bool(config.lora.lora_rank), config.sampling.truncates
+        for line in beforehand(len(prompts), config.asked, config.learning.lr, adapts, cuts):
+            run.say(line)
         tell(nets.precision, nets.policy, run)
-        if config.sampling.truncates:
-            run.say("top_k, top_p or min_p cut the distribution that is sampled from, while the ratio is taken between "
-                    "whole distributions: the gradient is biased towards what was kept")  # fmt: skip
         now = fit(nets, chat, prompts, evaluation, judge, config, run)
         after = evaluate(nets, chat, evaluation, judge.reward, config, run, "after")
         run.save(nets.policy, chat.tokenizer, "model")
         if nets.critic is not None:
             run.save(nets.critic, chat.tokenizer, "critic")
-        for sign in overoptimised(now.history, now.before["reward"], after["reward"]):
+        for sign in overoptimised(now.history, now.before, after, len(evaluation)):
             run.say(sign)
         told = (("before", now.before), ("after", after))
         run.finish({f"{name}_{when}": value for when, figures in told for name, value in figures.items()} | now.cost)
@@ -318,7 +316,7 @@ def fit(
         )
         if not done and not now.before:
             now.before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")
-        for chosen in minibatches(len(prompts), config.prompts_per_iteration, config.iterations, config.seed, done):
+        for chosen in minibatches(len(prompts), config.prompts_per_iteration, config.asked, config.seed, done):
             number = done + 1
             if now.price is not None:
                 algo = replace(algo, kl_in_reward=now.price.coefficient)
@@ -346,7 +344,7 @@ def fit(
                 nets.pull_reference(config.reference_pull)
             warn(figures, run)
             now.note(figures)
-            for sign in signs(now.history):
+            for sign in signs(now.history, len(answers)):
                 run.say(sign)
             run.log(number, **figures)
             run.sample(number, "", prompt=prompts[chosen[0]].text, response=answers[0].text)
@@ -372,15 +370,15 @@ def evaluate(
 ) -> dict[str, float]:
     """Mean reward (of those scored), drift and shape of responses to held-out prompts; the same seeds each time."""
     said, asked, answers = spoken(nets.policy, chat, prompts, 1, config.sampling, seed=config.seed + 987_654_321)
+    kl_N = nets.drift(said, config.learning.budget_tokens)
     score_B = reward(asked, answers)
     for prompt, answer, score in zip(asked, answers, score_B, strict=True):
         run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score, finish_reason=answer.finish_reason)
-    said, _ = nets.remember(replace(said, value_N=None), False, False, config.learning.budget_tokens)
     scores = torch.tensor([score for score in score_B if math.isfinite(score)] or [math.nan])
     return {
         "reward": scores.mean().item(),
         "reward_std": scores.std(correction=0).item(),
-        "kl": ragged.total(said.old_N - said.ref_N, said.lengths_B).mean().item(),  # type: ignore[operator]
+        "kl": ragged.total(kl_N, said.lengths_B).mean().item(),
         "length": said.lengths_B.float().mean().item(),
         "unfinished": said.truncated_B.float().mean().item(),
     }

@@ -8,10 +8,12 @@ from typing import Protocol
 from truing.data import formats
 from truing.data.chat import Chat
 from truing.data.formats import Read
+from truing.data.lengths import short_enough
 from truing.data.records import Prompt, split_of
 from truing.errors import UserError
+from truing.generation.sampling import Sampling
 from truing.generation.speak import with_room
-from truing.models.roles import Policy
+from truing.training.nets import Nets
 from truing.training.run import Run
 
 
@@ -29,6 +31,9 @@ class Asking(Protocol):
 
     @property
     def strict(self) -> bool: ...
+
+    @property
+    def sampling(self) -> Sampling: ...
 
 
 def read_prompts(config: Asking, chat: Chat, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
@@ -48,11 +53,19 @@ def read_prompts(config: Asking, chat: Chat, run: Run, read: Read = formats.read
 
 
 def fitting(
-    prompts: Sequence[Prompt], evaluation: Sequence[Prompt], policy: Policy, chat: Chat, config: Asking, run: Run
+    prompts: Sequence[Prompt], evaluation: Sequence[Prompt], nets: Nets, chat: Chat, config: Asking, run: Run
 ) -> tuple[list[Prompt], list[Prompt]]:
-    """Those of both that leave room for a response in the policy's context. The others are told."""
+    """Those of both that leave room for a response in the policy's context, and for any in that of reference and
+    critic, which read it. The others are told."""
     every = list({p.id: p for p in (*prompts, *evaluation)}.values())
-    room = {p.id for p in with_room(every, policy, chat, run.say, config.strict)}
+    kept = with_room(every, nets.policy, chat, run.say, config.strict)
+    context = min(role.context for role in (nets.reference, nets.critic, nets.policy) if role is not None)
+    if context < nets.policy.context:
+        lengths = [len(chat.prompt_ids(prompt.messages)) + config.sampling.max_new_tokens for prompt in kept]
+        longest = [int(min(length, nets.policy.context)) for length in lengths]
+        what = f"prompts leave no room for max_new_tokens in reference's or critic's context of {context} tokens"
+        kept = [kept[i] for i in short_enough(kept, longest, context, what, run.say, config.strict)]
+    room = {p.id for p in kept}
     learned = [p for p in prompts if p.id in room]
     if not learned:
         raise UserError("every prompt to learn on is too long for the model's context: shorten them")

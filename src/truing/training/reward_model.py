@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from truing.data import formats
-from truing.data.batches import Sequences, minibatches, within_budget
+from truing.data.batches import Sequences, minibatches, rows_in, within_budget
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
 from truing.data.formats.convert import on_criterion
+from truing.data.lengths import longest, short_enough
 from truing.data.records import Comparison, Ranking, split_of, text_hash
 from truing.errors import UserError
 from truing.maths import preferences, ragged
@@ -49,7 +50,7 @@ class Config:
     epochs: float = 1.0
     """Passes over the judgements; more than one overfits soon (Ouyang et al. 2022)."""
     batch_size: int = 32
-    """Judgements in one update; a ranking of K answers is one."""
+    """Judgements in one update, a ranking of K answers being one; the last takes what is left."""
     criterion: str = ""
     """Learn from judgements on this criterion, such as helpful; empty: from overall judgements."""
     rankings: Literal["k_wise", "plackett_luce"] = "k_wise"
@@ -131,28 +132,60 @@ class Item:
     def tokens(self) -> int:
         return sum(len(self.prompt) + len(r) for r in self.responses)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest sequence."""
+        return len(self.prompt) + max(map(len, self.responses))
 
-def encode(records: Sequence[Comparison | Ranking], chat: Chat, max_tokens: float) -> tuple[list[Item], int]:
-    """Items of judgements, and how many had a sequence longer than `max_tokens` and were left out."""
-    items = []
-    for record in records:
-        prompt = tuple(chat.prompt_ids(record.prompt.messages))
-        root = record.prompt.root
-        if isinstance(record, Ranking):
-            known = sorted(set(record.tiers))  # the best may have been deleted
-            texts, extra = record.responses, {"tiers": tuple(map(known.index, record.tiers)), "ranked": True}
-        else:
-            # The better one first: margin and language-model loss are about it.
-            texts, target = (record.chosen, record.rejected), record.target
-            if target < 0.5:
-                texts, target = texts[::-1], 1 - target
-            extra = {"tiers": (0, 1), "target": target, "margin": record.margin, "weight": record.weight}
-        extra |= {"error": record.error, "annotator": record.annotator, "round": record.round,
-                  "split": record.prompt.split}  # fmt: skip
-        responses = tuple(tuple(chat.response_ids(text)) for text in texts)
-        if len(prompt) + max(map(len, responses)) <= max_tokens:
-            items.append(Item(prompt, responses, root=root, **extra))  # type: ignore[arg-type]
-    return items, len(records) - len(items)
+    @property
+    def parts_equals(self) -> bool:
+        """Whether it prefers one of two responses that are the same tokens: no score can tell them apart."""
+        return len(set(zip(self.responses, self.tiers, strict=True))) > len(set(self.responses))
+
+
+def encode(
+    records: Sequence[Comparison | Ranking],
+    chat: Chat,
+    max_tokens: int,
+    context: float = math.inf,
+    say: Callable[[str], None] = print,
+) -> tuple[list[Item], dict[str, int]]:
+    """Items of judgements, and how many were left out: of equal responses, or longer than `max_tokens` or `context`.
+
+    Raises UserError where all are too long.
+    """
+    most, bound = longest(max_tokens, context)
+    items = [_item(record, chat) for record in records]
+    kept = short_enough(
+        [record.prompt for record in records],
+        [item.longest for item in items],
+        most,
+        f"judgements are longer than {bound}",
+        say,
+    )
+    told = [items[i] for i in kept if not items[i].parts_equals]
+    equal = len(kept) - len(told)
+    if equal:
+        say(f"{equal} of {len(kept)} judgements prefer one of two responses that are the same tokens; left out")
+    return told, {"left_out_too_long": len(items) - len(kept), "left_out_equal": equal}
+
+
+def _item(record: Comparison | Ranking, chat: Chat) -> Item:
+    """A judgement in tokens."""
+    prompt = tuple(chat.prompt_ids(record.prompt.messages))
+    extra: dict[str, Any]
+    if isinstance(record, Ranking):
+        known = sorted(set(record.tiers))  # the best may have been deleted
+        texts, extra = record.responses, {"tiers": tuple(map(known.index, record.tiers)), "ranked": True}
+    else:
+        # The better one first: margin and language-model loss are about it.
+        texts, target = (record.chosen, record.rejected), record.target
+        if target < 0.5:
+            texts, target = texts[::-1], 1 - target
+        extra = {"tiers": (0, 1), "target": target, "margin": record.margin, "weight": record.weight}
+    extra |= {"error": record.error, "annotator": record.annotator, "round": record.round}
+    responses = tuple(tuple(chat.response_ids(text)) for text in texts)
+    return Item(prompt, responses, root=record.prompt.root, split=record.prompt.split, **extra)
 
 
 def sequences(items: Sequence[Item]) -> Sequences:
@@ -253,11 +286,11 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
         records = read(config.data, kinds, config.strict, run.say, chat.check)
         records = on_criterion(records, config.criterion, run.say)
         scorer = load_scorer(config.model, config.lora, config.freeze, config.seed)
-        items, left_out = encode(records, chat, min(config.max_tokens, scorer.context))
+        items, left_out = encode(records, chat, config.max_tokens, scorer.context, run.say)
         strangers = kept_out({item.annotator for item in items}, config.new_annotators)
         learn, held_out, by_strangers = divide(items, config.held_out, strangers)
         if not learn:
-            raise UserError(f"nothing to train on: {len(records)} judgements, {left_out} longer than max_tokens, "
+            raise UserError(f"nothing to train on: {len(records)} judgements, {sum(left_out.values())} left out, "
                             f"{len(held_out)} held out")  # fmt: skip
         cost = fit(scorer, learn, config, run)
         if config.normalise:
@@ -265,7 +298,7 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
             scorer.mean += flat.mean().item() * scorer.std
             scorer.std *= max(flat.std().item(), 1e-6)
         run.save(scorer, chat.tokenizer, "model")
-        summary: dict[str, Any] = {"judgements": len(learn), "left_out_too_long": left_out, **cost}
+        summary: dict[str, Any] = {"judgements": len(learn), **left_out, **cost}
         newest = max(item.round for item in items)
         for name, items in (
             ("", held_out),
@@ -311,7 +344,8 @@ def _short(name: str, told: dict[str, Any]) -> dict[str, Any]:
 
 def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict[str, float]:
     """Train on the items for the configured passes. Returns what saving state on the way cost."""
-    steps = max(1, round(config.epochs * len(items) / config.batch_size))
+    rows = rows_in(config.epochs, len(items))
+    steps = math.ceil(rows / config.batch_size)
     learning = settled(config.learning, scorer, run)
     tell(learning.precision, scorer, run)
     ready(scorer, learning)
@@ -328,7 +362,7 @@ def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict
         Progress(steps, "reward") as progress,
     ):
         done = keeper.resume()
-        for chosen in minibatches(len(items), config.batch_size, steps, config.seed, done):
+        for chosen in minibatches(len(items), config.batch_size, rows, config.seed, done):
             done += 1
             some = [items[i] for i in chosen]
             begin, update = time.perf_counter(), partial(step, scorer, some, optimizer, config, room["budget"], run.say)

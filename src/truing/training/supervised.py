@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
 from truing.data import formats
-from truing.data.batches import Sequences, minibatches
+from truing.data.batches import Sequences, minibatches, rows_in
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
-from truing.data.records import Demonstration, split_of
+from truing.data.lengths import longest, short_enough
+from truing.data.records import Demonstration, Message, split_of
 from truing.errors import UserError
 from truing.maths import ragged
-from truing.maths.averages import per_token
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_policy
@@ -30,6 +30,8 @@ from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
 from truing.training.optimize import Learning, Optimizer, ready, settled, speed, tell, watched, whole, within_memory
 from truing.training.progress import Progress
 from truing.training.run import Run
+
+LossOn = Literal["assistant", "last", "all"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,11 @@ class Config:
     out: str = "runs/sft"
     """The run's folder."""
     epochs: float = 1.0
-    """Passes over the demonstrations."""
+    """Passes over the demonstrations, each of which is read once in a pass."""
     batch_size: int = 32
-    """Demonstrations in one update."""
-    loss_on: Literal["response", "all"] = "response"
-    """Learn the response only, or the prompt too."""
+    """Demonstrations in one update; the last takes what is left, each of which then counts for more."""
+    loss_on: LossOn = "assistant"
+    """What is learned: every turn of the assistant, the last turn only, or all that is said."""
     max_tokens: int = 512
     """Longer demonstrations are left out and counted."""
     layout: Layout = "auto"
@@ -79,6 +81,7 @@ class Config:
         for name, holds, rule in (
             ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("loss_on", self.loss_on in get_args(LossOn), f"one of {', '.join(get_args(LossOn))}"),
             ("max_tokens", self.max_tokens >= 2, "2 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
             ("evaluate_every", self.evaluate_every >= 1, "1 or more"),
@@ -90,25 +93,27 @@ class Config:
 def step(
     policy: Policy, tokens: Sequences, optimizer: Optimizer, budget_tokens: int, say: Callable[[str], None] = print
 ) -> tuple[dict[str, float], int]:
-    """One update: mean negative log-likelihood over all response tokens of the minibatch.
+    """One update: mean negative log-likelihood over all tokens of the minibatch that are learned.
 
     Returns its figures and the budget that memory allows.
     """
-    work = partial(gradients, policy, tokens, per_token(tokens.lengths_B, 0))
+    work = partial(gradients, policy, tokens, weights(tokens))
     loss, budget_tokens = within_memory(work, budget_tokens, optimizer.clear, say)
     figures = whole({"loss/nll": loss})
     moved = optimizer.step(figures["loss/nll"])
     return {**figures, **{f"policy/{name}": value for name, value in moved.items()}}, budget_tokens
 
 
+def weights(tokens: Sequences) -> Tensor:
+    """The weight of each response token in the mean over those that are learned, [N]."""
+    learned_N = torch.ones(len(tokens.token_N)) if tokens.learned_N is None else tokens.learned_N.float()
+    return learned_N / learned_N.sum()
+
+
 def gradients(policy: Policy, tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> float:
     """Add up the gradients of this process's share of a minibatch. Returns its part of the loss."""
-    own_B = processes.share(len(tokens))
-    own, own_weight_N = tokens.select(own_B), weight_N[ragged.tokens_of(own_B, tokens.lengths_B)]
     loss = 0.0
-    for index_B in own.parts(budget_tokens):
-        part_weight_N = own_weight_N[ragged.tokens_of(index_B, own.lengths_B)]
-        term = (part_weight_N * negative_log_likelihood(policy.logprobs(own.select(index_B)))).sum()
+    for term in _terms(policy, tokens, weight_N, budget_tokens):
         term.backward()
         loss += term.item()
     return loss
@@ -116,33 +121,81 @@ def gradients(policy: Policy, tokens: Sequences, weight_N: Tensor, budget_tokens
 
 @torch.no_grad()
 def held_out_loss(policy: Policy, tokens: Sequences, budget_tokens: int) -> float:
-    """Mean negative log-likelihood a token."""
-    own = tokens.select(processes.share(len(tokens)))
-    total = sum(-policy.logprobs(own.select(index_B)).sum().item() for index_B in own.parts(budget_tokens))
-    return processes.summed({"total": total})["total"] / len(tokens.token_N)
+    """Mean negative log-likelihood of a token that is learned."""
+    total = sum(term.item() for term in _terms(policy, tokens, weights(tokens), budget_tokens))
+    return processes.summed({"total": total})["total"]
+
+
+def _terms(policy: Policy, tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> Iterator[Tensor]:
+    """What each micro-batch of this process's share of some sequences adds to their loss."""
+    own_B = processes.share(len(tokens))
+    own, own_weight_N = tokens.select(own_B), weight_N[ragged.tokens_of(own_B, tokens.lengths_B)]
+    for index_B in own.parts(budget_tokens):
+        part_weight_N = own_weight_N[ragged.tokens_of(index_B, own.lengths_B)]
+        yield (part_weight_N * negative_log_likelihood(policy.logprobs(own.select(index_B)))).sum()
 
 
 def encode(
-    records: Sequence[Demonstration], chat: Chat, config: Config, context: float = math.inf
-) -> tuple[Sequences, int]:
-    """Token sequences of demonstrations, and how many were longer than `max_tokens` or `context` and left out.
+    records: Sequence[Demonstration],
+    chat: Chat,
+    config: Config,
+    context: float = math.inf,
+    say: Callable[[str], None] = print,
+) -> tuple[Sequences, list[Demonstration]]:
+    """Token sequences of demonstrations, and which these are: those longer than `max_tokens` or `context` are left out.
 
-    Raises UserError where all were.
+    Raises UserError where all are.
     """
-    most = min(config.max_tokens, context)
-    prompts, responses = [], []
+    most, bound = longest(config.max_tokens, context)
+    lessons = lessons_of(records, chat, config.loss_on, say)
+    lengths = [len(ids) for ids, _ in lessons]
+    prompts = [record.prompt for record in records]
+    kept = short_enough(prompts, lengths, most, f"demonstrations are longer than {bound}", say)
+    parts: tuple[list, list, list] = ([], [], [])
+    for ids, learned in (lessons[i] for i in kept):
+        begin = learned.index(True)
+        for part, values in zip(parts, (ids[:begin], ids[begin:], learned[begin:]), strict=True):
+            part.append(values)
+    return Sequences.of(*parts), [records[i] for i in kept]
+
+
+def lessons_of(
+    records: Sequence[Demonstration], chat: Chat, loss_on: LossOn, say: Callable[[str], None]
+) -> list[tuple[list[int], list[bool]]]:
+    """The token ids of each demonstration, and which of them are learned.
+
+    An earlier answer is not learned where another demonstration answers the same conversation: there that one is.
+    """
+    asked = {record.prompt.messages for record in records}
+    lessons, rewritten, answered = [], 0, 0
     for record in records:
-        prompt, response = chat.prompt_ids(record.prompt.messages), chat.response_ids(record.response)
-        if len(prompt) + len(response) > most:
-            continue
-        if config.loss_on == "all":
-            prompt, response = prompt[:1], prompt[1:] + response
-        prompts.append(prompt)
-        responses.append(response)
-    if not prompts:
-        bound = f"max_tokens = {most}" if most == config.max_tokens else f"the model's context of {most}"
-        raise UserError(f"all {len(records)} demonstrations are longer than {bound}")
-    return Sequences.of(prompts, responses), len(records) - len(prompts)
+        messages = record.prompt.messages
+        prompt, answer = chat.prompt_ids(messages), chat.response_ids(record.response)
+        learned = [loss_on == "all"] * len(prompt) + [True] * len(answer)
+        learned[0] = False  # nothing comes before it
+        numbers = earlier_answers(messages) if loss_on == "assistant" else []
+        new = [number for number in numbers if messages[:number] not in asked]
+        answered += len(numbers) - len(new)
+        places = chat.places(messages, new)
+        rewritten += places is None
+        for place in places or ():
+            learned[place] = [True] * (place.stop - place.start)
+        lessons.append((prompt + answer, learned))
+    if rewritten:
+        say(
+            f"{rewritten} of {len(records)} demonstrations: the layout ({chat.layout}) writes earlier answers in other "
+            "tokens than last ones, so only their last answer is learned"
+        )
+    if answered:
+        say(f"{answered} earlier answers are not learned: other demonstrations answer the same conversations")
+    return lessons
+
+
+def earlier_answers(messages: Sequence[Message]) -> list[int]:
+    """Numbers of the assistant's messages that can be learned: after a question, and not empty."""
+    first = next((k for k, message in enumerate(messages) if message.role == "user"), len(messages))
+    late = range(first, len(messages))
+    return [k for k in late if messages[k].role == "assistant" and messages[k].content.strip()]
 
 
 def train(config: Config, read: Read = formats.read) -> Policy:
@@ -151,24 +204,19 @@ def train(config: Config, read: Read = formats.read) -> Policy:
         chat = load_chat(config.model, config.layout)
         records = read(config.data, (Demonstration,), config.strict, run.say, chat.check)
         policy = load_policy(config.model, config.lora, config.freeze, seed=config.seed)
-        parts: dict[str, list[Demonstration]] = {"train": [], "test": []}
-        for record in records:
-            parts[split_of(record.prompt.root, config.held_out)].append(record)
-        if not parts["train"]:
+        tokens, kept = encode(records, chat, config, policy.context, run.say)
+        sides = [split_of(record.prompt.root, config.held_out) for record in kept]
+        learn, test = ([i for i, side in enumerate(sides) if side == one] for one in ("train", "test"))
+        if not learn:
             raise UserError(
-                f"held_out = {config.held_out} leaves nothing to train on: {len(records)} demonstrations in all"
+                f"held_out = {config.held_out} leaves nothing to train on: {len(kept)} demonstrations in all"
             )
-        tokens, left_out = encode(parts["train"], chat, config, policy.context)
-        if left_out and policy.context < config.max_tokens:
-            run.say(f"{left_out} demonstrations are longer than the model's context of {policy.context}: left out")
-        held_out = None
-        try:
-            held_out = encode(parts["test"], chat, config, policy.context)[0] if parts["test"] else None
-        except UserError as error:
-            run.say(f"nothing is held out: {error}")
-        summary = fit(policy, tokens, held_out, config, run)
+        if config.held_out and not test:
+            run.say(f"nothing is held out: none of {len(kept)} demonstrations falls to held_out = {config.held_out}")
+        held_out = tokens.select(torch.tensor(test)) if test else None
+        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, config, run)
         run.save(policy, chat.tokenizer, "model")
-        run.finish({**summary, "demonstrations": len(tokens), "left_out_too_long": left_out})
+        run.finish({**summary, "demonstrations": len(learn), "left_out_too_long": len(records) - len(kept)})
     return policy
 
 
@@ -195,7 +243,8 @@ def fit(
     policy: Policy, tokens: Sequences, held_out: Sequences | None, config: Fitting, run: Run
 ) -> dict[str, float]:  # fmt: skip
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    steps = max(1, round(config.epochs * len(tokens) / config.batch_size))
+    rows = rows_in(config.epochs, len(tokens))
+    steps = math.ceil(rows / config.batch_size)
     learning = settled(config.learning, policy, run)
     tell(learning.precision, policy, run)
     ready(policy, learning)
@@ -208,7 +257,7 @@ def fit(
         "summary": Facts(lambda: summary, summary.update),
         "memory": Facts(lambda: room, room.update),
     }
-    data = fingerprint(tokens.token_S, tokens.lengths_B, tokens.prompt_lengths_B)
+    data = fingerprint(tokens.token_S, tokens.lengths_B, tokens.prompt_lengths_B, weights(tokens))
     with (
         Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
         Progress(steps, run.stage) as progress,
@@ -216,7 +265,7 @@ def fit(
         done = keeper.resume()
         if held_out is not None and not done:
             summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
-        for chosen in minibatches(len(tokens), config.batch_size, steps, config.seed, done):
+        for chosen in minibatches(len(tokens), config.batch_size, rows, config.seed, done):
             done += 1
             batch = tokens.select(torch.tensor(chosen))
             begin, update = time.perf_counter(), partial(step, policy, batch, optimizer, room["budget"], run.say)
