@@ -86,6 +86,14 @@ def test_a_labelled_answer_is_a_judgement_and_no_demonstration(row, label):
             _records_of({**row, "label": wrong})
 
 
+@pytest.mark.parametrize(("key", "said"), [("prompt", "completion"), ("input", "output"), ("instruction", "output")])
+def test_an_answer_beside_a_preference_counts_too(key, said):
+    """Was: TRL's and OpenRLHF's rows lost it without a word."""
+    asked = Prompt((USER,))
+    found = _records_of({key: "Say hi.", "chosen": "a", "rejected": "b", said: "c"})
+    assert found == [Comparison(asked, "a", "b"), Demonstration(asked, "c")]
+
+
 @pytest.mark.parametrize("key", ["prompt", "input", "instruction"])
 def test_who_judged_by_what_and_how_much_it_weighs_is_read(key):
     row = {key: "Say hi.", "chosen": "a", "rejected": "b", "margin": 2, "weight": 0.5, "split": "test", "tags": ["x"]}

@@ -35,7 +35,7 @@ Read = Callable[[Sequence[str], tuple[type, ...], bool, Callable[[str], None] | 
 
 # The first whose columns match reads the row: from the most to the least particular.
 READERS: tuple[ModuleType, ...] = (
-    *(native, argilla, label_studio, oasst, samples),
+    *(native, argilla, label_studio, oasst, samples),  # by what only they have
     *(instructions, hh, openrlhf, trl),
 )
 WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf, "oasst": oasst}
@@ -53,8 +53,8 @@ def read(
     """Records of these kinds from files, folders, runs or hub ids; others are turned into them where they can be.
 
     A bad row is left out and told to `report` as `file:row 17: reason`; `strict` raises UserError at the first. A
-    source without a single good row raises UserError too. What compares a text with itself is left out, what no reader
-    understands is not read; both are counted and told in a line for each source.
+    source without a single good row raises UserError too. What compares a text with itself is left out, also where
+    nothing else is there; what no reader understands is not read. Both are counted and told in a line for each source.
     """
     listed = [sources] if isinstance(sources, str) else sources
     return [record for source in listed for record in _read_one(source, kinds, strict, report)]
@@ -260,10 +260,8 @@ def _records_of(row: dict[str, Any]) -> list[Record | Unread]:
     there = without_null(row)
     for reader in READERS:
         if reader.matches(there):
-            others = [
-                Unread(f'column "{cut(name)}"') for name in there if reader.COLUMNS and name not in reader.COLUMNS
-            ]
-            return [*reader.records_of(there), *others]
+            others = [name for name in there if reader.COLUMNS and name not in reader.COLUMNS]
+            return [*reader.records_of(there), *(Unread(f'column "{cut(name)}"') for name in others)]
     if row and not there:
         raise BadRow(f"nothing but null in it, in the columns {cut(', '.join(sorted(row)))}")
     if "text" in there:

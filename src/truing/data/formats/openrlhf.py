@@ -19,9 +19,12 @@ def matches(row: dict[str, Any]) -> bool:
 def records_of(row: dict[str, Any]) -> list[Record]:
     """What the row says."""
     prompt = columns.prompt_of(row, "input")
+    found: list[Record] = []
     if "chosen" in row or "rejected" in row:
-        return [columns.comparison(row, prompt, text(row, "chosen"), text(row, "rejected"))]
-    return [columns.answered(row, prompt, text(row, "output"))] if "output" in row else [prompt]
+        found.append(columns.comparison(row, prompt, text(row, "chosen"), text(row, "rejected")))
+    if "output" in row:
+        found.append(columns.answered(row, prompt, text(row, "output")))
+    return found or [prompt]
 
 
 def row_of(record: Record) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def matches(row: dict[str, Any]) -> bool:
 
 
 def records_of(row: dict[str, Any]) -> list[Record]:
-    """What the row says. With the whole conversation beside a preference (UltraFeedback's way), both count."""
+    """What the row says. An answer or a whole conversation beside a preference (UltraFeedback's way) counts too."""
     asked, said, talk = (_first(row, names) for names in (PROMPTS, COMPLETIONS, CONVERSATIONS))
     found: list[Record] = []
     if "chosen" in row or "rejected" in row:
@@ -33,7 +33,10 @@ def records_of(row: dict[str, Any]) -> list[Record]:
                 raise BadRow(f'"{key}" is missing')
         if talk and not asked and isinstance(row["chosen"], dict):
             asked, talk = talk, ""  # ShareGPT's way: the conversation is what the two messages answer
-        found.append(_comparison(row, asked))
+        compared = _comparison(row, asked)
+        found.append(compared)
+        if said:
+            found.append(columns.answered(row, compared.prompt, _answer(row, said, compared.prompt)))
     if talk:
         found.append(_conversation(row, talk))
     if found:
