@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from truing.data.formats import read, read_texts, write
+from truing.data.formats.files import save
 from truing.data.records import (
     Comparison,
     Conversation,
@@ -46,7 +47,7 @@ def test_native_rows_come_back_as_they_were(tmp_path, record, suffix):
 
 
 def test_native_parquet(tmp_path):
-    comparisons = [Comparison(ASKED, "4", f"{i}") for i in range(5)]
+    comparisons = [Comparison(ASKED, "4", f"no {i}") for i in range(5)]
     write(comparisons, tmp_path / "rows.parquet")
     assert read(str(tmp_path / "rows.parquet"), (Comparison,), strict=True) == comparisons
 
@@ -132,7 +133,8 @@ def test_best_scored_answer_of_a_conversation_is_a_demonstration(tmp_path):
 BAD = [
     ('{"prompt": "x"', "broken JSON"),
     ("[1, 2]", "a row must be an object"),
-    ({"prompt": None}, '"prompt" must be a text, not null'),
+    ({"prompt": None}, "nothing but null in it, in the columns prompt"),
+    ({"prompt": None, "completion": "x"}, '"prompt" is missing'),
     ({"prompt": 3}, '"prompt" must be a list of messages, not 3'),
     ({"prompt": "  "}, '"prompt" is empty'),
     ({"prompt": "x", "chosen": "a"}, '"rejected" is missing'),
@@ -249,13 +251,121 @@ def test_real_trees_and_instructions(shared_data):
     rankings = read(str(shared_data / "oasst" / "en_100_tree.jsonl"), (Ranking,), strict=True)
     assert len(rankings) == 212
     assert sum(len(r.tiers) * (len(r.tiers) - 1) // 2 for r in rankings) == 754
-    pairs = read(
-        str(shared_data / "sft-small" / "rasbt_instruction-data-with-preference.json"), (Comparison,), strict=True
-    )
-    assert len(pairs) == 1100
+    told: list[str] = []
+    preferences = str(shared_data / "sft-small" / "rasbt_instruction-data-with-preference.json")
+    assert len(read(preferences, (Comparison,), strict=True, report=told.append)) == 1100 - 6
+    assert told == [
+        f"{preferences}: 6 judgements compare a text with itself, which is left out: "
+        "row 123, row 227, row 401, row 567, row 629, row 677"
+    ]
+    assert len(read(preferences, (Demonstration,), strict=True)) == 1100
     assert len(read(str(shared_data / "sft-small" / "self-instruct_seed_tasks.jsonl"), (Demonstration,))) == 175
 
 
 def test_reading_data_never_loads_torch():
     code = "import sys, truing.data.formats, truing.feedback.simulate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_not_read_of_the_rows_is_told_once_with_its_name(tmp_path):
+    """Was: columns that no reader knows, a judgement among them, were dropped without a word."""
+    row = {"prompt": "x", "winner": "a", "source": "web"}
+    path = lines(tmp_path / "rows.jsonl", row, {**row, "lang": "en"}, {"prompt": "y"})
+    told = []
+    assert len(read(path, (Prompt,), report=told.append)) == 3
+    assert told == [f'{path}: not read: column "winner" (2), column "source" (2), column "lang" (1)']
+    with pytest.raises(UserError, match=r'its 3 rows hold 3 Prompt; .* not read: column "winner" \(2\)'):
+        read(path, (Comparison,))
+    told.clear()
+    read(
+        lines(tmp_path / "many.jsonl", *({"prompt": "x", f"c{i}": 1} for i in range(30))), (Prompt,), False, told.append
+    )
+    assert len(told) == 1 and told[0].count("column") == 20 and told[0].endswith(", …")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"text": "Once upon a time."}, '"text" holds documents, for truing pretrain; sft needs prompt and completion'),
+        ({"output": "a"}, "unknown columns output; valid: "),
+        ({"promt": "x", "text": None}, 'unknown columns promt; did you mean "prompt"'),
+    ],
+)
+def test_columns_of_no_layout_have_a_hint_that_helps(tmp_path, row, said):
+    """Was: unknown columns text; did you mean "text"?"""
+    with pytest.raises(UserError) as caught:
+        read(lines(tmp_path / "rows.jsonl", row), (Demonstration,))
+    assert said in str(caught.value)
+
+
+def test_equal_answers_are_left_out_counted_and_named(tmp_path):
+    same, good = {"prompt": "x", "chosen": "a", "rejected": "a"}, {"prompt": "x", "chosen": "a", "rejected": "b"}
+    path = lines(tmp_path / "rows.jsonl", good, same, good, same)
+    told = []
+    assert len(read(path, (Comparison,), strict=True, report=told.append)) == 2
+    assert told == [f"{path}: 2 judgements compare a text with itself, which is left out: row 2, row 4"]
+    assert read(lines(tmp_path / "same.jsonl", same), (Comparison,)) == []
+    assert len(read(path, (Prompt,), report=told.append)) == 1 and len(told) == 1
+    assert len(read(str(tmp_path), (Comparison, Ranking), report=told.append)) == 2
+    assert f"{path}:row 2, {path}:row 4, {tmp_path / 'same.jsonl'}:row 1" in told[-1]
+
+
+OPTIONAL = [
+    ({"prompt": "p", "chosen": "a", "rejected": "b"}, {"margin": 2.0, "tags": ["x"], "system": "s", "weight": 2.0}),
+    ({"prompt": "p"}, {"completion": "a", "label": True, "chosen": "a", "rejected": "b", "history": [["q", "a"]]}),
+    ({"instruction": "p"}, {"input": "i", "output": "o", "annotator": "ann"}),
+    ({"messages": [{"role": "user", "content": "p"}]}, {"prompt": "q"}),
+    ({"prompt": "p", "response": "a"}, {"score": 1.0}),
+    ({"record": "Rating", "prompt": {"messages": [{"role": "user", "content": "p"}]}, "response": "a", "value": 2.0},
+     {"low": 0.0, "annotator": "ann"}),
+    ({"record": "Rating", "prompt": {"messages": [{"role": "user", "content": "p"}], "split": None}, "response": "a",
+      "value": 2.0}, {"criterion": "kind"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "optional"), OPTIONAL)
+def test_null_nan_and_no_column_are_the_same_in_every_file(tmp_path, row, optional):
+    """Was: rows with null in JSON were bad rows, which as Parquet were good ones."""
+    kinds = (Prompt, Demonstration, Comparison, Rating, Conversation)
+    expected = read(lines(tmp_path / "absent.jsonl", row), kinds, strict=True)
+    save(tmp_path / "null.parquet", [row, row | optional])
+    lines(tmp_path / "null.jsonl", row | dict.fromkeys(optional))
+    assert read(str(tmp_path / "null.jsonl"), kinds, strict=True) == expected
+    assert read(str(tmp_path / "null.parquet"), kinds, strict=True)[: len(expected)] == expected
+    texts = [key for key in optional if key not in ("margin", "weight", "score", "low")]
+    lines(tmp_path / "nan.jsonl", row | dict.fromkeys(texts, float("nan")))
+    assert read(str(tmp_path / "nan.jsonl"), kinds, strict=True) == expected
+
+
+def test_a_layout_tells_what_its_rows_do_not_hold(tmp_path):
+    """Was: a soft target, a weight, a person, a criterion, tags and the split were lost without a word."""
+    asked = replace(PLAIN, split="test", tags=("sum",))
+    sure = Comparison(asked, "4", "5", 0.25, 0.5, 2.0, "honest", "ann", "rating", 0.125, 3)
+    path = tmp_path / "rows.jsonl"
+    told = []
+    for layout in ("trl", "openrlhf"):
+        write([sure], path, layout, told.append)
+        back = Comparison(asked, "5", "4", 1.0, 0.5, 2.0, "honest", "ann")
+        assert read(str(path), (Comparison,), strict=True) == [back]
+        assert told.pop() == f"{path}: {layout} rows do not hold: target (1), error (1), round (1)"
+    write([sure, PAIR], path, "hh", told.append)
+    names = ("split", "tags", "target", "margin", "weight", "criterion", "annotator", "error", "round")
+    assert told.pop() == f"{path}: hh rows do not hold: {', '.join(f'{name} (1)' for name in names)}"
+    write([PAIR], path, "hh", told.append)
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("record", "layout", "reason"),
+    [
+        (Demonstration(PLAIN, " "), "trl", "it could not be read again: .*the last message is empty"),
+        (Rating(PLAIN, "4", 0.5, 0.0, 1.0), "trl", "cannot hold a Rating of 0.5 on the scale 0 to 1"),
+        (Ranking(PLAIN, ("4", ""), (0, 1)), "oasst", 'it could not be read again: "text" is empty'),
+        (Comparison(Prompt(PLAIN.messages * 2), "4", "5", 1.0, 1e400), "trl", "it could not be read again"),
+    ],
+)
+def test_what_would_be_read_as_something_else_is_not_written(tmp_path, record, layout, reason):
+    path = tmp_path / "rows.jsonl"
+    with pytest.raises(UserError, match=f"record 1: .*{reason}"):
+        write([record], path, layout)
+    assert not path.exists()

@@ -171,7 +171,7 @@ def test_exports_of_argilla_and_label_studio_come_in(sqlite, tmp_path):
                "responses": {"preference": [{"value": "response_2", "user_id": "u1"}]}}  # fmt: skip
     studio = {"id": 7, "data": {"prompt": "q", "answer1": "C", "answer2": "D"}, "annotations": [
         {"completed_by": {"id": 3, "email": "x@example.org"}, "was_cancelled": False,
-         "result": [{"type": "pairwise", "value": {"selected": "left"}}]}]}  # fmt: skip
+         "result": [{"type": "pairwise", "to_name": "answer1,answer2", "value": {"selected": "left"}}]}]}  # fmt: skip
     save(tmp_path / "argilla.json", [argilla])
     save(tmp_path / "studio.json", [studio])
     sources = [str(tmp_path / "argilla.json"), str(tmp_path / "studio.json")]
@@ -187,11 +187,9 @@ def test_two_equal_answers_are_told_and_the_rest_comes_in(sqlite, make, tmp_path
     same = Comparison(make.prompt("q2"), "same", "same")
     twice = Ranking(make.prompt("q3"), ("a", "a", "b"), (0, 1, 2))
     counted, lines = brought(sqlite, tmp_path, first, same, twice, second)
-    assert counted == {"Comparison": 2, "left out": 2}
-    assert lines == [
-        'left out: Comparison of the prompt "q2": both answers are "same"',
-        'left out: Ranking of the prompt "q3": the answer "a" stands in it more than once',
-    ]
+    assert counted == {"Comparison": 2}
+    path = tmp_path / "brought.jsonl"
+    assert lines == [f"{path}: 2 judgements compare a text with itself, which is left out: row 2, row 3"]
 
 
 def test_spaces_in_a_name_make_nobody_else(sqlite, make, tmp_path, monkeypatch):

@@ -3,19 +3,55 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from truing.data.records import Message
+from truing.data.records import Message, Prompt, Record
 from truing.errors import UserError
 
 MOST_TOLD = 20
-ROLES = ("system", "user", "assistant")
+ROLES = {"system": "system", "user": "user", "assistant": "assistant", "human": "user", "gpt": "assistant"}
+LARGEST = (1 << 63) - 1  # what a column of whole numbers holds, in a store and in Parquet
+FIGURES = ("margin", "target", "weight", "error", "value", "low", "high", "score")
 
 
 class BadRow(Exception):
     """A row cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Something that a row says and its reader does not understand: it is reported, the rest of the row is read."""
+
+    what: str
+
+
+def understood(found: Sequence[Record | Unread], prompt: Prompt) -> list[Record | Unread]:
+    """What people said of a prompt; the prompt itself where nobody said anything. BadRow where nothing is understood:
+    a row that people have judged is not a row that nobody has."""
+    if found and all(isinstance(one, Unread) for one in found):
+        raise BadRow(f"what it says is not understood: {', '.join(dict.fromkeys(one.what for one in found))}")  # type: ignore[union-attr]
+    return [*found] or [prompt]
+
+
+def without_null(value: Any) -> Any:
+    """A row without what is null: a column that a row lacks is null in Parquet and NaN in JSON that pandas writes.
+
+    NaN stays where a figure is read: one that went wrong must not become the default.
+    """
+    if isinstance(value, list | tuple):
+        return [without_null(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: inner for key, inner in value.items() if inner is not None}
+    return {key: without_null(inner) for key, inner in kept.items() if key in FIGURES or not _is_nan(inner)}
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def shown(value: object) -> str:
@@ -45,6 +81,11 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number of 64 bits; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
 def number(row: dict[str, Any], key: str, default: float | None = None) -> float:
     """A finite number."""
     value = row.get(key, default)
@@ -54,21 +95,32 @@ def number(row: dict[str, Any], key: str, default: float | None = None) -> float
 
 
 def messages(value: object, key: str) -> tuple[Message, ...]:
-    """A conversation: a list of {"role", "content"}. Only the last must not be empty."""
+    """A conversation: a list of {"role", "content"}, or ShareGPT's {"from", "value"}. Only the last must not be empty.
+
+    A content may be a list of text parts.
+    """
     if not isinstance(value, list | tuple) or not value:
         raise BadRow(f'"{key}" must be a list of messages, not {shown(value)}')
     turns = []
     for turn in value:
+        if isinstance(turn, dict) and {"from", "value"} <= turn.keys():
+            turn = {"role": turn["from"], "content": turn["value"]}
         if not isinstance(turn, dict) or "role" not in turn or "content" not in turn:
             raise BadRow(f'"{key}": a message needs "role" and "content", not {shown(turn)}')
         if not isinstance(turn["role"], str) or turn["role"] not in ROLES:
             raise BadRow(f'"{key}": the role {shown(turn["role"])} is none of {", ".join(ROLES)}')
-        if not isinstance(turn["content"], str):
-            raise BadRow(f'"{key}": the content of a message must be a text, not {shown(turn["content"])}')
-        turns.append(Message(turn["role"], turn["content"]))  # type: ignore[arg-type]
+        turns.append(Message(ROLES[turn["role"]], _content(turn["content"], key)))  # type: ignore[arg-type]
     if not turns[-1].content.strip():
         raise BadRow(f'"{key}": the last message is empty')
     return tuple(turns)
+
+
+def _content(value: object, key: str) -> str:
+    parts = value if isinstance(value, list | tuple) else [{"text": value}]
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type", "text") == "text"]
+    if len(texts) < len(parts) or not all(isinstance(one, str) for one in texts):
+        raise BadRow(f'"{key}": the content of a message must be a text or a list of text parts, not {shown(value)}')
+    return "".join(texts)  # type: ignore[arg-type]
 
 
 class Complaints:

@@ -1,6 +1,12 @@
 import pytest
 
-from truing.data.formats.convert import convert, on_criterion, ranking_to_comparisons, ratings_to_comparisons
+from truing.data.formats.convert import (
+    convert,
+    distinct,
+    on_criterion,
+    ranking_to_comparisons,
+    ratings_to_comparisons,
+)
 from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt, Ranking, Rating
 from truing.errors import UserError
 
@@ -16,6 +22,29 @@ def test_all_pairs_of_a_ranking_weigh_one_together_and_a_shared_tier_is_a_tie():
         ("c", "b", 0.5, "honest", "ann", "ranking"),
     ]
     assert sum(p.weight for p in pairs) == pytest.approx(1.0)
+
+
+def test_pairs_of_a_ranking_keep_its_error_and_round_and_equal_answers_are_no_pair():
+    (pair,) = ranking_to_comparisons(Ranking(Q, ("a", "b", "a"), (0, 1, 0), error=0.25, round=3))[:1]
+    assert (pair.error, pair.round) == (0.25, 3)
+    pairs = ranking_to_comparisons(Ranking(Q, ("a", "b", "a"), (0, 1, 2)))
+    assert [(p.chosen, p.rejected, p.weight) for p in pairs] == [("a", "b", 0.5), ("b", "a", 0.5)]
+    assert ranking_to_comparisons(Ranking(Q, ("a", "a"), (0, 1))) == []
+
+
+def test_nothing_is_compared_with_itself():
+    """Was: such pairs were learned from, and asked of people."""
+    kinds = (Comparison, Ranking)
+    for record in (Comparison(Q, "a", "a"), Comparison(Q, "a", "a", 0.5), Ranking(Q, ("a", "a"), (0, 1))):
+        assert distinct(record, kinds) is None
+        assert distinct(record, (Prompt,)) == record  # what was asked is as good as before
+    assert distinct(Ranking(Q, ("a", "b", "a"), (0, 1, 2)), kinds) is None  # where it stands is not known
+    assert distinct(Ranking(Q, ("a", "b", "a", "c"), (0, 1, 2, 1)), kinds) == Ranking(Q, ("b", "c"), (1, 1))
+    assert distinct(Ranking(Q, ("a", "b", "a"), (1, 0, 1)), kinds) == Ranking(Q, ("a", "b"), (1, 0))
+    assert distinct(Edit(Q, "a", "a", "ann"), kinds) == Demonstration(Q, "a", "ann")
+    for kept in (Comparison(Q, "a", "b", 0.5), Ranking(Q, ("a", "b"), (0, 0)), Rating(Q, "a", 1), Edit(Q, "a", "b")):
+        assert distinct(kept, kinds) == kept
+    assert distinct(Edit(Q, "a", "a"), (*kinds, Edit)) == Edit(Q, "a", "a")
 
 
 def test_a_ranking_stays_whole_where_rankings_are_wanted():

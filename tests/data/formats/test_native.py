@@ -104,7 +104,8 @@ keys = st.sampled_from(
             "output",
         ),
         *("instances", "message_tree_id", "replies", "role", "text", "content", "rank", "margin", "tags", "responses"),
-        *("tiers", "value", "low", "high", "response", "score", "target", "sampling"),
+        *("tiers", "value", "low", "high", "response", "score", "target", "sampling", "system", "history"),
+        *("conversations", "from", "fields", "data", "annotations", "result", "to_name", "x.responses", "weight"),
     ]
 )
 leaves = st.sampled_from(
@@ -122,8 +123,21 @@ own = st.builds(
 )
 
 
+argilla = st.builds(
+    lambda value: {"fields": {"prompt": "x", "a": "y", "b": "z"}, "responses": {"q": [{"value": value}]}}, values
+)
+studio = st.builds(
+    lambda kind, value: {
+        "data": {"prompt": "x", "a": "y", "b": "z", "items": value},
+        "annotations": [{"result": [{"type": kind, "value": {kind: value, "selected": value}, "to_name": "a,b"}]}],
+    },
+    st.sampled_from(["pairwise", "ranker", "rating", "text"]),
+    values,
+)
+
+
 @settings(max_examples=1500)
-@given(st.dictionaries(keys, values, max_size=6) | trees | own)
+@given(st.dictionaries(keys, values, max_size=6) | trees | own | argilla | studio)
 def test_no_row_whatever_breaks_a_reader(row):
     try:
         assert _records_of(row)

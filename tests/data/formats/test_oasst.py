@@ -1,5 +1,8 @@
-from truing.data.formats.oasst import records_of
+import pytest
+
+from truing.data.formats.oasst import matches, records_of
 from truing.data.records import Demonstration, Message, Prompt, Ranking
+from truing.data.validate import BadRow
 
 
 def reply(text, rank=None, role="assistant", replies=(), **more):
@@ -29,3 +32,21 @@ def test_answers_are_ranked_among_their_siblings_and_the_best_is_shown():
         Demonstration(asked, "best"),
         Demonstration(deeper, "only one"),
     ]
+
+
+def test_ranks_are_whole_numbers_of_64_bits():
+    def tree(*ranks):
+        replies = [{"role": "assistant", "text": f"a{i}", "rank": rank} for i, rank in enumerate(ranks)]
+        return {"message_tree_id": "t", "prompt": {"role": "prompter", "text": "q", "replies": replies}}
+
+    assert records_of(tree(1.0, 0.0))[0].tiers == (1, 0)  # a column with gaps holds them as floats
+    for rank in (10**30, "first", True, 0.5):
+        with pytest.raises(BadRow, match='"rank" must be a whole number'):
+            records_of(tree(rank, 0))
+
+
+def test_a_message_by_itself_is_named():
+    row = {"message_id": "m", "message_tree_id": "m", "parent_id": "p", "text": "q", "role": "prompter"}
+    assert matches(row)
+    with pytest.raises(BadRow, match="those of whole trees are read"):
+        records_of(row)

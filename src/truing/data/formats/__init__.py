@@ -10,10 +10,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from truing.data.formats import argilla, files, hh, hub, instructions, label_studio, native, oasst, openrlhf, trl
-from truing.data.formats.convert import convert
-from truing.data.records import Comparison, Message, Prompt, Record
-from truing.data.validate import BadRow, Complaints, cut
+from truing.data.formats import (
+    argilla,
+    files,
+    hh,
+    hub,
+    instructions,
+    label_studio,
+    native,
+    oasst,
+    openrlhf,
+    samples,
+    trl,
+)
+from truing.data.formats.convert import convert, distinct
+from truing.data.records import Comparison, Edit, Message, Prompt, Record
+from truing.data.validate import MOST_TOLD, BadRow, Complaints, Unread, cut, without_null
 from truing.errors import UserError, nearest
 
 Layout = Literal["native", "trl", "hh", "openrlhf", "oasst"]
@@ -23,12 +35,13 @@ Check = Callable[[Record], object]
 Read = Callable[[Sequence[str], tuple[type, ...], bool, Callable[[str], None] | None, Check | None], list[Any]]
 
 # The first whose columns match reads the row: from the most to the least particular.
-READERS: tuple[ModuleType, ...] = (native, oasst, argilla, label_studio, instructions, hh, openrlhf, trl)
-WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf, "oasst": oasst}
-COLUMNS = (
-    *("record", "prompt", "completion", "chosen", "rejected", "label", "messages", "response"),
-    *("instruction", "input", "output", "message_tree_id", "text"),
+READERS: tuple[ModuleType, ...] = (
+    *(native, argilla, label_studio, oasst, samples),  # by what only they have
+    *(instructions, hh, openrlhf, trl),
 )
+WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf, "oasst": oasst}
+COLUMNS = {"record": None, **{column: None for reader in READERS for column in reader.COLUMNS}}
+SAID = ("messages", "chosen", "rejected", "response", "responses", "tiers", "value", "low", "high")
 RUN_FILES = ("responses.jsonl", "samples.jsonl")
 
 
@@ -42,7 +55,9 @@ def read(
     """Records of these kinds from files, folders, runs or hub ids; others are turned into them where they can be.
 
     A bad row is left out and told to `report` as `file:row 17: reason`; `strict` raises UserError at the first. A
-    source without a single good row raises UserError too. `check` raises BadRow of what a stage cannot use.
+    source without a single good row raises UserError too. What compares a text with itself is left out, also where
+    nothing else is there; what no reader understands is not read. Both are counted and told in a line for each source.
+    `check` raises BadRow of what a stage cannot use.
     """
     listed = [sources] if isinstance(sources, str) else sources
     return [
@@ -53,6 +68,8 @@ def read(
 def _read_one(source: str, kinds: tuple[type, ...], complaints: Complaints, check: Check | None) -> list[Record]:
     records: list[Record] = []
     asked: dict[str, tuple[str, tuple[Message, ...]]] = {}
+    unread: Counter[str] = Counter()
+    same: list[str] = []
     seen = 0
     for name, place, row in _rows(source, complaints):
         seen += 1
@@ -60,17 +77,44 @@ def _read_one(source: str, kinds: tuple[type, ...], complaints: Complaints, chec
         try:
             found = _records_of(row)
             for record in found:
-                _refuse_other_prompt(record, f"{name}:{place}", asked)
-                if check is not None:
-                    check(record)
-            records += found
+                if not isinstance(record, Unread):
+                    _refuse_other_prompt(record, f"{name}:{place}", asked)
+                    if check is not None:
+                        check(record)
         except BadRow as error:
             complaints.add(place, str(error))
+            continue
+        for record in found:
+            if isinstance(record, Unread):
+                unread[record.what] += 1
+                continue
+            kept = distinct(record, kinds)
+            records += [] if kept is None else [kept]
+            same += [] if kept == record else [place if name == source else f"{name}:{place}"]
     complaints.close()
+    lines = _remarks(source, unread, same)
+    for line in lines:
+        complaints.report(line)
     wanted = convert(records, kinds)
-    if not wanted:
-        raise UserError(_nothing(source, kinds, seen, records, complaints))
+    if not wanted and not same:
+        raise UserError("; ".join([_nothing(source, kinds, seen, records, complaints), *lines]))
     return wanted
+
+
+def _remarks(source: str, unread: Counter[str], same: Sequence[str]) -> list[str]:
+    """Lines about what was not read in the rows of a source, and about answers that were compared with themselves."""
+    lines = []
+    if unread:
+        told = [f"{what} ({count})" for what, count in unread.most_common(MOST_TOLD)]
+        lines.append(f"{source}: not read: {_listed(told, len(unread))}")
+    if same:
+        places = _listed(same[:MOST_TOLD], len(same))
+        lines.append(f"{source}: {len(same)} judgements compare a text with itself, which is left out: {places}")
+    return lines
+
+
+def _listed(told: Sequence[str], count: int) -> str:
+    return ", ".join(told) + (", …" if count > len(told) else "")
 
 
 def _refuse_other_prompt(record: Record, place: str, asked: dict[str, tuple[str, tuple[Message, ...]]]) -> None:
@@ -126,8 +170,8 @@ def write(
 ) -> int:
     """Write records in a layout; the suffix chooses the container. The file appears whole or not at all.
 
-    The layouts of others order every pair: ties are left out of them and told to `report`, never put in an order.
-    Returns how many rows were written.
+    The layouts of others order every pair: ties are left out of them, and what their rows do not hold is counted; both
+    are told to `report`. A record that would be read as another one is refused. Returns how many rows were written.
     """
     listed = list(records) if layout == "native" else [_ordered(record) for record in records if not _is_tie(record)]
     ties = len(records) - len(listed)
@@ -136,12 +180,36 @@ def write(
     if ties and not listed:
         raise UserError(f"{path}: nothing to write: all {ties} comparisons are ties, which {layout} rows cannot hold")
     rows = []
+    lost: Counter[str] = Counter()
     for number, record in enumerate(listed, start=1):
         try:
             rows.append(WRITERS[layout].row_of(record))
+            lost.update(_lost(record, rows[-1]) if layout != "native" else ())
         except BadRow as error:
             raise UserError(f"{path}: record {number}: {error}; native rows hold everything") from error
-    return files.save(Path(path), rows)
+    written = files.save(Path(path), rows)
+    if lost and report:
+        report(f"{path}: {layout} rows do not hold: {', '.join(f'{name} ({n})' for name, n in lost.items())}")
+    return written
+
+
+def _lost(record: Record, row: dict[str, Any]) -> list[str]:
+    """The fields of a record that its row does not give back. BadRow where it gives back another judgement."""
+    try:
+        found = next((one for one in _records_of(row) if type(one) is type(record)), None)
+    except BadRow as error:
+        raise BadRow(f"it could not be read again: {error}") from error
+    back = _fields(found)
+    names = [name for name, value in _fields(record).items() if name not in back or back[name] != value]
+    if changed := [name for name in names if name in SAID]:
+        raise BadRow(f"it would be read again with other {' and '.join(changed)}")
+    return names
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """The fields of a record and of its prompt; their name and origin change nothing that they say."""
+    whole = ({} if isinstance(record, Prompt) or record is None else vars(record.prompt)) | vars(record or ())
+    return {name: value for name, value in whole.items() if name not in ("prompt", "id", "origin")}
 
 
 def _is_tie(record: Record) -> bool:
@@ -149,7 +217,9 @@ def _is_tie(record: Record) -> bool:
 
 
 def _ordered(record: Record) -> Record:
-    """A comparison with the more probable answer as the chosen one."""
+    """A comparison with the more probable answer as the chosen one, as an edit is too."""
+    if isinstance(record, Edit):
+        return Comparison(record.prompt, record.after, record.before, annotator=record.annotator, origin="edit")
     if isinstance(record, Comparison) and record.target < 0.5:
         return replace(record, chosen=record.rejected, rejected=record.chosen, target=1 - record.target)
     return record
@@ -190,13 +260,20 @@ def _neighbour(path: Path) -> str:
     return f"; did you mean {path.parent / close[0]}?" if (close := get_close_matches(path.name, names, n=1)) else ""
 
 
-def _records_of(row: dict[str, Any]) -> list[Record]:
+def _records_of(row: dict[str, Any]) -> list[Record | Unread]:
+    """What a row says, and the names of the columns that its reader does not read."""
+    there = without_null(row)
     for reader in READERS:
-        if reader.matches(row):
-            return reader.records_of(row)
-    hints = (nearest(column, COLUMNS) for column in sorted(row))
+        if reader.matches(there):
+            others = [name for name in there if reader.COLUMNS and name not in reader.COLUMNS]
+            return [*reader.records_of(there), *(Unread(f'column "{cut(name)}"') for name in others)]
+    if row and not there:
+        raise BadRow(f"nothing but null in it, in the columns {cut(', '.join(sorted(row)))}")
+    if "text" in there:
+        raise BadRow('"text" holds documents, for truing pretrain; sft needs prompt and completion, or messages')
+    hints = (nearest(column, COLUMNS) for column in sorted(there) if column not in COLUMNS)
     hint = next((h for h in hints if h.startswith("did you mean")), f"valid: {', '.join(COLUMNS)}")
-    raise BadRow(f"unknown columns {cut(', '.join(sorted(row)) or 'none at all')}; {hint}")
+    raise BadRow(f"unknown columns {cut(', '.join(sorted(there)) or 'none at all')}; {hint}")
 
 
 def _text(path: Path) -> str:

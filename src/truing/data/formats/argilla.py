@@ -1,69 +1,99 @@
-"""Argilla's records: fields shown, and people's responses to questions about them."""
+"""Argilla's records, nested or flat: fields shown, and people's responses to questions about them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
-from truing.data.records import Comparison, Demonstration, Message, Prompt, Ranking, Rating, Record
-from truing.data.validate import BadRow, is_number, messages, shown
+from truing.data.formats import columns
+from truing.data.records import Comparison, Demonstration, Prompt, Ranking, Rating, Record
+from truing.data.validate import BadRow, Unread, is_number, is_whole, shown, understood
 
 PROMPTS = ("prompt", "instruction", "question", "input", "context", "conversation", "messages")
 NEITHER = ("tie", "both", "none", "equal", "same", "neither")
+SAID = ".responses"  # ends the column of a question in a flat row
+OWN = ("id", "status", "_server_id", "external_id", "metadata", "inserted_at", "updated_at")
+COLUMNS = ()  # fields have names of the project's own
 
 
 def matches(row: dict[str, Any]) -> bool:
-    """Whether the row is a record as Argilla exports it: `fields` and `responses`."""
+    """Whether the row is a record as Argilla exports it: `fields` and `responses`, or columns `….responses`."""
+    return _is_nested(row) or any(key.endswith(SAID) for key in row)
+
+
+def _is_nested(row: dict[str, Any]) -> bool:
     return isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), dict)
 
 
-def records_of(row: dict[str, Any]) -> list[Record]:
+def records_of(row: dict[str, Any]) -> list[Record | Unread]:
     """Rankings, choices between answers, ratings and texts, each by the person who submitted it.
 
     An answer is a field that is not the prompt. A question whose value is a list is a ranking of fields; a text that
     names a field is a choice between two; a number rates the field that the question's name ends with, or the only one;
     any other text in answer to a question about no answer is a demonstration. Drafts and discarded ones do not count.
     """
+    if not _is_nested(row):
+        row = _nested(row)
     fields = {name: value for name, value in row["fields"].items() if isinstance(value, str | list) and value}
     asked = next((name for name in PROMPTS if name in fields), None)
     if asked is None:
         raise BadRow(
             f"no field is a prompt: there are {shown(list(fields))}; one must be named {', '.join(PROMPTS[:3])} …"
         )
-    given = fields.pop(asked)
-    prompt = Prompt(messages(given, asked) if isinstance(given, list) else (Message("user", given),))
-    answers = {name: value for name, value in fields.items() if isinstance(value, str)}
-    found: list[Record] = []
+    prompt = columns.prompt_of(fields, asked)
+    others = {name: value for name, value in fields.items() if name not in (asked, *columns.PROMPT)}
+    answers = {name: value for name, value in others.items() if isinstance(value, str)}
+    found: list[Record | Unread] = []
     for question, responses in row["responses"].items():
         if not isinstance(responses, list):
             raise BadRow(f'"responses": {question} must hold a list of responses, not {shown(responses)}')
         for response in responses:
-            if isinstance(response, dict) and response.get("status", "submitted") == "submitted":
-                found += _said(prompt, answers, question, response.get("value"), str(response.get("user_id") or ""))
-    return found or [prompt]
+            if not isinstance(response, dict):
+                raise BadRow(f'"responses": {question} must hold objects with a value, not {shown(response)}')
+            value, person = response.get("value"), str(response.get("user_id") or "")
+            if response.get("status", "submitted") == "submitted" and value is not None and str(value).strip():
+                found.append(_said(prompt, answers, question, value, person))
+    return understood(found, prompt)
 
 
-def _said(prompt: Prompt, answers: dict[str, str], question: str, value: Any, person: str) -> Iterator[Record]:
-    if isinstance(value, list):
-        yield _ranking(prompt, answers, question, value, person)
-    elif isinstance(value, str) and value in answers:
+def _nested(row: dict[str, Any]) -> dict[str, Any]:
+    """A flat row as a nested one: beside the values of `question.responses` stand `….users` and `….status`."""
+    fields = {name: value for name, value in row.items() if "." not in name and name not in OWN}
+    responses = {}
+    for key in (key for key in row if key.endswith(SAID)):
+        parts = {"value": row[key], "user_id": row.get(f"{key}.users"), "status": row.get(f"{key}.status")}
+        there = {name: part for name, part in parts.items() if part is not None}
+        if not all(isinstance(part, list) and len(part) == len(row[key]) for part in there.values()):
+            raise BadRow(f'"{key}" and what stands beside it must be lists of one length, not {shown(parts)}')
+        said = [dict(zip(there, one, strict=True)) for one in zip(*there.values(), strict=True)]
+        responses[key.removesuffix(SAID)] = said
+    return {"fields": fields, "responses": responses}
+
+
+def _said(prompt: Prompt, answers: dict[str, str], question: str, value: Any, person: str) -> Record | Unread:
+    if isinstance(value, str) and value in answers:
         others = [text for name, text in answers.items() if name != value]
         if len(others) != 1:
             raise BadRow(f"{question}: a choice is between two answers, and there are {len(answers)}")
-        yield Comparison(prompt, answers[value], others[0], annotator=person, criterion=question, origin="argilla")
-    elif isinstance(value, str) and len(answers) == 2 and value.lower() in NEITHER:
+        return Comparison(prompt, answers[value], others[0], annotator=person, criterion=question, origin="argilla")
+    if isinstance(value, str) and len(answers) == 2 and value.lower() in NEITHER:
         one, two = answers.values()
-        yield Comparison(prompt, one, two, 0.5, annotator=person, criterion=question, origin="argilla")
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if not is_number(value):
-            raise BadRow(f"{question}: a rating must be a number, not {shown(value)}")
-        named = [text for name, text in answers.items() if question.endswith(name)] or list(answers.values())
-        if len(named) != 1:
-            raise BadRow(f"{question}: it is not clear which of the {len(answers)} answers the rating is of")
-        yield Rating(prompt, named[0], float(value), 1.0, max(5.0, float(value)), question, person)
-    elif isinstance(value, str) and value.strip() and not answers:
-        yield Demonstration(prompt, value, person)
+        return Comparison(prompt, one, two, 0.5, annotator=person, criterion=question, origin="argilla")
+    if isinstance(value, str) and not answers:
+        return Demonstration(prompt, value, person)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _rating(prompt, answers, question, value, person)
+    if isinstance(value, list) and (not value or any(isinstance(one, dict) or str(one) in answers for one in value)):
+        return _ranking(prompt, answers, question, value, person)
+    return Unread(f'question "{question}"')
+
+
+def _rating(prompt: Prompt, answers: dict[str, str], question: str, value: float, person: str) -> Rating:
+    if not is_number(value):
+        raise BadRow(f"{question}: a rating must be a number, not {shown(value)}")
+    named = [text for name, text in answers.items() if question.endswith(name)] or list(answers.values())
+    if len(named) != 1:
+        raise BadRow(f"{question}: it is not clear which of the {len(answers)} answers the rating is of")
+    return Rating(prompt, named[0], float(value), min(1.0, float(value)), max(5.0, float(value)), question, person)
 
 
 def _ranking(prompt: Prompt, answers: dict[str, str], question: str, value: list[Any], person: str) -> Ranking:
@@ -71,11 +101,11 @@ def _ranking(prompt: Prompt, answers: dict[str, str], question: str, value: list
     ranks: dict[str, int] = {}
     for place, one in enumerate(value, start=1):
         name, rank = (one.get("value"), one.get("rank")) if isinstance(one, dict) else (one, place)
-        if name not in answers or not isinstance(rank, int):
+        if not isinstance(name, str) or name not in answers or not is_whole(rank):
             raise BadRow(f"{question}: {shown(one)} ranks none of {', '.join(answers)}")
         ranks[name] = rank
     if len(ranks) < 2:
         raise BadRow(f"{question}: a ranking needs two answers or more, not {shown(value)}")
-    tier: dict[int, int] = defaultdict(int, {rank: i for i, rank in enumerate(sorted(set(ranks.values())))})
+    tier = {rank: i for i, rank in enumerate(sorted(set(ranks.values())))}
     said, tiers = tuple(answers[name] for name in ranks), tuple(tier[rank] for rank in ranks.values())
     return Ranking(prompt, said, tiers, question, person, "argilla")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TypeVar
 
@@ -40,6 +41,31 @@ def convert(records: Iterable[Record], kinds: tuple[type, ...]) -> list[Record]:
         else:
             wanted += _made_of(record, kinds)
     return [*wanted, *(made for made in ratings_to_comparisons(ratings) if _pair(made) not in compared)]
+
+
+def distinct(record: Record, kinds: tuple[type, ...]) -> Record | None:
+    """The record without what compares a text with itself, where comparisons or rankings are wanted: it teaches nothing
+    and can be asked of nobody. None where nothing is left.
+
+    A ranking keeps one of equal answers in one tier, and none of those in several: where they stand is not known. An
+    edit that changes nothing is a demonstration, where edits as such are not wanted.
+    """
+    if not {Comparison, Ranking} & set(kinds):
+        return record
+    if isinstance(record, Comparison):
+        return record if record.chosen != record.rejected else None
+    if isinstance(record, Edit) and record.before == record.after and Edit not in kinds:
+        return Demonstration(record.prompt, record.after, record.annotator)
+    if not isinstance(record, Ranking) or len(set(record.responses)) == len(record.responses):
+        return record
+    tiers: dict[str, set[int]] = {}
+    for response, tier in zip(record.responses, record.tiers, strict=True):
+        tiers.setdefault(response, set()).add(tier)
+    kept = [(response, *of) for response, of in tiers.items() if len(of) == 1]
+    if len(kept) < 2:
+        return None
+    responses, places = zip(*kept, strict=True)
+    return replace(record, responses=responses, tiers=places)
 
 
 def on_criterion(records: Sequence[R], criterion: str = "", report: Callable[[str], None] | None = None) -> list[R]:
@@ -99,7 +125,8 @@ def ranking_to_comparisons(ranking: Ranking) -> list[Comparison]:
 
     For export to what knows only pairs: a reward model learns better from the ranking whole, in one batch element.
     """
-    pairs = list(combinations(sorted(zip(ranking.tiers, ranking.responses, strict=True), key=lambda one: one[0]), 2))
+    placed = sorted(zip(ranking.tiers, ranking.responses, strict=True), key=lambda one: one[0])
+    pairs = [(one, two) for one, two in combinations(placed, 2) if one[1] != two[1]]
     return [
         Comparison(
             ranking.prompt,
@@ -110,6 +137,8 @@ def ranking_to_comparisons(ranking: Ranking) -> list[Comparison]:
             criterion=ranking.criterion,
             annotator=ranking.annotator,
             origin=ranking.origin,
+            error=ranking.error,
+            round=ranking.round,
         )
         for (high, better), (low, worse) in pairs
     ]

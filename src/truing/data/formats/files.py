@@ -117,15 +117,17 @@ def _loads(line: bytes, first: bool) -> object:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadRow(f"broken JSON: {error}: {shown(text)}") from error
-    if has_half_character(value, text):
+    if _may_be_half(text) and has_half_character(value):
         raise BadRow(r"half of a \ud800 pair stands alone: it is no character")
     return value
 
 
-def has_half_character(value: object, text: str) -> bool:
+def _may_be_half(text: str) -> bool:
+    return "\\ud" in text or "\\uD" in text
+
+
+def has_half_character(value: object) -> bool:
     """Whether a text in the value holds a lone surrogate: JSON can escape one, UTF-8 cannot hold it."""
-    if "\\ud" not in text and "\\uD" not in text:
-        return False
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -143,8 +145,9 @@ def _json(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple[in
         except (ValueError, RecursionError) as error:
             hint = "; a row a line? name it .jsonl" if "Extra data" in str(error) else ""
             raise UserError(f"{path}: broken JSON: {error}{hint}") from error
+    in_doubt = _may_be_half(text)
     for number, row in enumerate(value if isinstance(value, list) else [value], start=1):
-        if has_half_character(row, text):
+        if in_doubt and has_half_character(row):
             complaints.add(f"row {number}", r"half of a \ud800 pair stands alone: it is no character")
         else:
             yield number, row
@@ -163,7 +166,7 @@ def _parquet(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple
             for batch in file.iter_batches(AT_ONCE):
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, {key: value for key, value in row.items() if value is not None}
+                    yield number, row
     except pyarrow.ArrowException as error:
         raise UserError(f"{path}: not a parquet file: {_first_line(error)}") from error
 

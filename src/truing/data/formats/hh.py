@@ -10,6 +10,7 @@ from truing.data.validate import BadRow, text
 
 TURN = {"user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
 LAST = "\n\nAssistant:"
+COLUMNS = ("chosen", "rejected")
 
 
 def matches(row: dict[str, Any]) -> bool:

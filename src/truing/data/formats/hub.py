@@ -41,4 +41,4 @@ def rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
             raise UserError(f"data {source}: it has no train split; name one of {splits}")
         table = table["train"]
     for number, row in enumerate(table, start=1):
-        yield f"row {number}", {key: value for key, value in dict(row).items() if value is not None}
+        yield f"row {number}", dict(row)

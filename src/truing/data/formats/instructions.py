@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from truing.data.records import Comparison, Demonstration, Message, Prompt, Record
+from truing.data.formats import columns
+from truing.data.records import Message, Record
 from truing.data.validate import BadRow, shown, text
+
+COLUMNS = ("instruction", "input", "output", "instances", *columns.COMPARED, *columns.PROMPT, *columns.JUDGED)
 
 
 def matches(row: dict[str, Any]) -> bool:
@@ -14,7 +17,8 @@ def matches(row: dict[str, Any]) -> bool:
 
 
 def records_of(row: dict[str, Any]) -> list[Record]:
-    """What the row says: demonstrations, and a comparison where two answers stand in it."""
+    """What the row says: demonstrations, or ratings where they are labelled, and a comparison where two answers stand
+    in it."""
     instances = row.get("instances", [row])
     if not isinstance(instances, list) or not instances or not all(isinstance(i, dict) for i in instances):
         raise BadRow(f'"instances" must be a list of objects, not {shown(instances)}')
@@ -24,11 +28,11 @@ def records_of(row: dict[str, Any]) -> list[Record]:
         if not isinstance(given, str):
             raise BadRow(f'"input" must be a text, not {shown(given)}')
         question = text(row, "instruction") + (f"\n\n{given}" if given.strip() else "")
-        prompt = Prompt((Message("user", question),))
+        prompt = columns.prompt_after(row, (Message("user", question),))
         if "chosen" in instance or "rejected" in instance:
-            found.append(Comparison(prompt, text(instance, "chosen"), text(instance, "rejected")))
+            found.append(columns.comparison(row, prompt, text(instance, "chosen"), text(instance, "rejected")))
         if "output" in instance:
-            found.append(Demonstration(prompt, text(instance, "output")))
+            found.append(columns.answered(row, prompt, text(instance, "output")))
         if "output" not in instance and "chosen" not in instance:
             found.append(prompt)
     return found

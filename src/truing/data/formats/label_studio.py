@@ -2,79 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from truing.data.records import Comparison, Demonstration, Message, Prompt, Ranking, Rating, Record
-from truing.data.validate import BadRow, shown
+from truing.data.formats import columns
+from truing.data.records import Comparison, Demonstration, Prompt, Ranking, Rating, Record
+from truing.data.validate import BadRow, Unread, is_number, shown, understood
 
 PROMPTS = ("prompt", "instruction", "question", "input", "text")
+UNSORTED = "_"  # the ranker's bucket of what nobody moved
+COLUMNS = ()  # fields have names of the project's own
 
 
 def matches(row: dict[str, Any]) -> bool:
-    """Whether the row is a task as Label Studio exports it: `data` and `annotations`."""
-    return isinstance(row.get("data"), dict) and isinstance(row.get("annotations"), list)
+    """Whether the row is a task as Label Studio exports it: `data` and `annotations`, or a row of its JSON_MIN."""
+    whole = isinstance(row.get("data"), dict) and isinstance(row.get("annotations"), list)
+    return whole or {"annotation_id", "annotator"} <= row.keys()
 
 
-def records_of(row: dict[str, Any]) -> list[Record]:
+@dataclass(frozen=True)
+class _Task:
+    """What is asked: the prompt, where it stands in the data, the texts beside it by name, listed items by id."""
+
+    prompt: Prompt
+    asked: str
+    texts: dict[str, str]
+    items: dict[str, str]
+
+
+def records_of(row: dict[str, Any]) -> list[Record | Unread]:
     """What each person's annotation says; a skipped (cancelled) one says nothing.
 
-    Answers are the texts of `data` besides the prompt, in their order; a list of objects with `id` and `body` or `text`
-    (the ranker's) are answers too. `pairwise` chooses the left or right of two; `ranker` orders by id; `rating` rates a
-    single answer; `textarea` is a demonstration.
+    `pairwise` chooses the left or right of the two fields of data that `to_name` names, in its order; `ranker` orders a
+    list of objects with `id` and `body` or `text`; `rating` rates the field it names, or the only answer; `textarea` is
+    a demonstration where it is of the prompt or there are no answers.
     """
-    data = row["data"]
-    asked = next((name for name in PROMPTS if isinstance(data.get(name), str) and data[name].strip()), None)
-    if asked is None:
-        raise BadRow(f"no field of data is a prompt: there are {shown(list(data))}; one must be named {PROMPTS[0]} …")
-    prompt = Prompt((Message("user", data[asked]),))
-    answers = _answers({name: value for name, value in data.items() if name != asked})
-    found: list[Record] = []
+    if "data" not in row:
+        raise BadRow("Label Studio's JSON_MIN does not say which answer stood left: export the project as JSON")
+    task = _task(row["data"])
+    found: list[Record | Unread] = []
     for annotation in row["annotations"]:
         if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
             raise BadRow(f'"annotations": each must have a "result", not {shown(annotation)}')
         if not annotation.get("was_cancelled"):
             for result in annotation["result"]:
-                found += _said(prompt, answers, result, _person(annotation.get("completed_by")))
-    return found or [prompt]
+                found += _said(task, result, _person(annotation.get("completed_by")))
+    return understood(found, task.prompt)
 
 
-def _answers(data: dict[str, Any]) -> dict[str, str]:
-    answers: dict[str, str] = {}
+def _task(data: dict[str, Any]) -> _Task:
+    asked = next((name for name in PROMPTS if isinstance(data.get(name), str) and data[name].strip()), None)
+    if asked is None:
+        raise BadRow(f"no field of data is a prompt: there are {shown(list(data))}; one must be named {PROMPTS[0]} …")
+    texts: dict[str, str] = {}
+    items: dict[str, str] = {}
     for name, value in data.items():
+        if name in (asked, *columns.PROMPT):
+            continue
         if isinstance(value, str) and value.strip():
-            answers[name] = value
-        elif isinstance(value, list):
-            for item in value:
-                text = item.get("body") or item.get("text") if isinstance(item, dict) else None
-                if isinstance(text, str):
-                    answers[str(item.get("id"))] = text
-    return answers
+            texts[name] = value
+        for item in value if isinstance(value, list) else ():
+            text = item.get("body") or item.get("text") if isinstance(item, dict) else None
+            if isinstance(text, str) and items.setdefault(str(item.get("id")), text) != text:
+                raise BadRow(f'"data": two items have the id {shown(item.get("id"))}')
+    return _Task(columns.prompt_of(data, asked), asked, texts, items)
 
 
-def _said(prompt: Prompt, answers: dict[str, str], result: dict[str, Any], person: str) -> Iterator[Record]:
-    kind, value = result.get("type"), result.get("value")
-    if not isinstance(value, dict):
+def _said(task: _Task, result: Any, person: str) -> list[Record | Unread]:
+    if not isinstance(result, dict) or not isinstance(result.get("value"), dict):
         raise BadRow(f'"result": it has no value: {shown(result)}')
-    texts = list(answers.values())
+    kind, value, named = result.get("type"), result["value"], str(result.get("to_name", ""))
     if kind == "pairwise":
-        side = value.get("selected")
-        if len(texts) != 2 or side not in ("left", "right"):
-            raise BadRow(f"pairwise: {shown(side)} of {len(texts)} answers; it must be left or right of two")
-        chosen, rejected = texts if side == "left" else texts[::-1]
-        yield Comparison(prompt, chosen, rejected, annotator=person, origin="label_studio")
-    elif kind == "ranker":
-        ranked = value.get("ranker")
-        ids: Any = next(iter(ranked.values()), []) if isinstance(ranked, dict) else ranked
-        if not isinstance(ids, list) or len(ids) < 2 or any(str(i) not in answers for i in ids):
-            raise BadRow(f"ranker: {shown(ranked)} does not order the answers {', '.join(answers)}")
-        said = tuple(answers[str(i)] for i in ids)
-        yield Ranking(prompt, said, tuple(range(len(said))), annotator=person, origin="label_studio")
-    elif kind == "rating" and len(texts) == 1 and isinstance(value.get("rating"), int):
-        yield Rating(prompt, texts[0], value["rating"], 1, max(5, value["rating"]), annotator=person)
-    elif kind == "textarea":
-        for text in value.get("text") or []:
-            yield Demonstration(prompt, str(text), person)
+        return [_pair(task, value.get("selected"), named.split(","), person)]
+    if kind == "ranker":
+        return [_ranking(task, value.get("ranker"), person)]
+    if kind == "rating" and named != task.asked:
+        return [_rating(task, value.get("rating"), named, person)]
+    if kind == "textarea" and (named == task.asked or not (task.texts or task.items)):
+        texts = value.get("text") or []
+        said = [str(text) for text in (texts if isinstance(texts, list) else [texts])]
+        return [Demonstration(task.prompt, text, person) for text in said if text.strip()]
+    return [Unread(f'{kind} "{result.get("from_name", "")}"')]
+
+
+def _pair(task: _Task, side: object, named: list[str], person: str) -> Comparison:
+    sides = [task.texts.get(name.strip()) for name in named]
+    if len(sides) != 2 or None in sides or side not in ("left", "right"):
+        raise BadRow(
+            f'pairwise: {shown(side)} of "to_name" {shown(",".join(named))}: it must be left or right of two fields of '
+            f"data, which are {', '.join(task.texts) or 'none'}; name the tags as the fields they show"
+        )
+    chosen, rejected = sides if side == "left" else sides[::-1]
+    return Comparison(task.prompt, str(chosen), str(rejected), annotator=person, origin="label_studio")
+
+
+def _ranking(task: _Task, ranked: Any, person: str) -> Ranking:
+    """The order in the only bucket that things were moved to; several have no order among them that the file tells."""
+    buckets = ranked if isinstance(ranked, dict) else {"": ranked}
+    moved = [ids for name, ids in buckets.items() if name != UNSORTED and ids]
+    ids: Any = moved[0] if len(moved) == 1 else None
+    if not isinstance(ids, list) or len({str(i) for i in ids}) < 2 or any(str(i) not in task.items for i in ids):
+        raise BadRow(f"ranker: {shown(ranked)} does not order the answers {', '.join(task.items) or 'of any list'}")
+    said = tuple(task.items[str(i)] for i in ids)
+    return Ranking(task.prompt, said, tuple(range(len(said))), annotator=person, origin="label_studio")
+
+
+def _rating(task: _Task, value: object, named: str, person: str) -> Rating:
+    answers = [task.texts[named]] if named in task.texts else [*task.texts.values(), *task.items.values()]
+    if len(answers) != 1 or not is_number(value):
+        raise BadRow(f"rating: {shown(value)} must be a number, of one answer; there are {len(answers)}")
+    value = float(value)
+    return Rating(task.prompt, answers[0], value, min(1.0, value), max(5.0, value), annotator=person)
 
 
 def _person(who: object) -> str:

@@ -1,7 +1,4 @@
-"""Our own rows: every field of a record, under `"record"` its class. Nothing is lost on the way out and in again.
-
-The rows of a run's samples.jsonl (prompt, response, score) are ours too: each is a conversation of one answer.
-"""
+"""Our own rows: every field of a record, under `"record"` its class. Nothing is lost on the way out and in again."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from truing.data.records import (
     Record,
     Response,
 )
-from truing.data.validate import BadRow, is_number, messages, number, shown, text
+from truing.data.validate import LARGEST, BadRow, is_number, shown
 from truing.errors import nearest
 
 CLASSES: dict[str, type] = {
@@ -32,13 +29,13 @@ CLASSES: dict[str, type] = {
 }
 WHOLE = ("Prompt", "Demonstration", "Comparison", "Ranking", "Rating", "Flag", "Edit", "Conversation")
 HINTS = {kind: get_type_hints(kind) for kind in CLASSES.values()}
-LARGEST = (1 << 63) - 1  # what a column of whole numbers holds, in a store and in Parquet
+COLUMNS = ()  # one that is no field is refused
 NAMES = {str: "a text", float: "a number", int: "a whole number", tuple: "a list", type(None): "null"}
 
 
 def matches(row: dict[str, Any]) -> bool:
     """Whether the row is one of ours."""
-    return "record" in row or ({"prompt", "response"} <= row.keys() and not {"chosen", "completion"} & row.keys())
+    return "record" in row
 
 
 def row_of(record: Record) -> dict[str, Any]:
@@ -52,23 +49,12 @@ def row_of(record: Record) -> dict[str, Any]:
 
 def records_of(row: dict[str, Any]) -> list[Record]:
     """The record that the row is."""
-    if "record" not in row:
-        return [_sample(row)]
     name = row["record"]
     if name not in WHOLE:
         raise BadRow(f'"record": {shown(name)} is unknown; {nearest(str(name), WHOLE)}')
     record = _build(CLASSES[name], {key: value for key, value in row.items() if key != "record"}, name)
     _check(record)
     return [record]
-
-
-def _sample(row: dict[str, Any]) -> Conversation:
-    given = row["prompt"]
-    turns = messages(given, "prompt") if isinstance(given, list) else (Message("user", text(row, "prompt")),)
-    if not isinstance(row["response"], str):
-        raise BadRow(f'"response" must be a text, not {shown(row["response"])}')
-    score = None if row.get("score") is None else number(row, "score")
-    return Conversation(Prompt(turns), (Response(row["response"], score=score),))
 
 
 def _build(kind: type, values: object, key: str) -> Any:

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from truing.data.records import Demonstration, Message, Prompt, Ranking, Record
-from truing.data.validate import BadRow, shown, text
+from truing.data.validate import BadRow, is_whole, shown, text
 
 ROLES = {"prompter": "user", "assistant": "assistant"}
+COLUMNS = ("message_tree_id", "tree_state", "prompt")
 
 
 def matches(row: dict[str, Any]) -> bool:
-    """Whether the row is a message tree."""
-    return "message_tree_id" in row and isinstance(row.get("prompt"), dict)
+    """Whether the row is a message tree, or a message of one by itself."""
+    return "message_tree_id" in row and (isinstance(row.get("prompt"), dict) or "message_id" in row)
 
 
 def records_of(row: dict[str, Any]) -> list[Record]:
@@ -21,6 +22,8 @@ def records_of(row: dict[str, Any]) -> list[Record]:
 
     A group of which only some are ranked is a ranking of those; where none is, the first answer counts as the best.
     """
+    if "prompt" not in row:
+        raise BadRow("a message by itself: of Open-Assistant's files those of whole trees are read (….trees.jsonl.gz)")
     found = list(_walk(row["prompt"], (), str(row["message_tree_id"])))
     if not found:
         raise BadRow("the tree holds no answer of the assistant")
@@ -48,7 +51,7 @@ def _walk(node: dict[str, Any], above: tuple[Message, ...], tree: str) -> Iterat
         raise BadRow(f'"replies" must be a list of messages, not {shown(replies)}')
     replies = [reply for reply in replies if not reply.get("deleted")]
     answers = [reply for reply in replies if _role(reply) == "assistant"]
-    ranked = [(reply["rank"], text(reply, "text")) for reply in answers if _is_rank(reply.get("rank"))]
+    ranked = [(_rank(reply), text(reply, "text")) for reply in answers if reply.get("rank") is not None]
     prompt = Prompt(here, root=tree)
     if len(ranked) >= 2:
         tiers, said = zip(*ranked, strict=True)
@@ -67,5 +70,10 @@ def _role(node: dict[str, Any]) -> str:
     return ROLES[role]
 
 
-def _is_rank(rank: object) -> bool:
-    return isinstance(rank, int) and not isinstance(rank, bool)
+def _rank(node: dict[str, Any]) -> int:
+    rank = node["rank"]
+    if isinstance(rank, float) and rank.is_integer():
+        rank = int(rank)  # a column of whole numbers with gaps
+    if not is_whole(rank):
+        raise BadRow(f'"rank" must be a whole number, not {shown(rank)}')
+    return rank

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from truing.data.records import Comparison, Demonstration, Message, Prompt, Record
-from truing.data.validate import BadRow, messages, number, text
+from truing.data.formats import columns
+from truing.data.records import Comparison, Demonstration, Prompt, Record
+from truing.data.validate import BadRow, text
+
+COLUMNS = ("input", "output", *columns.COMPARED, *columns.PROMPT, *columns.JUDGED)
 
 
 def matches(row: dict[str, Any]) -> bool:
     """Whether the columns are OpenRLHF's."""
-    return "input" in row and "instruction" not in row and "prompt" not in row
+    return "input" in row and not {"instruction", "prompt", "messages", "conversations"} & row.keys()
 
 
 def records_of(row: dict[str, Any]) -> list[Record]:
     """What the row says."""
-    given = row["input"]
-    turns = messages(given, "input") if isinstance(given, list) else (Message("user", text(row, "input")),)
-    prompt = Prompt(turns)
+    prompt = columns.prompt_of(row, "input")
+    found: list[Record] = []
     if "chosen" in row or "rejected" in row:
-        return [Comparison(prompt, text(row, "chosen"), text(row, "rejected"), margin=number(row, "margin", 0.0))]
-    return [Demonstration(prompt, text(row, "output"))] if "output" in row else [prompt]
+        found.append(columns.comparison(row, prompt, text(row, "chosen"), text(row, "rejected")))
+    if "output" in row:
+        found.append(columns.answered(row, prompt, text(row, "output")))
+    return found or [prompt]
 
 
 def row_of(record: Record) -> dict[str, Any]:
     """The record in OpenRLHF's columns."""
     if isinstance(record, Prompt):
-        return {"input": _list(record)}
+        return {"input": columns.turns_of(record), **columns.carried(record)}
     if isinstance(record, Demonstration):
-        return {"input": _list(record.prompt), "output": record.response}
+        return {"input": columns.turns_of(record.prompt), "output": record.response, **columns.carried(record)}
     if isinstance(record, Comparison):
         pair = {"chosen": record.chosen, "rejected": record.rejected, "margin": record.margin}
-        return {"input": _list(record.prompt), **pair}
+        return {"input": columns.turns_of(record.prompt), **pair, **columns.carried(record)}
     raise BadRow(f"OpenRLHF's columns cannot hold a {type(record).__name__}")
-
-
-def _list(prompt: Prompt) -> list[dict[str, str]]:
-    return [{"role": m.role, "content": m.content} for m in prompt.messages]

@@ -1,70 +1,82 @@
-"""TRL's columns: prompt, prompt / completion, prompt / chosen / rejected, unpaired labels; texts or conversations."""
+"""TRL's columns: prompt, prompt / completion, prompt / chosen / rejected, unpaired labels; texts or conversations.
+
+`question` and `answer`, and ShareGPT's `conversations`, are read as `prompt`, `completion` and `messages`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt, Rating, Record
-from truing.data.validate import BadRow, messages, number, shown, text
+from truing.data.formats import columns
+from truing.data.records import Comparison, Demonstration, Edit, Prompt, Rating, Record
+from truing.data.validate import BadRow, messages, shown, text
 
-COLUMNS = ("prompt", "messages", "completion", "chosen", "rejected")
+PROMPTS = ("prompt", "question")
+COMPLETIONS = ("completion", "answer")
+CONVERSATIONS = ("messages", "conversations")
+COLUMNS = (*PROMPTS, *COMPLETIONS, *CONVERSATIONS, *columns.COMPARED, *columns.PROMPT, *columns.JUDGED)
 
 
 def matches(row: dict[str, Any]) -> bool:
     """Whether a column is TRL's."""
-    return any(column in row for column in COLUMNS)
+    return any(column in row for column in (*PROMPTS, *COMPLETIONS, *CONVERSATIONS, "chosen", "rejected"))
 
 
 def records_of(row: dict[str, Any]) -> list[Record]:
-    """What the row says. With the whole conversation beside a preference (UltraFeedback's way), both count."""
+    """What the row says. An answer or a whole conversation beside a preference (UltraFeedback's way) counts too."""
+    asked, said, talk = (_first(row, names) for names in (PROMPTS, COMPLETIONS, CONVERSATIONS))
     found: list[Record] = []
     if "chosen" in row or "rejected" in row:
-        found.append(_comparison(row))
-    if "messages" in row:
-        found.append(_conversation(row))
+        for key in ("chosen", "rejected"):
+            if key not in row:
+                raise BadRow(f'"{key}" is missing')
+        if talk and not asked and isinstance(row["chosen"], dict):
+            asked, talk = talk, ""  # ShareGPT's way: the conversation is what the two messages answer
+        compared = _comparison(row, asked)
+        found.append(compared)
+        if said:
+            found.append(columns.answered(row, compared.prompt, _answer(row, said, compared.prompt)))
+    if talk:
+        found.append(_conversation(row, talk))
     if found:
         return found
-    if "prompt" not in row:
+    if not asked:
         raise BadRow('"prompt" is missing')
-    prompt = Prompt(_turns(row, "prompt"), tags=_tags(row))
-    if "completion" not in row:
-        return [prompt]
-    answer = _answer(row, "completion", prompt)
-    if "label" not in row:
-        return [Demonstration(prompt, answer)]
-    if not isinstance(row["label"], bool):
-        raise BadRow(f'"label" must be true or false, not {shown(row["label"])}')
-    return [Rating(prompt, answer, float(row["label"]), 0.0, 1.0)]
+    prompt = columns.prompt_of(row, asked)
+    return [columns.answered(row, prompt, _answer(row, said, prompt))] if said else [prompt]
 
 
 def row_of(record: Record) -> dict[str, Any]:
     """The record in TRL's conversational columns. Rankings, flags and conversations have none."""
     if isinstance(record, Prompt):
-        return {"prompt": _list(record.messages)}
-    if isinstance(record, Demonstration):
-        return {"prompt": _list(record.prompt.messages), "completion": _said(record.response)}
+        return {"prompt": columns.turns_of(record), **columns.carried(record)}
     if isinstance(record, Edit):
-        record = Comparison(record.prompt, record.after, record.before)
-    if isinstance(record, Comparison):
-        pair = {"chosen": _said(record.chosen), "rejected": _said(record.rejected), "margin": record.margin}
-        return {"prompt": _list(record.prompt.messages), **pair}
-    if isinstance(record, Rating) and (record.low, record.high) == (0.0, 1.0):
-        return {
-            "prompt": _list(record.prompt.messages),
-            "completion": _said(record.response),
-            "label": record.value > 0.5,
-        }
-    raise BadRow(f"TRL's columns cannot hold a {type(record).__name__}")
+        record = Comparison(record.prompt, record.after, record.before, annotator=record.annotator)
+    row: dict[str, Any]
+    if isinstance(record, Demonstration):
+        row = {"completion": _said(record.response)}
+    elif isinstance(record, Comparison):
+        row = {"chosen": _said(record.chosen), "rejected": _said(record.rejected), "margin": record.margin}
+    elif isinstance(record, Rating) and (record.low, record.high) == (0.0, 1.0) and record.value in (0.0, 1.0):
+        row = {"completion": _said(record.response), "label": bool(record.value)}
+    else:
+        raise BadRow(f"TRL's columns cannot hold a {type(record).__name__}{_of(record)}")
+    return {"prompt": columns.turns_of(record.prompt), **row, **columns.carried(record)}
 
 
-def _comparison(row: dict[str, Any]) -> Comparison:
-    for key in ("chosen", "rejected"):
-        if key not in row:
-            raise BadRow(f'"{key}" is missing')
-    margin = number(row, "margin", 0.0)
-    if "prompt" in row:
-        prompt = Prompt(_turns(row, "prompt"), tags=_tags(row))
-        return Comparison(prompt, _answer(row, "chosen", prompt), _answer(row, "rejected", prompt), margin=margin)
+def _of(record: Record) -> str:
+    return f" of {record.value:g} on the scale {record.low:g} to {record.high:g}" if isinstance(record, Rating) else ""
+
+
+def _first(row: dict[str, Any], names: Sequence[str]) -> str:
+    return next((name for name in names if name in row), "")
+
+
+def _comparison(row: dict[str, Any], asked: str) -> Comparison:
+    if asked:
+        prompt = columns.prompt_of(row, asked)
+        return columns.comparison(row, prompt, _answer(row, "chosen", prompt), _answer(row, "rejected", prompt))
     if isinstance(row["chosen"], str) and isinstance(row["rejected"], str):
         # TRL would cut the two texts where they begin to differ; that is in the middle of the answers as often as not.
         raise BadRow('"prompt" is missing: where "chosen" and "rejected" are texts it must be a column of its own')
@@ -73,43 +85,30 @@ def _comparison(row: dict[str, Any]) -> Comparison:
         raise BadRow('"chosen" and "rejected" must be the same conversation up to their last message')
     if not chosen[-1].role == rejected[-1].role == "assistant":
         raise BadRow('the last message of "chosen" and "rejected" must be the assistant\'s')
-    return Comparison(Prompt(chosen[:-1], tags=_tags(row)), chosen[-1].content, rejected[-1].content, margin=margin)
+    prompt = columns.prompt_after(row, chosen[:-1])
+    return columns.comparison(row, prompt, chosen[-1].content, rejected[-1].content)
 
 
-def _conversation(row: dict[str, Any]) -> Record:
-    turns = messages(row["messages"], "messages")
+def _conversation(row: dict[str, Any], key: str) -> Record:
+    turns = messages(row[key], key)
     if turns[-1].role != "assistant":
-        return Prompt(turns, tags=_tags(row))
+        return columns.prompt_after(row, turns)
     if len(turns) < 2:
-        raise BadRow('"messages" holds an answer to nothing')
-    return Demonstration(Prompt(turns[:-1], tags=_tags(row)), turns[-1].content)
-
-
-def _turns(row: dict[str, Any], key: str) -> tuple[Message, ...]:
-    if isinstance(row[key], str) or row[key] is None:
-        return (Message("user", text(row, key)),)
-    return messages(row[key], key)
+        raise BadRow(f'"{key}" holds an answer to nothing')
+    return columns.answered(row, columns.prompt_after(row, turns[:-1]), turns[-1].content)
 
 
 def _answer(row: dict[str, Any], key: str, prompt: Prompt) -> str:
-    value = row.get(key)
+    value = row[key]
+    if isinstance(value, dict):
+        value = [value]
     if not isinstance(value, list | tuple):
         return text(row, key)
     turns = messages(value, key)
-    if turns[:-1] not in ((), prompt.messages) or turns[-1].role != "assistant":
+    before = turns[:-1]
+    if turns[-1].role != "assistant" or before != prompt.messages[len(prompt.messages) - len(before) :]:
         raise BadRow(f'"{key}" must be one message of the assistant, or the prompt and it, not {shown(value)}')
     return turns[-1].content
-
-
-def _tags(row: dict[str, Any]) -> tuple[str, ...]:
-    tags = row.get("tags", ())
-    if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
-        raise BadRow(f'"tags" must be a list of texts, not {shown(tags)}')
-    return tuple(tags)
-
-
-def _list(turns: tuple[Message, ...]) -> list[dict[str, str]]:
-    return [{"role": m.role, "content": m.content} for m in turns]
 
 
 def _said(answer: str) -> list[dict[str, str]]:
