@@ -109,6 +109,8 @@ class Rating:
     high: float = 5.0
     criterion: str = ""
     annotator: str = ""
+    error: float = 0.0
+    round: int = 0
 
 
 @dataclass(frozen=True)

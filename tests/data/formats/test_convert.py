@@ -45,7 +45,7 @@ def test_only_ratings_on_one_scale_by_one_person_of_two_answers_are_compared():
 
 def test_answers_that_a_person_has_compared_are_not_compared_again_by_their_ratings():
     rated = [Rating(Q, answer, value, annotator="ann") for answer, value in (("a", 5.0), ("b", 1.0), ("c", 3.0))]
-    said = Comparison(Q, "b", "a", annotator="ann", origin="rating")
+    said = Comparison(Q, "b", "a", annotator="ann")
     made = convert([*rated, said], (Comparison,))
     assert [(c.chosen, c.rejected) for c in made] == [("b", "a"), ("a", "c"), ("c", "b")]
     for other in (Comparison(Q, "b", "a", annotator="bob"), Comparison(Q, "b", "a", criterion="kind", annotator="ann")):

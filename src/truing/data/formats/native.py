@@ -119,7 +119,7 @@ def _check(record: Any) -> None:
     if isinstance(record, Comparison):
         rules += [(0 <= record.target <= 1, '"target" must be between 0 and 1')]
         rules += [(record.weight >= 0, '"weight" must be 0 or more')]
-    if isinstance(record, Comparison | Ranking):
+    if isinstance(record, Comparison | Ranking | Rating):
         rules += [(0 <= record.error < 1, '"error" must be at least 0 and below 1')]
     if isinstance(record, Ranking):
         rules += [(len(record.responses) == len(record.tiers), '"tiers" needs a rank for each of "responses"')]
