@@ -523,6 +523,12 @@ def test_what_every_kind_of_judgement_teaches(before):
     assert "left out: 1 answers compared with a text equal to theirs" in line  # "equal?" was asked of Ben
 
 
+def test_a_source_names_a_round_on_both_databases(before):
+    found = of_store(f"{before.name}#project=default,round=2")
+    texts = {"pair?", "soft?", "one by one?", "ranked?", "edited?"}  # what was said or came in while it was open
+    assert {r.prompt.text for r in found} == texts and "W" in {r.chosen for r in found if isinstance(r, Comparison)}
+
+
 def test_a_flag_that_came_in_is_a_flag_and_no_rating(sqlite, make, tmp_path):
     q = make.prompt("q")
     told = [Flag(q, "A", "false", "Ann"), Flag(q, "B", "false", "Ann"), Flag(q, "B", "broken", "Ann")]
