@@ -3,18 +3,21 @@
 import glob
 import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import uuid
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, select, text
 from tests.conftest import PATIENCE_S, free_port
 
 from truing.data.records import Conversation, Message, Prompt, Response
 from truing.feedback import auth, store
+from truing.feedback import schema as t
 from truing.feedback.database import Database
 
 
@@ -80,6 +83,28 @@ def sqlite(tmp_path):
     opened = Database.open(str(tmp_path / "feedback.db"))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def before(db, tmp_path):
+    """A store as the first schema's code wrote it, with every kind of judgement, and gold, skipped, taken back,
+    reviewed and imported ones; equal answers; two rounds and a snapshot of each."""
+    written = tmp_path / "before.db"
+    with closing(sqlite3.connect(written)) as connection:
+        connection.executescript((Path(__file__).parent / "before.sql").read_text("utf-8"))
+    if db.is_sqlite:
+        opened = Database.open(str(written))
+        yield opened
+        opened.close()
+        return
+    engine = create_engine(f"sqlite:///{written}")
+    with engine.connect() as source, db.writing() as target:
+        for table in t.metadata.sorted_tables:
+            columns = [c for c in table.c if c is not t.audit_log.c.id]  # which the database counts itself
+            if rows := [dict(row) for row in source.execute(select(*columns)).mappings()]:
+                target.execute(insert(table), rows)
+    engine.dispose()
+    yield db
 
 
 def people(db, *names, role="annotator"):

@@ -176,3 +176,14 @@ def test_in_turn_is_given_in_the_order_of_asking():
     assert order == list(range(20))
     with lock:
         pass
+
+
+def test_a_store_of_the_first_schema_opens_with_all_it_held(before):
+    with before.reading() as connection:
+        held = {name: connection.scalar(text(f'SELECT count(*) FROM "{name}"')) for name in metadata.tables}
+    assert held == {
+        "annotation": 26, "annotator": 3, "assignment": 24, "audit_log": 8, "candidate": 42, "candidate_set": 20,
+        "comparison": 35, "demonstration": 4, "flag": 3, "gold": 1, "guideline": 1, "message": 48, "model_version": 1,
+        "project": 1, "prompt": 20, "ranking": 3, "rating": 17, "round": 2, "snapshot": 2, "snapshot_annotation": 32,
+        "task": 23, "token": 0,
+    }  # fmt: skip

@@ -1,8 +1,9 @@
 """Files into the store and out again: what goes in comes out."""
 
 import json
+import sqlite3
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from sqlalchemy import func, select
@@ -10,10 +11,17 @@ from sqlalchemy import func, select
 from truing.data import formats
 from truing.data.formats.convert import convert
 from truing.data.formats.files import save
-from truing.data.records import Comparison, Conversation, Demonstration, Edit, Ranking, Rating, Response
+from truing.data.records import Comparison, Conversation, Demonstration, Edit, Flag, Ranking, Rating, Response
 from truing.errors import UserError
 from truing.feedback import assign, auth, exchange, quality, store
 from truing.feedback import schema as t
+from truing.feedback.database import Database
+from truing.loop import sources
+
+
+@dataclass(frozen=True)
+class Config:
+    data: tuple[str, ...]
 
 
 def told(make):
@@ -261,12 +269,11 @@ def test_ratings_of_one_sitting_are_one_task_and_give_the_comparisons_that_their
     assert len(rows(sqlite, t.task)) == 3 * 2 + 2
 
     def pairs(comparisons):
-        return sorted((c.prompt.text, c.chosen, c.rejected) for c in comparisons if c.target == 1)
+        return sorted((c.prompt.text, c.target, *sorted((c.chosen, c.rejected)), c.margin) for c in comparisons)
 
-    of_store = [r for r in back(sqlite, tmp_path)[0] if isinstance(r, Comparison)]
-    of_file = convert(told[:-2], (Comparison,))
-    assert pairs(of_store) == pairs(of_file) and len(of_store) == len(of_file) == 18
-    assert {c.weight for c in of_store} == {0.5}
+    back(sqlite, tmp_path)
+    of_store, of_file = formats.read(str(tmp_path / "back.jsonl"), (Comparison,)), convert(told, (Comparison,))
+    assert pairs(of_store) == pairs(of_file) and len(of_store) == 20 and {c.weight for c in of_store} == {0.5}
 
 
 def test_ratings_come_in_once_whatever_stands_beside_them(db, make, tmp_path, monkeypatch):
@@ -343,10 +350,9 @@ def test_an_export_says_each_sitting_once(sqlite, make, tmp_path):
     told = [Rating(make.prompt("q"), answer, value, annotator="Ann") for answer, value in values.items()]
     brought(sqlite, tmp_path, *told)
     native = back(sqlite, tmp_path)[0]
-    assert [type(r) for r in native].count(Comparison) == 3
+    assert {type(r) for r in native} == {Rating}
     assert len(formats.read(str(tmp_path / "back.jsonl"), (Comparison,))) == 3
-    counted, lines = brought(sqlite, tmp_path, *native, project="again")
-    assert counted == {"left out": 3, "Rating": 3} and "3 comparisons that follow from the ratings" in lines[0]
+    assert brought(sqlite, tmp_path, *native, project="again") == ({"Rating": 3}, [])
     project, _ = make.project_with(sqlite, "pair", make.conversation("worse", "D", "E"))
     with sqlite.writing() as connection:
         ann = auth.anybody_named(connection, "Ann")
@@ -355,43 +361,73 @@ def test_an_export_says_each_sitting_once(sqlite, make, tmp_path):
     assert len(formats.read(str(tmp_path / "back.jsonl"), (Comparison,))) == 4
 
 
-def test_bringing_a_rating_in_costs_the_same_whatever_the_person_has_said_before(sqlite, make, tmp_path):
-    """Counted in steps of SQLite's machine, not in time."""
+def steps(db, act):
+    """What an act costs, in steps of SQLite's machine: hundreds of them."""
+    counted = Counter()
 
-    def steps(*told):
-        counted = Counter()
+    def count():
+        counted["hundreds"] += 1
 
-        def count():
-            counted["hundreds"] += 1
+    with db.engine.connect() as connection:  # the pool's one connection, which the act uses too
+        driver = connection.connection.dbapi_connection
+    driver.set_progress_handler(count, 100)
+    act()
+    driver.set_progress_handler(None, 0)
+    return counted["hundreds"]
 
-        with sqlite.engine.connect() as connection:  # the pool's one connection, which the import uses too
-            driver = connection.connection.dbapi_connection
-        driver.set_progress_handler(count, 100)
-        assert brought(sqlite, tmp_path, *told)[0] == {"Rating": len(told)}
-        driver.set_progress_handler(None, 0)
-        return counted["hundreds"]
+
+def test_bringing_a_rating_in_costs_the_same_whatever_the_person_has_said_before(sqlite, make, tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "GAP_S", 0.0)
 
     def sitting(i):
         return [Rating(make.prompt(f"q{i}"), answer, 3, annotator="Ann") for answer in "ABCDEF"]
 
     for i in range(10):
         brought(sqlite, tmp_path, *sitting(i))
-    few = steps(*sitting("few"))
+    few = steps(sqlite, lambda: brought(sqlite, tmp_path, *sitting("few")))
     brought(sqlite, tmp_path, *[one for i in range(10, 210) for one in sitting(i)])
-    assert 0 < steps(*sitting("many")) < 1.5 * few
+    assert 0 < steps(sqlite, lambda: brought(sqlite, tmp_path, *sitting("many"))) < 1.5 * few
+
+
+def test_bringing_answers_in_costs_the_same_whatever_the_store_holds(sqlite, make, tmp_path):
+    def bring(i):
+        return lambda: brought(sqlite, tmp_path, make.conversation(f"q{i}", "A", "B"))
+
+    bring(0)()
+    few = steps(sqlite, bring(1))
+    make.project_with(sqlite, "pair", *[make.conversation(f"held {i}", "A", "B") for i in range(300)])
+    assert 0 < steps(sqlite, bring(2)) < 1.5 * few
+
+
+def test_a_person_comes_in_between_two_transactions_of_an_import(sqlite, make, tmp_path, monkeypatch):
+    """SQLite gives nobody a turn: another process gets in only while this one lets go."""
+    held = []
+
+    def look(seconds):
+        other = sqlite3.connect(sqlite.name, timeout=0)
+        other.execute("BEGIN IMMEDIATE")
+        other.close()
+        held.append(seconds)
+
+    monkeypatch.setattr(exchange.time, "sleep", look)
+    brought(sqlite, tmp_path, *[Comparison(make.prompt(f"q{i}"), "A", "B") for i in range(3 * exchange.AT_ONCE)])
+    assert len(held) == 2 and min(held) > 0
 
 
 def test_error_and_round_of_comparisons_survive_that_are_made_of_ratings_anew(sqlite, make, tmp_path):
+    """Exports of earlier versions hold both, error and round with the comparisons."""
     q, other = make.prompt("q"), make.prompt("other")
     told = [
         *(Rating(q, answer, value, annotator="Ann") for answer, value in (("A", 1), ("B", 4))),
         *(Rating(other, answer, value, annotator="Ann") for answer, value in (("A", 1), ("B", 4))),
         Comparison(q, "B", "A", margin=1.0, weight=0.5, annotator="Ann", origin="rating", error=0.2, round=3),
     ]
-    for name, again in (("default", told), ("again", None)):
-        brought(sqlite, tmp_path, *(again or back(sqlite, tmp_path)[0]), project=name)
+    counted, lines = brought(sqlite, tmp_path, *told)
+    assert counted == {"left out": 1, "Rating": 4} and "1 comparisons that follow from the ratings" in lines[0]
+    for name, again in (("default", told), ("again", back(sqlite, tmp_path)[0])):
+        brought(sqlite, tmp_path, *again, project=name)
         exchange.take_out(sqlite, name, tmp_path / "out.jsonl", "native")
-        made = [r for r in formats.read(str(tmp_path / "out.jsonl"), (Comparison, Rating)) if isinstance(r, Comparison)]
+        made = formats.read(str(tmp_path / "out.jsonl"), (Comparison,))
         assert {(c.prompt.text, c.chosen, c.weight, c.error, c.round) for c in made} == {
             ("q", "B", 0.5, 0.2, 3), ("other", "B", 0.5, 0.0, 0)
         }  # fmt: skip
@@ -403,3 +439,149 @@ def test_numbers_that_no_column_holds_are_told_and_the_rest_comes_in(sqlite, mak
     counted, lines = brought(sqlite, tmp_path, talk, Rating(p, "a", 1e300, 0, 1e300), Comparison(p, "a", "b"))
     assert counted == {"left out": 1, "Comparison": 1}
     assert '"seed" must be a whole number' in lines[0] and "1e+300" in lines[-1]
+
+
+def learned(records, names):
+    """What training is taught, by whom: a tie has no order."""
+    said = []
+    for r in records:
+        words, name = [m.content for m in r.prompt.messages], names.get(r.annotator, r.annotator)
+        if isinstance(r, Ranking):
+            answers = sorted(zip(r.responses, r.tiers, strict=True))
+            said.append(f"{words} {answers} {r.criterion!r} {name}")
+        else:
+            pair = sorted((r.chosen, r.rejected)) if r.target == 0.5 else [r.chosen, r.rejected]
+            figures = [round(number, 9) for number in (r.target, r.margin, r.weight)]
+            said.append(f"{words} {pair} {figures} {r.criterion!r} {name}")
+    return Counter(said)
+
+
+def of_store(place, report=None):
+    data = sources.pinned(Config((place,))).data
+    return sources.read(data, (Comparison, Ranking), report=report)
+
+
+def named(db):
+    return {person.id: person.name for person in rows(db, t.annotator)}
+
+
+def test_store_its_export_and_a_store_that_takes_the_export_in_teach_the_same(before, tmp_path):
+    """Of every kind of judgement, on both databases."""
+    exchange.take_out(before, "default", tmp_path / "out.jsonl", "native")
+    names = named(before)
+    taught = learned(of_store(before.name), names)
+    assert learned(formats.read(str(tmp_path / "out.jsonl"), (Comparison, Ranking)), names) == taught
+    again = Database.open(str(tmp_path / "again.db"))
+    lines = []
+    counted = exchange.bring_in(again, [str(tmp_path / "out.jsonl")], "again", report=lines.append)
+    assert "left out" not in counted and lines == []
+    twice = {identity: names[pseudonym] for identity, pseudonym in named(again).items()}
+    assert learned(of_store(again.name), twice) == taught
+    exchange.take_out(again, "again", tmp_path / "again.jsonl", "native")
+    assert learned(formats.read(str(tmp_path / "again.jsonl"), (Comparison, Ranking)), twice) == taught
+    assert exchange.bring_in(again, [str(tmp_path / "out.jsonl")], "again") == {"already there": sum(counted.values())}
+    again.close()
+
+
+def test_what_every_kind_of_judgement_teaches(before):
+    """By hand, from what was said: see `before`."""
+    lines = []
+    taught = learned(of_store(before.name, lines.append), named(before))
+    best = [
+        f"['best?'] {[a, b]} [1.0, 0.0, {1 / 9:.9f}] '' Ben"
+        for a, b in ("HI", "HJ", "IJ", *(x + y for x in "HIJ" for y in "KL"))
+    ]
+    assert taught == Counter(
+        [
+            "['pair?'] ['A', 'B'] [1.0, 0.333333333, 1.0] '' Ann",
+            "['pair?'] ['B', 'A'] [1.0, 1.0, 1.0] 'harmless' Ann",
+            "['pair?'] ['W', 'X'] [1.0, 0.666666667, 1.0] '' Ben",
+            "['both?'] ['C', 'D'] [0.5, 0.0, 1.0] '' Ben",
+            "['rank?'] [('E', 1), ('F', 0), ('G', 1)] '' Ann",
+            *best,
+            "['rate?'] ['N', 'M'] [1.0, 0.5, 0.5] '' Ann",
+            "['rate?'] ['O', 'M'] [1.0, 0.5, 0.5] '' Ann",
+            "['rate?'] ['N', 'O'] [0.5, 0.0, 0.5] '' Ann",
+            "['rate?'] ['N', 'M'] [1.0, 0.25, 0.5] 'helpful' Ann",
+            "['rate?'] ['N', 'O'] [1.0, 0.75, 0.5] 'helpful' Ann",
+            "['rate?'] ['M', 'O'] [1.0, 0.5, 0.5] 'helpful' Ann",
+            "['seven?'] ['Q', 'P'] [1.0, 0.833333333, 0.5] '' Ben",
+            "['good?'] ['R', 'S'] [1.0, 1.0, 0.5] '' Ann",
+            "['good?'] ['R', 'T'] [1.0, 1.0, 0.5] '' Ann",
+            "['good?'] ['S', 'T'] [0.5, 0.0, 0.5] '' Ann",
+            "['edit?'] ['A good answer.', 'A bad answer.'] [1.0, 0.0, 1.0] '' Ann",
+            "['chat?', 'Hi.', 'A joke?'] ['Knock.', 'No.'] [1.0, 1.0, 1.0] '' Ben",
+            "['soft?'] ['a', 'b'] [0.7, 0.2, 0.25] 'helpful' Cai",
+            "['one by one?'] ['d', 'c'] [1.0, 0.75, 0.5] 'helpful' Cai",
+            "['ranked?'] [('g', 0), ('h', 1)] '' Cai",
+            "['edited?'] ['j', 'i'] [1.0, 0.0, 1.0] '' Cai",
+        ]
+    )
+    (line,) = lines
+    assert "left out: 1 answers compared with a text equal to theirs" in line  # "equal?" was asked of Ben
+
+
+def test_a_source_names_a_round_on_both_databases(before):
+    found = of_store(f"{before.name}#project=default,round=2")
+    texts = {"pair?", "soft?", "one by one?", "ranked?", "edited?"}  # what was said or came in while it was open
+    assert {r.prompt.text for r in found} == texts and "W" in {r.chosen for r in found if isinstance(r, Comparison)}
+
+
+def test_a_flag_that_came_in_is_a_flag_and_no_rating(sqlite, make, tmp_path):
+    q = make.prompt("q")
+    told = [Flag(q, "A", "false", "Ann"), Flag(q, "B", "false", "Ann"), Flag(q, "B", "broken", "Ann")]
+    assert brought(sqlite, tmp_path, *told)[0] == {"Flag": 3}
+    exchange.take_out(sqlite, "default", tmp_path / "out.jsonl", "native")
+    found = formats.read(str(tmp_path / "out.jsonl"), (Flag, Rating))
+    assert {(type(r), r.response, r.name) for r in found} == {(Flag, f.response, f.name) for f in told}
+
+
+def test_what_came_into_one_project_comes_into_another_too(sqlite, make, tmp_path):
+    told = [Comparison(make.prompt("q"), "A", "B", annotator="Ann"), Rating(make.prompt("r"), "C", 3, annotator="Ann")]
+    for project in ("one", "two"):
+        assert brought(sqlite, tmp_path, *told, project=project)[0] == {"Comparison": 1, "Rating": 1}
+        assert brought(sqlite, tmp_path, *told, project=project)[0] == {"already there": 2}
+
+
+def test_what_was_brought_in_before_is_known_again(before, make, tmp_path):
+    """By a version whose keys left the project out."""
+    told = [
+        Comparison(make.prompt("soft?"), "a", "b", 0.7, 0.2, 0.25, "helpful", "Cai", error=0.1, round=3),
+        Rating(make.prompt("one by one?"), "c", 2, 1, 5, "helpful", "Cai"),
+        Rating(make.prompt("one by one?"), "d", 5, 1, 5, "helpful", "Cai"),
+        make.conversation("open?", "l", "m"),
+    ]
+    assert brought(before, tmp_path, *told)[0] == {"already there": 4}
+
+
+def test_ratings_of_another_round_are_new_and_not_compared_with_those_before(sqlite, make, tmp_path):
+    q = make.prompt("q")
+    told = [Rating(q, "A", 3, annotator="Ann", round=1), Rating(q, "A", 3, annotator="Ann", round=2)]
+    told += [replace(one, response="B", value=4) for one in told]
+    assert brought(sqlite, tmp_path, *told)[0] == {"Rating": 4}
+    made = formats.read(str(tmp_path / "brought.jsonl"), (Comparison,))
+    assert [(c.chosen, c.round) for c in made] == [("B", 1), ("B", 2)]
+    assert [(c.chosen, c.round) for c in of_store(sqlite.name)] == [("B", 1), ("B", 2)]
+
+
+def test_new_answers_to_the_same_prompts_come_in_as_tasks_and_the_same_ones_do_not(sqlite, make, tmp_path):
+    talk = make.conversation
+    assert brought(sqlite, tmp_path, talk("q", *"ABCD")) == ({"Conversation": 1}, [])
+    assert brought(sqlite, tmp_path, talk("q", *"BADC")) == ({"already there": 1}, [])
+    assert brought(sqlite, tmp_path, talk("q", *"ABCE")) == ({"Conversation": 1}, [])
+    with sqlite.reading() as connection:
+        shown = select(t.candidate.c.candidate_set_id, t.message.c.content).join(t.message)
+        sets = Counter(row.candidate_set_id for row in connection.execute(shown))
+    assert list(sets.values()) == [2, 2, 2]  # a pair shows two: A and B, C and D, C and E
+
+
+def test_equal_answers_come_in_as_no_task_and_are_told(sqlite, make, tmp_path):
+    talks = [make.conversation("q", "A", "A "), make.conversation("r", "B", "B", "C"), make.conversation("s", "D")]
+    counted, lines = brought(sqlite, tmp_path, *talks)
+    assert counted == {"Conversation": 1, "left out": 2}
+    assert lines == [
+        "left out: 2 sampled answers that read as another answer to their prompt",
+        'left out: Conversation of the prompt "q": it has too few answers to ask for a pair: 1 of 2',
+        'left out: Conversation of the prompt "s": it has too few answers to ask for a pair: 1 of 2',
+    ]
+    assert len(rows(sqlite, t.task)) == 1

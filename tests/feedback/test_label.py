@@ -5,14 +5,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from tests.conftest import PATIENCE_S
 
 from truing.data import formats
-from truing.data.records import Comparison
+from truing.data.records import Comparison, Rating
 from truing.errors import UserError
-from truing.feedback import auth, label, people
+from truing.feedback import auth, label, people, rounds, store
 from truing.feedback import schema as t
+from truing.feedback.database import Database
 from truing.feedback.label import Config, prepare, serve
 from truing.feedback.replies import Misconfigured, Unreachable
 
@@ -85,14 +86,98 @@ def test_equal_answers_are_asked_for_again(files):
 
     def same(messages, seed):
         calls.append(seed)
-        yield "the same" if len(calls) < 3 else "another"
+        yield "the same" if len(calls) < 3 else f"another {len(calls)}"
 
     site = prepare(config(files, prompts=(str(files / "prompts.jsonl"),), model=("m",)), lambda name: (same, ""))
     wait(lambda: rows(site.db, t.task))
     with site.db.reading() as connection:
         prompt = connection.scalar(select(t.task.c.prompt_id).order_by(t.task.c.created_at))
         texts = connection.scalars(select(t.message.c.content).where(t.message.c.prompt_id == prompt)).all()
-    assert sorted(texts) == ["another", "the same"]
+    assert sorted(texts) == ["another 3", "the same"]
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("pair", []), ("rank", []), ("rate", ["the same"])])
+def test_answers_that_stay_equal_are_told_and_asked_of_nobody(files, make, monkeypatch, capsys, kind, shown):
+    formats.write([make.prompt("prompt")], files / "one.jsonl")
+    wanted = config(files, prompts=(str(files / "one.jsonl"),), model=("m",), kind=kind)
+    site = prepare(wanted, lambda name: (lambda messages, seed: iter(["the same", " " * (seed % 2)]), ""))
+    wait(lambda: site.filling() is None)
+    assert [message.content.strip() for message in rows(site.db, t.message)] == shown
+    assert len(rows(site.db, t.task)) == len(shown)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 - len(shown) and all("all answers read the same" in line for line in lines)
+
+
+def made(files, *records, local=local, **settings):
+    """The tasks after a start with these records, and what it warned of."""
+    formats.write(records, files / "asked.jsonl")
+    site = prepare(config(files, prompts=(str(files / "asked.jsonl"),), **settings), local)
+    wait(lambda: site.filling() is None)
+    tasks = rows(site.db, t.task)
+    site.db.close()
+    return len(tasks)
+
+
+def in_round(files, act):
+    with Database.open(str(files / "feedback.db")).writing() as connection:
+        act(connection, store.project_named(connection))
+
+
+@pytest.mark.parametrize("kind", ["pair", "edit"])
+def test_new_answers_to_the_same_prompts_are_asked_and_the_same_ones_never_again(files, make, capsys, kind):
+    talk = make.conversation
+    assert made(files, talk("q", "A", "B"), kind=kind) == 1
+    assert capsys.readouterr().err == ""
+    for again in (talk("q", "A", "B"), talk(" q", "A", "B "), *([talk("q", "B", "A")] if kind != "edit" else [])):
+        assert made(files, again, kind=kind) == 1
+        assert "nothing new to ask in" in (told := capsys.readouterr().err) and "open from before: 1" in told
+    assert made(files, talk("q", "C", "B"), kind=kind) == 2
+    in_round(files, rounds.open_round)
+    assert made(files, talk("q", "C", "B"), kind=kind) == 2  # a round does not make a question new
+    assert made(files, talk("q", "D", "A"), kind=kind) == 3
+    assert {task.round_id is None for task in rows(Database.open(str(files / "feedback.db")), t.task)} == {True, False}
+
+
+@pytest.mark.parametrize(("kind", "model"), [("pair", ("m",)), ("demo", ())])
+def test_prompts_without_answers_are_asked_again_in_each_round_and_once_in_it(files, make, kind, model):
+    asked = (make.prompt("q"), make.prompt("q"), make.prompt("r"))
+    for _ in range(2):
+        assert made(files, *asked, kind=kind, model=model) == 2
+    in_round(files, rounds.open_round)
+    for _ in range(2):
+        assert made(files, *asked, kind=kind, model=model) == 4
+    in_round(files, lambda connection, project: connection.execute(update(t.round_).values(closed_at=1.0)))
+    assert made(files, *asked, kind=kind, model=model) == 4  # none is open: no new one has begun
+    assert made(files, make.prompt("s"), kind=kind, model=model) == 5
+
+
+def test_tasks_left_over_from_a_round_do_not_keep_the_next_from_being_filled(files, make, monkeypatch):
+    monkeypatch.setattr(label, "AHEAD", 2)
+    left = [make.conversation(f"left {i}", "A", "B") for i in range(3)]
+    assert made(files, *left) == 3
+    in_round(files, lambda connection, project: connection.execute(update(t.task).values(state="closed")))
+    assert made(files, make.prompt("q"), model=("m",)) == 4
+
+
+def test_equal_answers_of_a_file_are_told_and_not_asked_of_people(files, make, capsys):
+    talks = [make.conversation("q", "A", " A", "B", "C"), make.conversation("r", "D", "D")]
+    assert made(files, *talks) == 1
+    told = capsys.readouterr().err
+    assert "2 answers are left out: they read as another answer to the same prompt" in told
+    assert made(files, talks[1]) == 1 and "nothing new to ask" in capsys.readouterr().err
+    with Database.open(str(files / "feedback.db")).reading() as connection:
+        assert set(connection.scalars(select(t.message.c.content))) == {"A", "B"}
+
+
+def test_gold_on_the_same_prompt_with_other_answers_is_new_and_equal_answers_are_none(files, make, capsys):
+    q = make.prompt("2 + 2?")
+    known = [Comparison(q, "4", "5"), Comparison(q, "4", "3"), Rating(q, "4", 1, 0, 1), Comparison(q, "4", "4")]
+    for count in (1, 3, 4, 4):
+        formats.write(known[:count], files / "gold.jsonl")
+        site = prepare(config(files, gold=str(files / "gold.jsonl")), local)
+        assert len(rows(site.db, t.gold)) == min(count, 3)
+        site.db.close()
+    assert capsys.readouterr().err.count('known judgement of the prompt "2 + 2?" left out: equal answers') == 2
 
 
 def test_a_prompt_that_no_model_can_answer_is_told_and_left_out(files, monkeypatch, capsys):
@@ -181,8 +266,6 @@ def test_simulated_people_come_by_the_door_and_judge_all(files, capsys):
         aside.submit(serve, wanted, local).result()
     shown = capsys.readouterr().out
     assert "Judge at http://127.0.0.1:" in shown and "4 simulated annotators gave 18 judgements" in shown
-    from truing.feedback.database import Database
-
     db = Database.open(wanted.store)
     with db.reading() as connection:
         c = t.annotation.c

@@ -5,6 +5,7 @@ from truing.data.records import Comparison, Demonstration, Edit, Flag, Ranking, 
 from truing.errors import UserError
 from truing.feedback import assign, rounds, snapshot, store
 from truing.feedback import schema as t
+from truing.loop import sources
 
 
 def say(db, project, person, *payloads):
@@ -64,10 +65,10 @@ def test_ratings_edits_demonstrations_flags(sqlite, make):
     project, _ = make.project_with(sqlite, "rate", make.conversation("?", "A", "B"))
     (ann,) = make.people(sqlite, "Ann")
     say(sqlite, project, ann, lambda ids: {"ratings": {ids["A"]: 5, ids["B"]: 1}, "flags": {ids["B"]: ["false"]}})
-    comparison, *more = frozen(sqlite, project)
-    assert (comparison.chosen, comparison.origin, comparison.weight, comparison.margin) == ("A", "rating", 0.5, 1.0)
-    assert sorted(r.value for r in more if isinstance(r, Rating)) == [1, 5]
-    assert [(r.response, r.name) for r in more if isinstance(r, Flag)] == [("B", "false")]
+    found = frozen(sqlite, project, errors={ann: 0.2})
+    assert sorted((r.value, r.error) for r in found if isinstance(r, Rating)) == [(1, 0.2), (5, 0.2)]
+    assert [(r.response, r.name) for r in found if isinstance(r, Flag)] == [("B", "false")]
+    assert len(found) == 3  # what the ratings say of two answers, `convert` says
     with sqlite.writing() as connection:
         store.add_conversation(connection, project, make.conversation("write", "Bad."), "edit")
         store.add_conversation(connection, project, make.conversation("say"), "demo")
@@ -111,6 +112,10 @@ def test_filters_by_round_and_person(sqlite, make):
             told = snapshot.records(connection, snapshot.take(connection, project, filters))
             assert [c.chosen for c in told] == chosen
         assert snapshot.records(connection, snapshot.take(connection, project, {"round": 1}))[0].round == 1
+        with pytest.raises(UserError, match="there is no round 2; there are 1"):
+            snapshot.take(connection, project, {"round": 2})
+        with pytest.raises(UserError, match=r"no judgement of round 1, annotators \['Ben'\] to take"):
+            snapshot.take(connection, project, {"round": 1, "annotators": ["Ben"]})
         with pytest.raises(UserError, match='filter "colour"'):
             snapshot.take(connection, project, {"colour": 1})
 
@@ -132,3 +137,60 @@ def test_a_turn_of_a_chat_has_its_conversation_as_prompt(sqlite, make):
     (comparison,) = frozen(sqlite, project)
     assert [m.content for m in comparison.prompt.messages] == ["Hello?", "Hi.", "A joke?"]
     assert comparison.chosen == "Knock."
+
+
+def test_equal_texts_teach_nothing_and_are_told(sqlite, make):
+    """Earlier versions asked people about them. A text twice in one tier stands there once, in two tiers nowhere."""
+    talk = make.conversation
+    project, _ = make.project_with(
+        sqlite, "rank", talk("one tier", *"ABA"), talk("two tiers", *"CDEC"), talk("nothing left", *"FFG")
+    )  # fmt: skip
+    (ann,) = make.people(sqlite, "Ann")
+    tiers = ({"A": [0, 0], "B": [1]}, {"C": [0, 2], "D": [1], "E": [3]}, {"F": [0, 1], "G": [2]})
+    with sqlite.writing() as connection:
+        for given in tiers:
+            one = assign.lease(connection, project, ann)
+            shown = connection.execute(
+                select(t.message.c.id, t.message.c.content)
+                .join(t.candidate)
+                .where(t.candidate.c.candidate_set_id == assign.assignment(connection, one).candidate_set_id)
+            )
+            left = {text: list(places) for text, places in given.items()}
+            said = {"tiers": {row.id: left[row.content].pop(0) for row in shown}}
+            assign.submit(connection, one, ann, said, f"key-{one}")
+    lines = []
+    found = frozen(sqlite, project, report=lines.append)
+    assert [dict(zip(r.responses, r.tiers, strict=True)) for r in found] == [{"A": 0, "B": 1}, {"D": 1, "E": 3}]
+    assert len(lines) == 1 and lines[0].endswith("left out: 5 answers compared with a text equal to theirs")
+
+
+def test_a_snapshot_of_an_earlier_version_says_that_its_ratings_teach_something_else(before):
+    with before.reading() as connection:
+        old = list(connection.scalars(select(t.snapshot.c.id).order_by(t.snapshot.c.created_at)))
+    with before.writing() as connection:
+        project = store.project_named(connection)
+        new = snapshot.take(connection, project)
+        pairs = snapshot.take(connection, project, {"round": 2, "annotators": ["Ben"]})  # nothing is rated in it
+        assert [snapshot.is_of_earlier_rules(connection, one) for one in (*old, new, pairs)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
+        assert new not in old and snapshot.take(connection, project) == new
+    told = {}
+    for one in (*old, new):
+        lines = told[one] = []
+        sources.read([f"{before.name}#{one}"], (Comparison,), report=lines.append)
+    said = [[line for line in told[one] if "taken by an earlier version" in line] for one in (*old, new)]
+    assert [len(lines) for lines in said] == [1, 1, 0]
+
+
+def test_a_snapshot_without_ratings_has_the_hash_it_had(sqlite, make):
+    project, _ = make.project_with(sqlite, "pair", make.conversation("?", "A", "B"))
+    (ann,) = make.people(sqlite, "Ann")
+    say(sqlite, project, ann, better("A", 1))
+    with sqlite.writing() as connection:
+        (row,) = connection.execute(select(t.annotation)).all()
+        told = snapshot.described(connection, snapshot.take(connection, project))
+    assert told["hash"] == store.digest(f"{row.id} {row.body_hash}")

@@ -62,11 +62,21 @@ def test_how_an_answer_was_sampled_is_kept(db, make):
         assert row.sampling == {"temperature": 0.7}
 
 
-def test_wrong_names_are_told_with_the_nearest(db):
+def test_the_only_project_needs_no_name(sqlite):
+    with sqlite.writing() as connection:
+        only = store.open_project(connection, "kindness")
+        assert store.project_named(connection) == only
+        default = store.open_project(connection)
+        assert store.project_named(connection) == default
+
+
+def test_wrong_names_are_told_with_those_there_are(db):
     with db.writing() as connection:
         store.open_project(connection, "kindness")
-        with pytest.raises(UserError, match='did you mean "kindness"'):
-            store.project_named(connection, "kindnes")
+        store.open_project(connection, "truth")
+        for name in ("kindnes", "default"):
+            with pytest.raises(UserError, match=f'no project "{name}" in this store; there are: kindness, truth'):
+                store.project_named(connection, name)
         with pytest.raises(UserError, match='did you mean "pair"'):
             store.add_task(connection, "x", "pairs", "y")
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pytest
 
 from truing.data import formats
-from truing.data.records import Comparison, Demonstration, Message, Prompt, Rating
+from truing.data.records import Comparison, Conversation, Demonstration, Message, Prompt, Rating, Response
+from truing.data.validate import BadRow
 from truing.errors import UserError
-from truing.feedback import exchange
+from truing.feedback import assign, auth, exchange, rounds, store
 from truing.feedback.database import Database
 from truing.loop import sources
 
@@ -46,6 +47,54 @@ def test_records_of_store_and_file_come_together(filled, tmp_path):
     assert [d.response for d in sources.read(data[:1], (Demonstration,))] == ["C"]
 
 
+def judged_in_rounds(place, *projects):
+    """A store in which each project has two rounds, with one judgement each; one by one, as a person gives them."""
+    db = Database.open(place)
+    with db.writing() as connection:
+        ann = auth.add_person(connection, "Ann")
+        for name in projects:
+            project = store.open_project(connection, name)
+            for number in (1, 2):
+                assert rounds.open_round(connection, project) == number
+                answers = tuple(Response(f"{name} {number} {letter}") for letter in "AB")
+                store.add_conversation(connection, project, Conversation(prompt("the same"), answers), "pair")
+                leased = assign.lease(connection, project, ann)
+                assign.submit(connection, leased, ann, {"verdict": "tie"}, f"key-{name}-{number}")
+                rounds.close_round(connection, project)
+    db.close()
+
+
+def said(source):
+    """Which projects and rounds the records of a source are of."""
+    data = sources.pinned(Config((source,))).data
+    assert sources.pinned(Config(data)).data == data  # a snapshot, from now on
+    return sorted(c.chosen[:-2] for c in sources.read(data, (Comparison,)))
+
+
+def test_a_source_names_project_and_round_or_what_is_not_plain(tmp_path):
+    one, two = str(tmp_path / "one.db"), str(tmp_path / "two.db")
+    judged_in_rounds(one, "mine")
+    judged_in_rounds(two, "mine", "default")
+    for source, records in (
+        (one, ["mine 1", "mine 2"]),
+        (f"{one}#round=2", ["mine 2"]),
+        (f"{one}#mine", ["mine 1", "mine 2"]),
+        (f"{two}#project=mine,round=2", ["mine 2"]),
+        (f"{two}#round=1,project=mine", ["mine 1"]),
+        (f"{two}#project=mine", ["mine 1", "mine 2"]),
+        (f"{two}#round=1", ["default 1"]),
+        (two, ["default 1", "default 2"]),
+    ):
+        assert said(source) == records, source
+    with pytest.raises(UserError, match="there is no round 3; there are 1, 2"):
+        said(f"{one}#round=3")
+
+
+def test_a_name_with_an_equals_sign_is_that_of_a_project_where_there_is_one(tmp_path):
+    judged_in_rounds(str(tmp_path / "f.db"), "round=7", "mine")
+    assert said(f"{tmp_path}/f.db#round=7") == ["round=7 1", "round=7 2"]
+
+
 def test_a_store_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such store"):
         sources.pinned(Config((str(tmp_path / "no.db"),)))
@@ -62,10 +111,41 @@ def test_a_snapshot_names_its_project_and_a_source_may_name_one(tmp_path):
         assert len(pinned.data[0].partition("#")[2]) == 16 and sources.pinned(pinned) == pinned
         assert [c.prompt.text for c in sources.read(pinned.data, (Comparison,))] == [project]
     for source, said in (
-        (place, 'there is no project "default" in this store; valid: mine, other; .*proj.db#NAME takes another'),
-        (f"{place}#othre", 'there is no snapshot "othre", and there is no project "othre".*did you mean "other"'),
+        ("", 'there is no project "default" in this store; there are: mine, other .*project=NAME,round=NUMBER'),
+        ("#othre", 'there is no project "othre" in this store; there are: mine, other .*after # stands a snapshot, a'),
+        ("#project=othre", 'there is no project "othre" in this store; there are: mine, other'),
+        ("#project=mine,round=1", "there is no round 1; none was opened"),
+        ("#project=mine,colour=1", '"colour=1" is not understood .after # stands a snapshot, a project, or project='),
+        ("#round=two", '"round=two" is not understood'),
+        ("#project=", '"project=" is not understood'),
+        ("#project=mine,project=other", '"project=other" is not understood'),
     ):
         with pytest.raises(UserError, match=said):
-            sources.pinned(Config((source,)))
+            sources.pinned(Config((f"{place}{source}",)))
     with pytest.raises(UserError, match="there is no snapshot mine"):
         sources.read([f"{place}#mine"], (Comparison,))
+
+
+def test_what_the_stage_refuses_is_left_out_and_named_by_its_prompt(filled):
+    data, told = sources.pinned(Config((filled,))).data, []
+
+    def check(record):
+        if record.prompt.text == "q1":
+            raise BadRow("no room for it")
+
+    found = sources.read(data, (Comparison,), report=told.append, check=check)
+    assert sorted(c.prompt.text for c in found) == ["q0", "q2", "q3", "r"]
+    assert (
+        len(told) == 1 and told[0].startswith(f"{data[0]}:prompt ") and told[0].endswith(": no room for it; left out")
+    )
+    with pytest.raises(UserError, match="no room for it"):
+        sources.read(data, (Comparison,), strict=True, check=check)
+
+
+def test_a_whole_conversation_is_one_after_the_store_too(tmp_path):
+    talk = Prompt((Message("user", "q"), Message("assistant", "A"), Message("user", "and?")))
+    formats.write([Demonstration(talk, "B", conversation=True), Demonstration(talk, "C")], tmp_path / "in.jsonl")
+    exchange.bring_in(Database.open(str(tmp_path / "feedback.db")), [str(tmp_path / "in.jsonl")], "default")
+    data = sources.pinned(Config((str(tmp_path / "feedback.db"),))).data
+    found = sources.read(data, (Demonstration,))
+    assert {one.response: one.conversation for one in found} == {"B": True, "C": False}

@@ -89,7 +89,7 @@ def chatml(tokenizer):
     ],
 )
 def test_every_turn_of_the_assistant_is_learned_or_the_last_one(chatml, layout, learned):
-    chat, records = Chat(chatml, layout), [Demonstration(Prompt(TURNS), "Green")]
+    chat, records = Chat(chatml, layout), [Demonstration(Prompt(TURNS), "Green", conversation=True)]
     assert spoken(chat, records, "assistant") == [learned]
     assert spoken(chat, records, "last") == [learned[-1:]]
     for ids, _ in lessons_of(records, chat, "assistant", print):
@@ -100,7 +100,7 @@ def test_a_conversation_teaches_what_its_answers_teach_one_by_one(chatml, policy
     """The loss, and that of held-out ones, is over the very tokens of each answer as a demonstration of its own."""
     policy.lm.resize_token_embeddings(len(chatml), mean_resizing=False)
     chat = Chat(chatml)
-    whole = [Demonstration(Prompt(TURNS), "Green")]
+    whole = [Demonstration(Prompt(TURNS), "Green", conversation=True)]
     apart = [Demonstration(Prompt(TURNS[:k]), TURNS[k].content) for k in (1, 3)] + whole
     (together, _), (each, _) = (
         encode(records, chat, Config("m", ("d",), loss_on=loss_on))
@@ -124,19 +124,20 @@ def test_a_template_that_rewrites_earlier_answers_teaches_the_last_one_and_says_
     )
     chat, told = Chat(chatml), []
     thought = (TURNS[0], Message("assistant", "I think/yellow."), TURNS[2])
-    records = [Demonstration(Prompt(thought), "A pet/It ran."), Demonstration(Prompt(TURNS), "Green")]
+    records = [
+        Demonstration(Prompt(thought), "A pet/It ran.", conversation=True),
+        Demonstration(Prompt(TURNS), "Green", conversation=True),
+    ]
     first, second = spoken(chat, records, "assistant", told.append)
     assert first == ["A pet/It ran.<|im_end|>"] and len(second) == 3
     assert len(told) == 1 and told[0].startswith("1 of 2 demonstrations: the layout (template) writes earlier answers")
 
 
-def test_an_earlier_answer_is_not_learned_where_another_demonstration_answers(chatml):
-    """A tree of conversations goes on below answers that are not the best: these must not be learned."""
-    worse = (TURNS[0], Message("assistant", "Blue."), *TURNS[2:3])
-    records = [Demonstration(Prompt(TURNS[:1]), "yellow."), Demonstration(Prompt(worse), "It ran.")]
-    told = []
-    assert spoken(Chat(chatml), records, "assistant", told.append) == [["yellow.<|im_end|>"], ["It ran.<|im_end|>"]]
-    assert told == ["1 earlier answers are not learned: other demonstrations answer the same conversations"]
+def test_only_a_whole_conversation_teaches_its_earlier_answers(chatml):
+    """What a model has said before a person's answer, or a worse answer in a tree, is nobody's demonstration."""
+    records = [Demonstration(Prompt(TURNS), "Green", conversation=whole) for whole in (False, True)]
+    alone, whole = spoken(Chat(chatml), records, "assistant")
+    assert alone == ["Green<|im_end|>"] and len(whole) == 3
 
 
 def test_a_pass_reads_every_demonstration_and_goes_on_to_the_bit(tiny_model, tmp_path, monkeypatch):

@@ -57,11 +57,12 @@ class Response:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """An answer to learn from as it is."""
+    """An answer to learn from as it is. In a whole `conversation` the earlier answers, in the prompt, are too."""
 
     prompt: Prompt
     response: str
     annotator: str = ""
+    conversation: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Rating:
     high: float = 5.0
     criterion: str = ""
     annotator: str = ""
+    error: float = 0.0
+    round: int = 0
 
 
 @dataclass(frozen=True)

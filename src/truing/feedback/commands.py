@@ -44,8 +44,16 @@ class Export:
     """The project."""
     snapshot: str = ""
     """A snapshot's id; empty: one of all that stands now."""
+    round: int = 0
+    """Only judgements of this round, where no snapshot is named; 0: all."""
     criterion: str = ""
     """What rows of other tools judge by, such as helpful; empty: overall judgements."""
+
+    def __post_init__(self) -> None:
+        if self.snapshot and self.round:
+            raise UserError(
+                f"round = {self.round}: the snapshot {self.snapshot} says what is written; name one of both"
+            )
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,12 @@ def import_(config: Import) -> None:
 def export(config: Export) -> None:
     """The store into a file."""
     db = Database.open(config.store, create=False)
-    manifest = exchange.take_out(db, config.project, Path(config.out), config.to, config.snapshot, config.criterion)
+    frozen = config.snapshot
+    if config.round:
+        with db.writing() as connection:
+            project = store.project_named(connection, config.project)
+            frozen = snapshot.take(connection, project, {"round": config.round})
+    manifest = exchange.take_out(db, config.project, Path(config.out), config.to, frozen, config.criterion)
     for line in manifest["left_out"]:
         _complain(line)
     print(f"{manifest['rows']} rows of snapshot {manifest['snapshot']} written to {config.out}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, insert, select
 
 import truing
 from truing.data import formats
-from truing.data.formats.convert import on_criterion, ranking_to_comparisons, sitting_of
+from truing.data.formats.convert import convert, on_criterion, sitting_of, without_derived
 from truing.data.formats.files import save
 from truing.data.records import (
     Comparison,
@@ -29,20 +30,19 @@ from truing.data.records import (
 )
 from truing.data.validate import shown
 from truing.errors import UserError
-from truing.feedback import assign, auth, snapshot, store
+from truing.feedback import asking, assign, auth, snapshot, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database, new_id, now
 
 JUDGEMENTS = (Comparison, Ranking, Rating, Flag, Edit, Demonstration)
-AT_ONCE = 200  # records of one transaction: a page that is open meanwhile does not wait for all of them
+AT_ONCE = 20  # records of one transaction: a page that is open meanwhile waits for a tenth of a second
+GAP_S = 0.02  # between two of them: SQLite lets those of other processes try again, and gives them no turn
 LARGEST = 50  # ratings of one sitting: each two become a comparison
 NOBODY = "imported"
 MIDDLE = (0.5, 0.84)  # margins above which a preference is clear, and much
 EXACT = 2**53  # whole numbers up to it are exact as floats
-OF_RATINGS = ("rating", "binary")  # origins of comparisons that follow from ratings
 LAYOUTS = ("native", "trl", "hh", "openrlhf", "oasst", "events")
 ALL_CRITERIA = ("native", "events")  # layouts that name a judgement's criterion
-Derived = dict[Hashable, list[Comparison]]  # comparisons that follow from ratings, by what these have in common
 
 
 def bring_in(
@@ -54,25 +54,30 @@ def bring_in(
 
     What the store cannot hold as it is, is left out, counted and told to `report` with the reason.
     """
+    tell = report or (lambda line: None)
     records = formats.read(sources, (*JUDGEMENTS, Conversation, Prompt), report=report)
     with db.writing() as connection:
         place = store.open_project(connection, project)
-    records, derived = _without_derived(records)
-    count = sum(map(len, derived.values()))
-    if count and report:
-        report(f"left out: {count} comparisons that follow from the ratings beside them, and are made of these")
-    counted: Counter[str] = Counter({"left out": count})
-    for sittings in _blocks(_sittings(records)):
+    counted: Counter[str] = Counter()
+    kept = without_derived(records, counts=lambda rating: not _why_unstorable(rating))
+    if count := len(records) - len(kept):
+        counted["left out"] += count
+        tell(f"left out: {count} comparisons that follow from the ratings beside them, and are made of these")
+    records, equal = _without_equal_answers(kept)
+    if equal:
+        tell(f"left out: {equal} sampled answers that read as another answer to their prompt")
+    for number, sittings in enumerate(_blocks(_sittings(records))):
+        if number:
+            time.sleep(GAP_S)
         with db.writing() as connection:
             for sitting in sittings:
                 try:
                     # Records that cannot be held leave nothing half of them behind.
                     with connection.begin_nested():
-                        new = _bring(connection, place, sitting, kind, overlap, derived)
+                        new = _bring(connection, place, sitting, kind, overlap)
                 except UserError as error:
                     counted["left out"] += len(sitting)
-                    if report:
-                        report(f"left out: {_described(sitting[0])}: {error}")
+                    tell(f"left out: {_described(sitting[0])}: {error}")
                     continue
                 counted[type(sitting[0]).__name__] += new
                 counted["already there"] += len(sitting) - new
@@ -95,9 +100,9 @@ def take_out(
         place = store.project_named(connection, project)
         frozen = frozen or snapshot.take(connection, place)
         manifest = snapshot.described(connection, frozen)
-        records = snapshot.records(connection, frozen)
+        told: list[str] = []
+        records = snapshot.records(connection, frozen, report=told.append)
         events = list(_events(connection, frozen)) if layout == "events" else []
-    told: list[str] = []
     if layout == "events":
         rows = save(out, events)
     else:
@@ -120,13 +125,7 @@ def _for_layout(records: Sequence[Record], layout: str) -> list[Record]:
     if layout == "oasst":
         found: list[Record] = [record for record in records if isinstance(record, Ranking)]
     else:
-        found = [record for record in records if isinstance(record, Comparison)]
-        found += [c for r in records if isinstance(r, Ranking) for c in ranking_to_comparisons(r)]
-        found += [
-            Comparison(r.prompt, r.after, r.before, annotator=r.annotator, origin="edit")
-            for r in records
-            if isinstance(r, Edit)
-        ]
+        found = convert(records, (Comparison,))
     if not found:
         held = ", ".join(sorted({type(record).__name__ for record in records}))
         raise UserError(f"there is nothing that the layout {layout} can hold: the snapshot has {held}")
@@ -170,28 +169,15 @@ def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def _without_derived(records: Sequence[Any]) -> tuple[list[Any], Derived]:
-    """The records without the comparisons that follow from ratings among them, and these.
-
-    An export of a store holds both, and the store makes the comparisons of the ratings anew.
-    """
-    derived: Derived = defaultdict(list)
-    rated: dict[Hashable, set[str]] = defaultdict(set)
+def _without_equal_answers(records: Sequence[Any]) -> tuple[list[Any], int]:
+    """The records, of sampled answers only those that people can tell apart, and how many others there were."""
+    kept, equal = [], 0
     for record in records:
-        if isinstance(record, Rating) and not _why_unstorable(record):
-            rated[_judgement_of(record)].add(record.response)
-    kept = []
-    for record in records:
-        of_ratings = isinstance(record, Comparison) and record.origin in OF_RATINGS
-        if of_ratings and {record.chosen, record.rejected} <= rated[_judgement_of(record)]:
-            derived[_judgement_of(record)].append(record)
-        else:
-            kept.append(record)
-    return kept, derived
-
-
-def _judgement_of(record: Any) -> Hashable:
-    return record.prompt.id, record.annotator, record.criterion
+        if isinstance(record, Conversation):
+            record, same = asking.distinct(record)
+            equal += same
+        kept.append(record)
+    return kept, equal
 
 
 def _sittings(records: Sequence[Any]) -> list[list[Any]]:
@@ -202,12 +188,13 @@ def _sittings(records: Sequence[Any]) -> list[list[Any]]:
         if not isinstance(record, Rating) or _why_unstorable(record):
             sittings.append([record])
             continue
-        sitting = open_.get(sitting_of(record), [])
+        key = sitting_of(record), record.error
+        sitting = open_.get(key, [])
         if any(one.response == record.response for one in sitting):
             sittings.append([record])  # rated twice: nothing to compare
             continue
         if len(sitting) in (0, LARGEST):
-            sitting = open_[sitting_of(record)] = []
+            sitting = open_[key] = []
             sittings.append(sitting)
         sitting.append(record)
     return sittings
@@ -225,9 +212,7 @@ def _blocks(sittings: Sequence[list[Any]]) -> Iterator[list[list[Any]]]:
         yield block
 
 
-def _bring(
-    connection: Connection, project: str, sitting: Sequence[Any], kind: str, overlap: int, derived: Derived
-) -> int:
+def _bring(connection: Connection, project: str, sitting: Sequence[Any], kind: str, overlap: int) -> int:
     """The records of one task into the store. Returns how many of them are new."""
     first = sitting[0]
     if isinstance(first, Prompt | Conversation):
@@ -236,13 +221,13 @@ def _bring(
         raise UserError(reason)
     person = _person(connection, first.annotator)
     prompt = store.add_prompt(connection, project, first.prompt, "import")
-    new = _new(connection, person, prompt, sitting)
+    new = _new(connection, person, project, prompt, sitting)
     if not new:
         return 0
     asked, texts = _texts(new)
     ids = [_message(connection, prompt, text) for text in texts]
     candidates = store.add_candidates(connection, prompt, ids, selection="import") if ids else None
-    task = store.add_task(connection, project, asked, prompt, candidates, config=_config(first, derived))
+    task = store.add_task(connection, project, asked, prompt, candidates, config=_config(first))
     moment, identity = now(), new_id()
     connection.execute(
         insert(t.assignment).values(
@@ -250,49 +235,61 @@ def _bring(
             shown_order=ids,
         )
     )  # fmt: skip
-    assign.submit(connection, identity, person, _payload(new, ids), _key(new))
+    assign.submit(connection, identity, person, _payload(new, ids), _key(new, project))
     return len(new)
 
 
-def _key(records: Sequence[Any]) -> str:
-    """What the same records have again when they come in again."""
-    return f"{snapshot.IMPORTED}{store.digest(''.join(json.dumps(asdict(r), sort_keys=True) for r in records))[:40]}"
+def _key(records: Sequence[Any], project: str = "") -> str:
+    """What the same records have again when they come into the project again."""
+    said = "".join(json.dumps(asdict(record), sort_keys=True) for record in records)
+    return f"{snapshot.IMPORTED}{store.digest(project + said)[:40]}"
 
 
-def _new(connection: Connection, person: str, prompt: str, sitting: Sequence[Any]) -> list[Any]:
-    """The records that this person has not said in an import before; ratings may have come beside others then."""
+def _new(connection: Connection, person: str, project: str, prompt: str, sitting: Sequence[Any]) -> list[Any]:
+    """The records that this person has not said in an import into the project before; ratings may have come beside
+    others then."""
     c, rated = t.annotation.c, t.rating.c
-    keys = [_key([record]) for record in sitting]
-    known = select(c.idempotency_key).where(c.annotator_id == person, c.idempotency_key.in_(keys))
+    # Earlier versions left the project out: what had come into one could come into no other.
+    keys = [{_key([record], project), _key([record])} for record in sitting]
+    known = (
+        select(c.idempotency_key)
+        .join(t.task, t.task.c.id == c.task_id)
+        .where(c.annotator_id == person, c.idempotency_key.in_(set().union(*keys)), t.task.c.project_id == project)
+    )
     came = set(connection.scalars(known))
-    new = [record for record, key in zip(sitting, keys, strict=True) if key not in came]
+    new = [record for record, either in zip(sitting, keys, strict=True) if not came & either]
     if not new or not isinstance(sitting[0], Rating):
         return new
     m = t.message.c
     asked = (
-        select(m.content, rated.value, c.annotator_id)
+        select(m.content, rated.value, c.annotator_id, t.task.c.config)
         .join(t.rating, rated.message_id == m.id)
         .join(t.annotation, c.id == rated.annotation_id)
+        .join(t.task, t.task.c.id == c.task_id)
         .where(m.prompt_id == prompt, m.content.in_([record.response for record in new]))
         .where(c.idempotency_key.startswith(snapshot.IMPORTED))
         .where(rated.criterion == sitting[0].criterion, rated.low == sitting[0].low, rated.high == sitting[0].high)
     )
     # Whose they are is looked at here: asked for it, SQLite reads all that the person has ever said.
-    said = {(row.content, row.value) for row in connection.execute(asked) if row.annotator_id == person}
-    return [record for record in new if (record.response, float(record.value)) not in said]
+    said = {
+        (row.content, row.value, row.config.get("given", {}).get("round", 0))
+        for row in connection.execute(asked)
+        if row.annotator_id == person
+    }
+    return [record for record in new if (record.response, float(record.value), record.round) not in said]
 
 
 def _bring_task(connection: Connection, project: str, record: Prompt | Conversation, kind: str, overlap: int) -> bool:
-    conversation = record if isinstance(record, Conversation) else Conversation(record)
-    before = store.counts(connection, project)["prompts"]
-    prompt = store.add_prompt(connection, project, conversation.prompt, "import")
-    if store.counts(connection, project)["prompts"] == before:
-        asked = select(t.task.c.id).where(t.task.c.prompt_id == prompt, t.task.c.kind == kind)
-        if connection.scalar(asked):
-            return False
-    if conversation.responses or kind in ("demo", "chat"):
-        store.add_conversation(connection, project, conversation, kind, overlap, "import")
-    return True
+    """Store what is new as tasks; a prompt that brings no answers where they are needed is only kept."""
+    one = record if isinstance(record, Conversation) else Conversation(record)
+    known = store.known_prompt(connection, project, one.prompt)
+    prompt = known or store.add_prompt(connection, project, one.prompt, "import")
+    if one.responses and not asking.parts(one, kind):
+        raise UserError(f"it has too few answers to ask for a {kind}: {len(one.responses)} of {asking.fewest(kind)}")
+    parts = asking.new_parts(connection, project, prompt, one, kind)
+    for part in parts:
+        store.add_conversation(connection, project, part, kind, overlap, "import")
+    return bool(parts) or known is None
 
 
 def _described(record: Any) -> str:
@@ -337,21 +334,21 @@ def _is_binary(rating: Rating) -> bool:
     return (rating.low, rating.high) == (0, 1)
 
 
-def _config(record: Any, derived: Derived) -> dict[str, Any]:
+def _config(record: Any) -> dict[str, Any]:
     """What the task asks, where it is not the usual: a rating's scale, a criterion in place of an overall judgement.
 
     Beside it, as `given`, the figures of a record that no person says on a page: a snapshot has them as they came in.
     """
     config: dict[str, Any] = {}
-    if isinstance(record, Comparison | Ranking):
+    if isinstance(record, Comparison | Ranking | Rating):
         config["given"] = {"error": record.error, "round": record.round}
     if isinstance(record, Comparison):
         target = max(record.target, 1 - record.target)  # of the winner
         config["given"] |= {"target": target, "margin": record.margin, "weight": record.weight}
+    if isinstance(record, Demonstration) and record.conversation:
+        config["given"] = {"conversation": True}
     if isinstance(record, Rating):
         config["scale"] = {"low": record.low, "high": record.high, "words": []}
-        for comparison in derived.get(_judgement_of(record), [])[:1]:  # one person's, on one prompt: they share these
-            config["given"] = {"error": comparison.error, "round": comparison.round}
     if isinstance(record, Comparison | Ranking | Rating) and record.criterion:
         config["criterion"] = record.criterion
     return config

@@ -31,19 +31,26 @@ def add(
     return task
 
 
+def question(record: Comparison | Rating) -> tuple[str, list[str]]:
+    """The kind of task that asks for a judgement known to be right, and the answers it shows."""
+    if isinstance(record, Rating):
+        return "binary", [record.response]
+    return "pair", [record.chosen, record.rejected]
+
+
 def add_record(
     connection: Connection, project: str, record: Comparison | Rating, explanation: str, onboarding: bool = False
 ) -> str:
     """A gold task from a judgement known to be right: its chosen answer (or the tie), or its side of good or bad."""
     prompt = store.add_prompt(connection, project, record.prompt, source="gold")
+    kind, answers = question(record)
+    shown = [store.add_message(connection, prompt, Response(text)) for text in answers]
     accepted: dict[str, Any]
     if isinstance(record, Rating):
-        message = store.add_message(connection, prompt, Response(record.response))
-        accepted = {"good": {message: record.value > (record.low + record.high) / 2}}
-        return add(connection, project, "binary", prompt, [message], accepted, explanation, onboarding)
-    pair = [store.add_message(connection, prompt, Response(text)) for text in (record.chosen, record.rejected)]
-    accepted = {"verdicts": ["tie", "both_good", "both_bad"]} if record.target == 0.5 else {"winners": pair[:1]}
-    return add(connection, project, "pair", prompt, pair, accepted, explanation, onboarding)
+        accepted = {"good": {shown[0]: record.value > (record.low + record.high) / 2}}
+    else:
+        accepted = {"verdicts": ["tie", "both_good", "both_bad"]} if record.target == 0.5 else {"winners": shown[:1]}
+    return add(connection, project, kind, prompt, shown, accepted, explanation, onboarding)
 
 
 def is_right(kind: str, payload: Mapping[str, Any], accepted: Mapping[str, Any]) -> bool:

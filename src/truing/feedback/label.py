@@ -7,18 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
-from sqlalchemy import exists, func, select
+from sqlalchemy import Select, exists, func, select
 
 from truing.data import formats
 from truing.data.records import Comparison, Conversation, Prompt, Rating, Response
 from truing.data.validate import Complaints, shown
 from truing.errors import UserError
-from truing.feedback import auth, gold, people, store
+from truing.feedback import asking, auth, gold, people, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
 from truing.feedback.replies import Misconfigured, Remote, Reply, Unreachable
@@ -151,7 +151,10 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
             replies[store.add_model(connection, name, checkpoint_hash=checkpoint)] = reply
         for place, onboarding in ((config.quiz, True), (config.gold, False)):
             _add_gold(connection, project, known.get(place, ()), onboarding)
-        waiting = _add_prompts(connection, project, asked, config)
+        waiting, made = _add_prompts(connection, project, asked, config)
+        left = connection.scalar(_open_tasks(project))
+    if config.prompts and not waiting and not made:
+        _warn(f"truing label: nothing new to ask in {', '.join(config.prompts)}; tasks still open from before: {left}")
     if waiting and not replies:
         raise UserError(f"{len(waiting)} prompts have no answers to judge: name a --model that gives them")
     filler = Filler(db, project, waiting, replies, config)
@@ -188,6 +191,8 @@ class Filler:
             prompt, record = self.left[0]
             try:
                 said = self._answers(record)
+                if len(said) < asking.fewest(self.config.kind):
+                    raise UserError("all answers read the same: there is nothing to judge between them")
             except (Unreachable, Misconfigured) as error:
                 if str(error) != self.failure:
                     self.failure = str(error)
@@ -210,12 +215,14 @@ class Filler:
         self.refused.close()
 
     def _answers(self, prompt: Prompt) -> list[tuple[Response, str]]:
-        """Live answers, no two of them the same as far as that can be had: there is nothing to judge between equals."""
+        """Live answers, no two of them the same: there is nothing to judge between equals. Fewer than are shown where
+        the models say no more."""
         said: list[tuple[Response, str]] = []
         for attempt in range(RETRIES * self.config.shown):
             answer, model = self._answer(prompt, len(said), attempt)
             last = attempt >= (RETRIES - 1) * self.config.shown
-            if last or answer.text.strip() not in {"", *(earlier.text.strip() for earlier, _ in said)}:
+            text = answer.text.strip()
+            if (text or last) and text not in {earlier.text.strip() for earlier, _ in said}:
                 said.append((answer, model))
             if len(said) == self.config.shown:
                 break
@@ -231,11 +238,10 @@ class Filler:
         return Response("".join(self.replies[model](messages, seed)), seed=seed, sampling=settings), model
 
     def _ready(self) -> int:
-        """Tasks that nobody has been given yet."""
+        """Open tasks that nobody has been given yet."""
         given = exists().where(t.assignment.c.task_id == t.task.c.id)
-        fresh = select(func.count()).where(t.task.c.project_id == self.project, ~t.task.c.gold, ~given)
         with self.db.reading() as connection:
-            return connection.scalar(fresh.select_from(t.task)) or 0
+            return connection.scalar(_open_tasks(self.project).where(~given)) or 0
 
 
 def _warn(line: str) -> None:
@@ -249,34 +255,34 @@ def _read_prompts(config: Config) -> list[Conversation]:
     return [one if isinstance(one, Conversation) else Conversation(one) for one in found]
 
 
+def _open_tasks(project: str) -> Select[Any]:
+    """How many there are besides gold."""
+    c = t.task.c
+    return select(func.count()).select_from(t.task).where(c.project_id == project, c.state == "open", ~c.gold)
+
+
 def _add_prompts(
     connection: Any, project: str, asked: Sequence[Conversation], config: Config
-) -> list[tuple[str, Prompt]]:
-    """Store what is new as tasks; returns the prompts that live models are to answer first."""
-    waiting = []
+) -> tuple[list[tuple[str, Prompt]], int]:
+    """Store what is new as tasks; returns the prompts that live models are to answer first, and how many tasks."""
+    waiting: dict[str, Prompt] = {}
+    made = equal = 0
     for one in asked:
         prompt = store.add_prompt(connection, project, one.prompt, source="file")
-        if connection.scalar(select(t.task.c.id).where(t.task.c.prompt_id == prompt, t.task.c.kind == config.kind)):
-            continue  # asked already, when the page was open before
-        if config.shown == 0:
-            store.add_task(connection, project, config.kind, prompt, overlap=config.overlap, config=_questions(config))
-        elif len(one.responses) >= config.shown:
-            kept = replace(one, responses=one.responses[: config.shown] if config.kind == "edit" else one.responses)
-            for part in _split(kept, config):
-                store.add_conversation(
-                    connection, project, part, config.kind, config.overlap, "file", config=_questions(config)
-                )
-        else:
-            waiting.append((prompt, one.prompt))
-    return waiting
-
-
-def _split(conversation: Conversation, config: Config) -> list[Conversation]:
-    """Pairs show two answers: of four, the first and second, and the third and fourth."""
-    if config.kind != "pair":
-        return [replace(conversation, responses=conversation.responses[:9])]
-    said = conversation.responses
-    return [replace(conversation, responses=said[i : i + 2]) for i in range(0, len(said) - 1, 2)]
+        if len(one.responses) < config.shown:
+            if not asking.is_asked(connection, project, prompt, config.kind):
+                waiting[prompt] = one.prompt
+            continue
+        differing, same = asking.distinct(one)
+        equal += same if config.shown else 0
+        for part in asking.new_parts(connection, project, prompt, differing, config.kind):
+            store.add_conversation(
+                connection, project, part, config.kind, config.overlap, "file", config=_questions(config)
+            )
+            made += 1
+    if equal:
+        _warn(f"truing label: {equal} answers are left out: they read as another answer to the same prompt")
+    return list(waiting.items()), made
 
 
 def _known(place: str) -> list[Any]:
@@ -284,12 +290,15 @@ def _known(place: str) -> list[Any]:
 
 
 def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: bool) -> None:
-    """Gold tasks of records; a tag `why: …` of the prompt is the reason shown."""
-    c = t.gold.c
-    asked = select(t.task.c.prompt_id).join(t.gold, c.task_id == t.task.c.id).where(c.onboarding == onboarding)
-    there = set(connection.scalars(asked))
+    """Gold tasks of records whose answers are none's yet; a tag `why: …` of the prompt is the reason shown."""
+    there = t.task.c.id.in_(select(t.gold.c.task_id).where(t.gold.c.onboarding == onboarding))
     for record in known:
-        if store.add_prompt(connection, project, record.prompt, "gold") in there:
+        kind, answers = gold.question(record)
+        if len(asking.texts(answers)) < asking.fewest(kind):
+            _warn(f"truing label: known judgement of the prompt {shown(record.prompt.text)} left out: equal answers")
+            continue
+        prompt = store.add_prompt(connection, project, record.prompt, "gold")
+        if asking.texts(answers) in asking.asked(connection, prompt, kind, there):
             continue
         why = next((tag.removeprefix("why:").strip() for tag in record.prompt.tags if tag.startswith("why:")), "")
         gold.add_record(connection, project, record, why, onboarding)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, exists, insert, select
 from sqlalchemy.orm import aliased
 
-from truing.data.formats.convert import RATING_WEIGHT
+from truing.data.formats.convert import OF_RATINGS
 from truing.data.records import Comparison, Demonstration, Edit, Flag, Message, Prompt, Ranking, Rating, Record
 from truing.errors import UserError
 from truing.feedback import schema as t
@@ -20,13 +20,16 @@ Strength = Literal["margin", "soft", "none"]
 MARGIN = {1: 1 / 3, 2: 2 / 3, 3: 1.0}  # Touvron et al. 2023, arXiv:2307.09288, table 27, as shares of the greatest
 SOFT = {1: 0.7, 2: 0.85, 3: 0.95}  # the probability that the preferred answer is the better one
 IMPORTED = "import-"  # begins the keys of annotations that came in from files
+RATINGS_MEAN = " 2"  # the version of what ratings teach: in the hash of a snapshot that holds some
+SAID_ELSEWHERE = (*OF_RATINGS, "edit")  # origins of comparisons that follow from other records
+_rated = exists().where(t.rating.c.annotation_id == t.annotation.c.id).label("rated")
 
 
 def current(project: str) -> Select[Any]:
     """Annotations that stand and are about answers: no skips, no gold, no reviews."""
     c = t.annotation.c
     return (
-        select(c.id, c.body_hash)
+        select(c.id, c.body_hash, _rated)
         .join(t.task, t.task.c.id == c.task_id)
         .where(t.task.c.project_id == project, ~t.task.c.gold, c.kind.not_in((SKIP, "review")), *standing())
         .order_by(c.number)
@@ -39,10 +42,12 @@ def take(connection: Connection, project: str, filters: Mapping[str, Any] | None
     `filters`: `round` (a number), `annotators` (names): only those.
     """
     filters = dict(filters or {})
+    _refuse_unknown(connection, project, filters)
     rows = connection.execute(_filtered(current(project), filters)).all()
     if not rows:
-        raise UserError("there is no judgement to take a snapshot of")
-    frozen = store.digest("\n".join(sorted(f"{row.id} {row.body_hash}" for row in rows)))
+        of = ", ".join(f"{name} {value}" for name, value in filters.items())
+        raise UserError(f"there is no judgement{of and f' of {of}'} to take a snapshot of")
+    frozen = _hash(rows)
     c = t.snapshot.c
     found = connection.scalar(select(c.id).where(c.project_id == project, c.hash == frozen))
     if found:
@@ -68,16 +73,30 @@ def project_of(connection: Connection, snapshot: str) -> str | None:
     return connection.scalar(select(t.snapshot.c.project_id).where(t.snapshot.c.id == snapshot))
 
 
+def is_of_earlier_rules(connection: Connection, snapshot: str) -> bool:
+    """Whether an earlier version took the snapshot, to which its ratings meant other comparisons."""
+    c, member = t.annotation.c, t.snapshot_annotation.c
+    asked = select(c.id, c.body_hash, _rated).join(t.snapshot_annotation, member.annotation_id == c.id)
+    rows = connection.execute(asked.where(member.snapshot_id == snapshot)).all()
+    return _hash(rows) != described(connection, snapshot)["hash"]
+
+
 def records(
-    connection: Connection, snapshot: str, strength: Strength = "margin", errors: Mapping[str, float] | None = None
-) -> list[Record]:
+    connection: Connection, snapshot: str, strength: Strength = "margin", errors: Mapping[str, float] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> list[Record]:  # fmt: skip
     """What the snapshot's judgements mean, with pseudonyms in place of names.
 
-    Pairs, ties, edits and ratings at one sitting become comparisons (a rating's weighs a half), whole rankings stay
-    rankings, "the best three" become the comparisons they order. `strength`: a clear preference has a margin, or a soft
-    label, or neither. `errors`: share of judgements made at random, by the annotator's id.
+    Pairs and ties become comparisons, "the best three" the comparisons they order; whole rankings, ratings and edits
+    stay what they are: `convert` says what follows from them. `strength`: a clear preference has a margin, or a soft
+    label, or neither. `errors`: share of judgements made at random, by the annotator's id. Two equal texts teach
+    nothing: they are left out, counted and told to `report`.
     """
-    return list(_Reader(connection, snapshot, strength, errors or {}).records())
+    reader = _Reader(connection, snapshot, strength, errors or {})
+    found = list(reader.records())
+    if report and reader.equal:
+        report(f"snapshot {snapshot}: left out: {reader.equal} answers compared with a text equal to theirs")
+    return found
 
 
 class _Reader:
@@ -90,21 +109,28 @@ class _Reader:
         described(connection, snapshot)
         self.prompts: dict[tuple[str, str | None], Prompt] = {}
         self.texts: dict[str, tuple[str, str | None]] = {}
+        self.equal = 0  # answers left out, for their text is that of the one beside them
         self._load_texts(snapshot)
 
     def records(self) -> Iterator[Record]:
         partial = yield from self._rankings()
         yield from self._comparisons(partial)
+        flags = self._derived(t.flag)
+        only_flagged = {row.annotation_id for row in flags if row.idempotency_key.startswith(IMPORTED)}
         for row in self._derived(t.rating):
+            if row.annotation_id in only_flagged:
+                continue  # a flag of a file: nobody has rated the answer
             text, prompt = self._answer(row.message_id, row.prompt_id)
-            yield Rating(prompt, text, row.value, row.low, row.high, row.criterion, row.annotator_id)
-        for row in self._derived(t.flag):
+            yield Rating(
+                prompt, text, row.value, row.low, row.high, row.criterion, row.annotator_id, *self._error_and_round(row)
+            )
+        for row in flags:
             text, prompt = self._answer(row.message_id, row.prompt_id)
             yield Flag(prompt, text, row.name, row.annotator_id)
         for row in self._derived(t.demonstration):
             text, prompt = self._answer(row.message_id, row.prompt_id)
             if row.before_id is None:
-                yield Demonstration(prompt, text, row.annotator_id)
+                yield Demonstration(prompt, text, row.annotator_id, _given(row).get("conversation", False))
             else:
                 yield Edit(prompt, self.texts[row.before_id][0], text, row.annotator_id)
 
@@ -115,24 +141,36 @@ class _Reader:
             if None in row.tiers.values():
                 partial.add(row.annotation_id)
                 continue
-            answers = [self._answer(message, row.prompt_id) for message in row.tiers]
-            yield Ranking(
-                answers[0][1], tuple(text for text, _ in answers), tuple(row.tiers.values()), row.criterion,
-                row.annotator_id, "ranking", *self._error_and_round(row),
-            )  # fmt: skip
+            tiers = self._distinct(row)
+            if len(tiers) > 1:
+                _, prompt = self._answer(next(iter(row.tiers)), row.prompt_id)
+                yield Ranking(
+                    prompt, tuple(tiers), tuple(tiers.values()), row.criterion, row.annotator_id, "ranking",
+                    *self._error_and_round(row),
+                )  # fmt: skip
         return partial
 
+    def _distinct(self, ranking: Any) -> dict[str, int]:
+        """The tier of each text that stands in one tier only, once."""
+        places = {(self.texts[message][0], tier) for message, tier in ranking.tiers.items()}
+        times = Counter(text for text, _ in places)
+        tiers = {self.texts[m][0]: tier for m, tier in ranking.tiers.items() if times[self.texts[m][0]] == 1}
+        self.equal += len(ranking.tiers) - len(tiers)
+        return tiers
+
     def _comparisons(self, partial: set[str]) -> Iterator[Comparison]:
-        rows = self._derived(t.comparison)
-        sizes: dict[str, int] = defaultdict(int)
+        rows = []
+        for row in self._derived(t.comparison):
+            if (row.origin == "ranking" and row.annotation_id not in partial) or row.origin in SAID_ELSEWHERE:
+                continue
+            if self.texts[row.winner_id][0] == self.texts[row.loser_id][0]:
+                self.equal += 1
+            else:
+                rows.append(row)
+        sizes = Counter(row.annotation_id for row in rows if row.origin == "ranking")
         for row in rows:
-            sizes[row.annotation_id] += row.origin == "ranking"
-        for row in rows:
-            if (row.origin == "ranking" and row.annotation_id not in partial) or row.origin == "edit":
-                continue  # said by the ranking, or the edit, itself
             winner, prompt = self._answer(row.winner_id, row.prompt_id)
-            weight = RATING_WEIGHT if row.origin == "rating" else 1.0
-            weight = 1 / sizes[row.annotation_id] if row.origin == "ranking" else weight
+            weight = 1 / sizes[row.annotation_id] if row.origin == "ranking" else 1.0
             weight = _given(row).get("weight", weight)
             target, margin = self._target(row)
             yield Comparison(
@@ -195,9 +233,22 @@ def _given(row: Any) -> dict[str, Any]:
     return row.config.get("given", {}) if row.idempotency_key.startswith(IMPORTED) else {}
 
 
-def _filtered(asked: Select[Any], filters: Mapping[str, Any]) -> Select[Any]:
+def _hash(rows: Sequence[Any]) -> str:
+    """The hash of the annotations, and of what their ratings mean: where that changes, a snapshot is another one."""
+    return store.digest("\n".join(sorted(f"{r.id} {r.body_hash}{RATINGS_MEAN if r.rated else ''}" for r in rows)))
+
+
+def _refuse_unknown(connection: Connection, project: str, filters: Mapping[str, Any]) -> None:
     if unknown := set(filters) - {"round", "annotators"}:
         raise UserError(f'filter "{min(unknown)}": there is none of this name; valid: round, annotators')
+    c = t.round_.c
+    numbers = list(connection.scalars(select(c.number).where(c.project_id == project).order_by(c.number)))
+    if "round" in filters and filters["round"] not in numbers:
+        there = ", ".join(map(str, numbers))
+        raise UserError(f"there is no round {filters['round']}; {f'there are {there}' if there else 'none was opened'}")
+
+
+def _filtered(asked: Select[Any], filters: Mapping[str, Any]) -> Select[Any]:
     if "round" in filters:
         asked = asked.join(t.round_, t.round_.c.id == t.task.c.round_id).where(t.round_.c.number == filters["round"])
     if "annotators" in filters:

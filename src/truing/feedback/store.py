@@ -15,6 +15,7 @@ from truing.feedback import schema as t
 from truing.feedback.database import new_id, now
 from truing.feedback.payloads import KINDS
 
+DEFAULT = "default"  # the project of what names none
 HELD_OUT = 0.1  # of root prompts: kept for testing from the moment they are stored
 QUESTIONS = {
     "pair": "Which answer is better?",
@@ -58,17 +59,24 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def open_project(connection: Connection, name: str = "default", config: Mapping[str, Any] | None = None) -> str:
+def open_project(connection: Connection, name: str = DEFAULT, config: Mapping[str, Any] | None = None) -> str:
     """The project of this name, made if there is none."""
     found = connection.scalar(select(t.project.c.id).where(t.project.c.name == name))
     return found or add(connection, t.project, name=name, config=dict(config or {}))
 
 
-def project_named(connection: Connection, name: str = "default") -> str:
-    """The id of a project. Raises UserError if there is none of this name."""
-    names = {row.name: row.id for row in connection.execute(select(t.project.c.name, t.project.c.id))}
+def projects(connection: Connection) -> dict[str, str]:
+    """The ids of the store's projects by their names."""
+    return dict(connection.execute(select(t.project.c.name, t.project.c.id).order_by(t.project.c.name)).all())  # type: ignore[arg-type]
+
+
+def project_named(connection: Connection, name: str = DEFAULT) -> str:
+    """The id of a project; the only one there is needs no name. Raises UserError if there is none of this name."""
+    names = projects(connection)
+    if name == DEFAULT and len(names) == 1:
+        return next(iter(names.values()))
     if name not in names:
-        raise UserError(f'there is no project "{name}" in this store; {nearest(name, names)}')
+        raise UserError(f'there is no project "{name}" in this store; there are: {", ".join(names) or "none"}')
     return names[name]
 
 
@@ -86,14 +94,21 @@ def guideline(connection: Connection, project: str) -> Any:
     return connection.execute(asked.limit(1)).first()
 
 
+def known_prompt(connection: Connection, project: str, prompt: Prompt) -> str | None:
+    """The id of the prompt that says the same, by its normal form; None if there is none."""
+    norm = _normal_hash(prompt.messages)
+    return connection.scalar(
+        select(t.prompt.c.id).where(t.prompt.c.project_id == project, t.prompt.c.norm_hash == norm)
+    )
+
+
 def add_prompt(
     connection: Connection, project: str, prompt: Prompt, source: str = "", held_out: float = HELD_OUT
 ) -> str:
-    """The prompt, once: one that says the same is found by its normal form. The split is fixed now, by its root."""
-    norm = _normal_hash(prompt.messages)
-    asked = select(t.prompt.c.id).where(t.prompt.c.project_id == project, t.prompt.c.norm_hash == norm)
-    return connection.scalar(asked) or add(
-        connection, t.prompt, project_id=project, root=prompt.root, norm_hash=norm, source=source,
+    """The prompt, once. The split is fixed now, by its root."""
+    return known_prompt(connection, project, prompt) or add(
+        connection, t.prompt, project_id=project, root=prompt.root, norm_hash=_normal_hash(prompt.messages),
+        source=source,
         split=prompt.split if prompt.split in ("train", "test") else split_of(prompt.root, held_out),
         messages=[{"role": m.role, "content": m.content} for m in prompt.messages], tags=list(prompt.tags),
     )  # fmt: skip

@@ -1,9 +1,10 @@
-"""Data sources of a stage that may be feedback stores, beside files: `feedback.db`, `feedback.db#PROJECT`, or
-`feedback.db#SNAPSHOT`."""
+"""Data sources of a stage that may be feedback stores, beside files: `feedback.db`, `feedback.db#SNAPSHOT`,
+`feedback.db#PROJECT`, `feedback.db#project=NAME,round=2` (or one of the two); so are PostgreSQL addresses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,13 +13,16 @@ from sqlalchemy import Connection
 from truing.data import formats
 from truing.data.formats import Check
 from truing.data.formats.convert import convert
-from truing.data.records import Rating
+from truing.data.records import Comparison, Prompt
+from truing.data.validate import BadRow, Complaints
 from truing.errors import UserError
 from truing.feedback import quality, snapshot, store
 from truing.feedback.database import Database, is_store
 from truing.training import processes
 
 C = TypeVar("C")
+KEYS: dict[str, Callable[[str], bool]] = {"project": bool, "round": str.isdecimal}  # and what their values must be
+NAMES = "a snapshot, a project, or project=NAME,round=NUMBER"  # that a source may have after its #
 
 
 def pinned(config: C) -> C:
@@ -40,41 +44,62 @@ def read(
     found = formats.read(files, kinds, strict, report, check) if files else []
     for source in sources:
         if source not in files:
-            found += _records(source, kinds)
+            found += _fitting(_records(source, kinds, report), Complaints(source, strict, report), check)
     return found
+
+
+def _fitting(records: Sequence[Any], complaints: Complaints, check: Check | None) -> list[Any]:
+    """The records that a stage can use, known by their prompts."""
+    kept = []
+    for record in records:
+        try:
+            if check is not None:
+                check(record)
+            kept.append(record)
+        except BadRow as error:
+            complaints.add(f"prompt {record.id if isinstance(record, Prompt) else record.prompt.id}", str(error))
+    complaints.close()
+    return kept
 
 
 def _pin(source: str) -> str:
     place, _, name = source.partition("#")
     if not is_store(place):
         return source
-    db = Database.open(place, create=False)
-    with db.reading() as connection:
-        frozen = snapshot.project_of(connection, name) is not None
-    if not frozen:
+    with closing(Database.open(place, create=False)) as db:
+        with db.reading() as connection:
+            if snapshot.project_of(connection, name):
+                return source
         with db.writing() as connection:
-            name = snapshot.take(connection, _project(connection, place, name))
-    db.close()
-    return f"{place}#{name}"
+            try:
+                frozen = snapshot.take(connection, *_selected(connection, name))
+            except UserError as error:
+                raise UserError(f"data {source}: {error} (after # stands {NAMES})") from None
+    return f"{place}#{frozen}"
 
 
-def _project(connection: Connection, place: str, name: str) -> str:
-    """The id of a store's project; without a name the default one."""
-    try:
-        return store.project_named(connection, name) if name else store.project_named(connection)
-    except UserError as error:
-        if name:
-            raise UserError(f'data {place}#{name}: there is no snapshot "{name}", and {error}') from None
-        raise UserError(f"data {place}: {error}; {place}#NAME takes another project") from None
+def _selected(connection: Connection, name: str) -> tuple[str, dict[str, int]]:
+    """The project, and the filters of a snapshot, that a source names after its #."""
+    if "=" not in name or name in store.projects(connection):
+        return store.project_named(connection, name or store.DEFAULT), {}
+    asked: dict[str, str] = {}
+    for part in name.split(","):
+        key, _, value = part.partition("=")
+        if key not in KEYS or key in asked or not KEYS[key](value):
+            raise UserError(f'"{part}" is not understood')
+        asked[key] = value
+    project = store.project_named(connection, asked.get("project", store.DEFAULT))
+    return project, {"round": int(asked["round"])} if "round" in asked else {}
 
 
-def _records(source: str, kinds: tuple[type, ...]) -> list[Any]:
+def _records(source: str, kinds: tuple[type, ...], report: Callable[[str], None] | None) -> list[Any]:
     place, _, frozen = source.partition("#")
-    db = Database.open(place, create=False)
-    with db.reading() as connection:
+    with closing(Database.open(place, create=False)) as db, db.reading() as connection:
         project = snapshot.project_of(connection, frozen) or ""  # without one there is no snapshot: refused below
         errors = quality.error_rates(connection, project, frozen)
-        # Ratings at one sitting are comparisons in the store already: they are not turned into them once more.
-        records = [r for r in snapshot.records(connection, frozen, errors=errors) if not isinstance(r, Rating)]
-    db.close()
-    return convert(records, kinds)
+        found = snapshot.records(connection, frozen, errors=errors, report=report)
+        if report and Comparison in kinds and snapshot.is_of_earlier_rules(connection, frozen):
+            report(
+                f"data {source}: taken by an earlier version: what its ratings teach has changed since (CHANGELOG.md)"
+            )
+    return convert(found, kinds)

@@ -17,7 +17,7 @@ from truing.data.batches import Sequences, minibatches, rows_in
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
 from truing.data.lengths import longest, short_enough
-from truing.data.records import Demonstration, Message, split_of
+from truing.data.records import Demonstration, split_of
 from truing.errors import UserError
 from truing.maths import ragged
 from truing.maths.surrogates import negative_log_likelihood
@@ -162,21 +162,14 @@ def encode(
 def lessons_of(
     records: Sequence[Demonstration], chat: Chat, loss_on: LossOn, say: Callable[[str], None]
 ) -> list[tuple[list[int], list[bool]]]:
-    """The token ids of each demonstration, and which of them are learned.
-
-    An earlier answer is not learned where another demonstration answers the same conversation: there that one is.
-    """
-    asked = {record.prompt.messages for record in records}
-    lessons, rewritten, answered = [], 0, 0
+    """The token ids of each demonstration, and which of them are learned."""
+    lessons, rewritten = [], 0
     for record in records:
         messages = record.prompt.messages
         prompt, answer = chat.prompt_ids(messages), chat.response_ids(record.response)
         learned = [loss_on == "all"] * len(prompt) + [True] * len(answer)
         learned[0] = False  # nothing comes before it
-        numbers = earlier_answers(messages) if loss_on == "assistant" else []
-        new = [number for number in numbers if messages[:number] not in asked]
-        answered += len(numbers) - len(new)
-        places = chat.places(messages, new)
+        places = chat.places(messages, earlier_answers(record) if loss_on == "assistant" else [])
         rewritten += places is None
         for place in places or ():
             learned[place] = [True] * (place.stop - place.start)
@@ -186,13 +179,13 @@ def lessons_of(
             f"{rewritten} of {len(records)} demonstrations: the layout ({chat.layout}) writes earlier answers in other "
             "tokens than last ones, so only their last answer is learned"
         )
-    if answered:
-        say(f"{answered} earlier answers are not learned: other demonstrations answer the same conversations")
     return lessons
 
 
-def earlier_answers(messages: Sequence[Message]) -> list[int]:
-    """Numbers of the assistant's messages that can be learned: after a question, and not empty."""
+def earlier_answers(record: Demonstration) -> list[int]:
+    """Numbers of the prompt's messages that are learned too, in a whole conversation: the assistant's, after a question
+    and not empty. Those before an answer to learn from alone are not its author's."""
+    messages = record.prompt.messages if record.conversation else ()
     first = next((k for k, message in enumerate(messages) if message.role == "user"), len(messages))
     late = range(first, len(messages))
     return [k for k in late if messages[k].role == "assistant" and messages[k].content.strip()]

@@ -74,12 +74,27 @@ def test_only_ratings_on_one_scale_by_one_person_of_two_answers_are_compared():
 
 def test_answers_that_a_person_has_compared_are_not_compared_again_by_their_ratings():
     rated = [Rating(Q, answer, value, annotator="ann") for answer, value in (("a", 5.0), ("b", 1.0), ("c", 3.0))]
-    said = Comparison(Q, "b", "a", annotator="ann", origin="rating")
+    said = Comparison(Q, "b", "a", annotator="ann")
     made = convert([*rated, said], (Comparison,))
     assert [(c.chosen, c.rejected) for c in made] == [("b", "a"), ("a", "c"), ("c", "b")]
     for other in (Comparison(Q, "b", "a", annotator="bob"), Comparison(Q, "b", "a", criterion="kind", annotator="ann")):
         assert len(convert([*rated, other], (Comparison,))) == 4
     assert convert([*rated, said], (Rating,)) == rated
+
+
+def test_comparisons_that_follow_from_ratings_beside_them_are_made_anew_with_their_error_and_round():
+    """Exports of earlier versions hold both; the margin was a third, two thirds or all then, whatever the scale."""
+    rated = [Rating(Q, answer, value, 1, 7, "kind", "ann") for answer, value in (("a", 7.0), ("b", 1.0), ("c", 4.0))]
+    figures = {"weight": 0.5, "criterion": "kind", "annotator": "ann", "error": 0.2, "round": 3}
+    beside = [Comparison(Q, x, y, 1.0, 1.0, origin="rating", **figures) for x, y in ("ab", "ac", "cb")]
+    other = Comparison(Q, "a", "b", origin="rating", annotator="bob")  # whose ratings are not here
+    found = convert([*beside, other, *rated], (Comparison,))
+    assert found == [
+        other,
+        *(Comparison(Q, x, y, 1.0, m, origin="rating", **figures) for x, y, m in (("a", "b", 1.0), ("a", "c", 0.5))),
+        Comparison(Q, "c", "b", 1.0, 0.5, origin="rating", **figures),
+    ]
+    assert convert([*beside, *rated], (Comparison, Rating)) == [*beside, *rated]  # asked for as they are
 
 
 def test_criteria_are_not_mixed_and_none_named_means_overall():

@@ -32,7 +32,7 @@ rankings = st.builds(
     prompts, st.lists(words, min_size=2, max_size=4, unique=True), st.permutations([0, 1, 1, 3]), names, names,
 )  # fmt: skip
 ratings = st.builds(Rating, prompts, words, shares, st.just(0.0), st.just(1.0), names, names)
-demonstrations = st.builds(Demonstration, prompts, words, names)
+demonstrations = st.builds(Demonstration, prompts, words, names, st.booleans())
 RECORDS = {
     "trl": prompts | demonstrations | comparisons | edits | ratings,
     "openrlhf": prompts | demonstrations | comparisons | edits,

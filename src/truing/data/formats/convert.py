@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import TypeVar
@@ -14,19 +14,19 @@ from truing.errors import UserError
 R = TypeVar("R", bound=Record)
 
 RATING_WEIGHT = 0.5  # ratings and rankings disagree, in people too (arXiv:2308.15812): they count half by default
+OF_RATINGS = ("rating", "binary")  # origins of comparisons that follow from ratings
 
 
 def convert(records: Iterable[Record], kinds: tuple[type, ...]) -> list[Record]:
     """The records of the wanted kinds, and what can be made of the others. A prompt is made once of what shares it.
 
-    Ratings of two answers that their person has compared on the criterion too are not compared once more: an export of
-    a store holds both.
+    Ratings of two answers that their person has compared by the criterion too are not compared once more.
     """
     wanted: list[Record] = []
     ratings: list[Rating] = []
     compared: set[Hashable] = set()
     asked: set[str] = set()
-    for record in records:
+    for record in records if Rating in kinds else without_derived(list(records)):
         if isinstance(record, Comparison):
             compared.add(_pair(record))
         if isinstance(record, kinds):
@@ -98,10 +98,43 @@ def _criterion(record: Record) -> str | None:
     return record.criterion
 
 
+def without_derived(records: Sequence[Record], counts: Callable[[Rating], bool] = lambda rating: True) -> list[Record]:
+    """The records without the comparisons that follow from ratings beside them, which are made of these anew.
+
+    Exports of earlier versions hold both; error and round stand in the comparisons there. `counts`: whether a rating is
+    one to make them of.
+    """
+    rated: dict[Hashable, set[str]] = defaultdict(set)
+    for record in records:
+        if isinstance(record, Rating) and counts(record):
+            rated[_question(record)].add(record.response)
+    derived: dict[Hashable, Comparison] = {}
+    kept: list[Record] = []
+    for record in records:
+        if (
+            isinstance(record, Comparison)
+            and record.origin in OF_RATINGS
+            and {record.chosen, record.rejected} <= rated[_question(record)]
+        ):
+            derived |= {(_question(record), text): record for text in (record.chosen, record.rejected)}
+        else:
+            kept.append(record)
+    return [_as_beside(record, derived) if isinstance(record, Rating) else record for record in kept]
+
+
+def _as_beside(rating: Rating, derived: Mapping[Hashable, Comparison]) -> Rating:
+    beside = derived.get((_question(rating), rating.response))
+    return replace(rating, error=beside.error, round=beside.round) if beside else rating
+
+
+def _question(judgement: Comparison | Rating) -> Hashable:
+    """Who was asked about which prompt, by which criterion."""
+    return judgement.prompt.id, judgement.annotator, judgement.criterion
+
+
 def _pair(comparison: Comparison) -> Hashable:
-    """Who compared which two answers, on which criterion."""
-    answers = frozenset((comparison.chosen, comparison.rejected))
-    return comparison.prompt.id, comparison.annotator, comparison.criterion, answers
+    """Who compared which two answers, by which criterion."""
+    return _question(comparison), frozenset((comparison.chosen, comparison.rejected))
 
 
 def _made_of(record: Record, kinds: tuple[type, ...]) -> Iterator[Record]:
@@ -145,14 +178,14 @@ def ranking_to_comparisons(ranking: Ranking) -> list[Comparison]:
 
 
 def sitting_of(rating: Rating) -> Hashable:
-    """What ratings that can be compared have in common: the prompt, the person, the criterion and the scale."""
-    return rating.prompt.id, rating.annotator, rating.criterion, rating.low, rating.high
+    """What ratings that can be compared have in common: prompt, person, criterion, round and scale."""
+    return _question(rating), rating.round, rating.low, rating.high
 
 
 def ratings_to_comparisons(ratings: Sequence[Rating]) -> list[Comparison]:
-    """Every two ratings by one person of answers to one prompt, on one criterion and scale; equal values are a tie.
+    """Every two ratings by one person of answers to one prompt, by one criterion, in one round and on one scale.
 
-    The margin is the difference as a share of the scale.
+    Equal values are a tie. The margin is the difference as a share of the scale. Good / bad is the scale 0 to 1.
     """
     sittings: dict[Hashable, list[Rating]] = {}
     for rating in ratings:
@@ -174,6 +207,8 @@ def ratings_to_comparisons(ratings: Sequence[Rating]) -> list[Comparison]:
                     criterion=better.criterion,
                     annotator=better.annotator,
                     origin="rating",
+                    error=better.error,
+                    round=better.round,
                 )
             )
     return made

@@ -30,7 +30,14 @@ CLASSES: dict[str, type] = {
 WHOLE = ("Prompt", "Demonstration", "Comparison", "Ranking", "Rating", "Flag", "Edit", "Conversation")
 HINTS = {kind: get_type_hints(kind) for kind in CLASSES.values()}
 COLUMNS = ()  # one that is no field is refused
-NAMES = {str: "a text", float: "a number", int: "a whole number", tuple: "a list", type(None): "null"}
+NAMES = {
+    str: "a text",
+    bool: "true or false",
+    float: "a number",
+    int: "a whole number",
+    tuple: "a list",
+    type(None): "null",
+}
 
 
 def matches(row: dict[str, Any]) -> bool:
@@ -91,6 +98,8 @@ def _value(hint: Any, value: Any, key: str) -> Any:
         return _value(hint, (value["name"], value["value"]), key)
     if hint is float and is_number(value):
         return float(value)
+    if hint is bool and isinstance(value, bool):
+        return value
     if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
         if isinstance(value, int) and abs(value) > LARGEST:
             raise BadRow(f'"{key}" must be a whole number of 64 bits, not {shown(value)}')
@@ -105,7 +114,7 @@ def _check(record: Any) -> None:
     if isinstance(record, Comparison):
         rules += [(0 <= record.target <= 1, '"target" must be between 0 and 1')]
         rules += [(record.weight >= 0, '"weight" must be 0 or more')]
-    if isinstance(record, Comparison | Ranking):
+    if isinstance(record, Comparison | Ranking | Rating):
         rules += [(0 <= record.error < 1, '"error" must be at least 0 and below 1')]
     if isinstance(record, Ranking):
         rules += [(len(record.responses) == len(record.tiers), '"tiers" needs a rank for each of "responses"')]

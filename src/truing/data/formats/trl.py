@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from truing.data.formats import columns
@@ -54,6 +55,8 @@ def row_of(record: Record) -> dict[str, Any]:
     if isinstance(record, Edit):
         record = Comparison(record.prompt, record.after, record.before, annotator=record.annotator)
     row: dict[str, Any]
+    if isinstance(record, Demonstration) and record.conversation:
+        return {"messages": columns.turns_of(record.prompt) + _said(record.response), **columns.carried(record)}
     if isinstance(record, Demonstration):
         row = {"completion": _said(record.response)}
     elif isinstance(record, Comparison):
@@ -95,7 +98,10 @@ def _conversation(row: dict[str, Any], key: str) -> Record:
         return columns.prompt_after(row, turns)
     if len(turns) < 2:
         raise BadRow(f'"{key}" holds an answer to nothing')
-    return columns.answered(row, columns.prompt_after(row, turns[:-1]), turns[-1].content)
+    one = columns.answered(row, columns.prompt_after(row, turns[:-1]), turns[-1].content)
+    if isinstance(one, Demonstration) and any(turn.role == "assistant" for turn in turns[:-1]):
+        return replace(one, conversation=True)
+    return one
 
 
 def _answer(row: dict[str, Any], key: str, prompt: Prompt) -> str:

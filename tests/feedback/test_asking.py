@@ -1,0 +1,62 @@
+import pytest
+from sqlalchemy import select
+
+from truing.feedback import asking, rounds, store
+from truing.feedback import schema as t
+
+
+def shown(parts):
+    return ["".join(response.text for response in part.responses) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "tasks"),
+    [
+        ("pair", "ABCDE", ["AB", "CD"]), ("pair", "A", []), ("rank", "ABC", ["ABC"]), ("rank", "A", []),
+        ("rank", "ABCDEFGHIJ", ["ABCDEFGHI"]), ("rate", "A", ["A"]), ("rate", "", []), ("binary", "AB", ["AB"]),
+        ("edit", "AB", ["A"]), ("demo", "AB", [""]), ("chat", "", [""]),
+    ],
+)  # fmt: skip
+def test_answers_go_together_as_the_kind_shows_them(make, kind, answers, tasks):
+    assert shown(asking.parts(make.conversation("q", *answers), kind)) == tasks
+
+
+def test_answers_that_read_as_one_before_are_none(make):
+    kept, equal = asking.distinct(make.conversation("q", "A", "B", " A", "B\n", "C"))
+    assert (shown([kept]), equal) == (["ABC"], 2)
+
+
+def test_only_parts_with_other_answers_are_new(sqlite, make):
+    first = make.conversation("q", *"ABCD")
+    with sqlite.writing() as connection:
+        project = store.open_project(connection)
+        prompt = store.add_prompt(connection, project, first.prompt)
+
+        def new(kind, *answers):
+            return shown(asking.new_parts(connection, project, prompt, make.conversation("q", *answers), kind))
+
+        assert new("pair", *"ABCD") == ["AB", "CD"]
+        for part in asking.parts(first, "pair"):
+            store.add_conversation(connection, project, part, "pair")
+        assert new("pair", "D ", "C", "A", "C", "B", "A") == ["AC"]
+        assert new("rank", *"ABCD") == ["ABCD"]  # another question
+        assert asking.asked(connection, prompt, "pair") == {frozenset("AB"), frozenset("CD")}
+        assert asking.asked(connection, prompt, "pair", t.task.c.gold) == set()
+
+
+def test_a_prompt_without_answers_is_new_in_a_round_that_has_not_asked_it(sqlite, make):
+    with sqlite.writing() as connection:
+        project = store.open_project(connection)
+        asked = make.conversation("q")
+        prompt = store.add_prompt(connection, project, asked.prompt)
+
+        def new():
+            return len(asking.new_parts(connection, project, prompt, asked, "demo"))
+
+        for begin in (lambda: None, lambda: rounds.open_round(connection, project)):
+            begin()
+            assert new() == 1
+            store.add_conversation(connection, project, asked, "demo")
+            assert new() == 0
+        connection.execute(t.round_.update().values(closed_at=1.0))
+        assert new() == 0 and connection.scalar(select(t.round_.c.number)) == 1
