@@ -1,9 +1,12 @@
 """The actions of `truing feedback` as they are typed are in the journeys; here what they are."""
 
+import json
+
 import pytest
 
 from truing.errors import UserError
-from truing.feedback.commands import ACTIONS, action_named
+from truing.feedback import assign, store
+from truing.feedback.commands import ACTIONS, Stats, action_named, stats
 
 
 def test_every_action_has_settings_that_explain_themselves():
@@ -15,3 +18,22 @@ def test_every_action_has_settings_that_explain_themselves():
 def test_another_action_is_refused_with_those_there_are():
     with pytest.raises(UserError, match="valid: import, export"):
         action_named("improt")
+
+
+def test_stats_show_an_open_end_as_a_dash_and_as_null_in_json(sqlite, make, tmp_path, capsys):
+    """One game: the strength of the winner has no upper end, of the loser no lower one."""
+    strong, weak = make.conversation("?", "A", author="strong"), make.conversation("?", "B", author="weak")
+    both = type(strong)(strong.prompt, strong.responses + weak.responses)
+    project, _ = make.project_with(sqlite, "pair", both)
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        one = assign.lease(connection, project, ann)
+        winner, _ = store.answers(connection, assign.assignment(connection, one).candidate_set_id)
+        assign.submit(connection, one, ann, {"verdict": "better", "winner": winner, "strength": 1}, "key-00001")
+    place = str(tmp_path / "feedback.db")
+    stats(Stats(store=place))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1185 points [668, –)" in said and "815 points (–, 1332]" in said
+    stats(Stats(store=place, json=True))
+    first, second = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["leaderboard"]
+    assert first["high"] is None and second["low"] is None and first["low"] == pytest.approx(668, abs=1)

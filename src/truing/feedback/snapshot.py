@@ -69,22 +69,26 @@ def project_of(connection: Connection, snapshot: str) -> str | None:
 
 
 def records(
-    connection: Connection, snapshot: str, strength: Strength = "margin", errors: Mapping[str, float] | None = None
-) -> list[Record]:
+    connection: Connection, snapshot: str, strength: Strength = "margin", errors: Mapping[str, float] | None = None,
+    prior: float = 0.0,
+) -> list[Record]:  # fmt: skip
     """What the snapshot's judgements mean, with pseudonyms in place of names.
 
     Pairs, ties, edits and ratings at one sitting become comparisons (a rating's weighs a half), whole rankings stay
     rankings, "the best three" become the comparisons they order. `strength`: a clear preference has a margin, or a soft
-    label, or neither. `errors`: share of judgements made at random, by the annotator's id.
+    label, or neither. `errors`: share of judgements made at random, by the annotator's id; of others what an import
+    said of them, else `prior`.
     """
-    return list(_Reader(connection, snapshot, strength, errors or {}).records())
+    return list(_Reader(connection, snapshot, strength, errors or {}, prior).records())
 
 
 class _Reader:
     """Reads the rows derived from a snapshot's annotations; prompts and texts once."""
 
-    def __init__(self, connection: Connection, snapshot: str, strength: Strength, errors: Mapping[str, float]) -> None:
-        self.connection, self.strength, self.errors = connection, strength, errors
+    def __init__(
+        self, connection: Connection, snapshot: str, strength: Strength, errors: Mapping[str, float], prior: float
+    ) -> None:
+        self.connection, self.strength, self.errors, self.prior = connection, strength, errors, prior
         member = t.snapshot_annotation.c
         self.members = select(member.annotation_id).where(member.snapshot_id == snapshot)
         described(connection, snapshot)
@@ -141,9 +145,10 @@ class _Reader:
             )  # fmt: skip
 
     def _error_and_round(self, row: Any) -> tuple[float, int]:
-        """What is known here of the person and the round, else what an import said of them."""
+        """What is known here of the person and the round, else what an import said of them; 0 is nothing."""
         given = _given(row)
-        return self.errors.get(row.annotator_id, given.get("error", 0.0)), row.number or given.get("round", 0)
+        error = self.errors.get(row.annotator_id, given.get("error") or self.prior)
+        return error, row.number or given.get("round", 0)
 
     def _target(self, row: Any) -> tuple[float, float]:
         given = _given(row)

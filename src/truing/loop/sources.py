@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -30,7 +31,8 @@ def pinned(config: C) -> C:
 def read(
     sources: Sequence[str], kinds: tuple[type, ...], strict: bool = False, report: Callable[[str], None] | None = None
 ) -> list[Any]:
-    """As `formats.read`, from stores too: a snapshot's records, with each person's own error rate."""
+    """As `formats.read`, from stores too: a snapshot's records, with each person's own error rate, or the mean of those
+    that are known."""
     files = [source for source in sources if not is_store(source.partition("#")[0])]
     found = formats.read(files, kinds, strict, report) if files else []
     for source in sources:
@@ -69,7 +71,9 @@ def _records(source: str, kinds: tuple[type, ...]) -> list[Any]:
     with db.reading() as connection:
         project = snapshot.project_of(connection, frozen) or ""  # without one there is no snapshot: refused below
         errors = quality.error_rates(connection, project, frozen)
+        # One of whom too little is known is taken to be as the others are. Of nobody's: 0, and `--error-rate` holds.
+        found = snapshot.records(connection, frozen, errors=errors, prior=fmean(errors.values()) if errors else 0.0)
         # Ratings at one sitting are comparisons in the store already: they are not turned into them once more.
-        records = [r for r in snapshot.records(connection, frozen, errors=errors) if not isinstance(r, Rating)]
+        records = [r for r in found if not isinstance(r, Rating)]
     db.close()
     return convert(records, kinds)
