@@ -5,7 +5,7 @@ Broken on purpose: a scorer made without our attention known to transformers -> 
 
 import pytest
 import torch
-from benchmarks import attention, generation, grpo, labelling, ppo, reward_model, sft, work
+from benchmarks import attention, coverage, generation, grpo, labelling, ppo, reward_model, sft, work
 from torch.nn import functional
 
 LEARNING = work.learning(work.arguments("").parse_args(["--precision", "float32"]))
@@ -46,6 +46,13 @@ def test_grpo():
 def test_generation(mixed):
     seconds, said = generation.ours("tiny", mixed, "float32", 1)
     assert len(seconds) == 1 and (4 <= said <= 24 if mixed else said == 16)
+
+
+@pytest.mark.parametrize("table", coverage.TABLES)
+def test_coverage_has_a_cell_for_each_column_and_repeats_itself(table):
+    head, rows = coverage.TABLES[table]
+    first = [*rows(2, 1)]
+    assert first == [*rows(2, 1)] and {len(row) for row in first} == {len(head)}
 
 
 def test_labelling(tmp_path):

@@ -256,6 +256,7 @@ def _conclude(folder: str) -> None:
     from rich.table import Table
 
     from truing.evaluation import report as page
+    from truing.maths.statistics import interval_text
     from truing.training import processes
 
     if processes.rank():
@@ -266,7 +267,7 @@ def _conclude(folder: str) -> None:
     for name, value in summary.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             interval = summary.get(f"{name}_interval")
-            table.add_row(name, f"{value:.4g}", f"[{interval[0]:.4g}, {interval[1]:.4g}]" if interval else "")
+            table.add_row(name, f"{value:.4g}", interval_text(interval) if interval else "")
     Console(soft_wrap=True, markup=False).print(table)
     print(f"\nmodel and figures: {folder}\nreport: {path}")
 

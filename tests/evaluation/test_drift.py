@@ -10,6 +10,7 @@ from truing.data.records import Message, Prompt, Response
 from truing.evaluation.drift import Config, best_of_n, drift, evaluate, repeats, shape
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
+from truing.maths.statistics import wilson
 
 PROMPTS = [Prompt((Message("user", text),)) for text in ("The cat", "What colour?", "A bird sang")]
 
@@ -49,6 +50,18 @@ def test_best_of_n_curve_by_hand():
     assert [row["n"] for row in curve] == [1, 2, 4]
     assert [row["reward"] for row in curve] == pytest.approx([1.5, 14 / 6, 3.0])
     assert [row["kl"] for row in curve] == pytest.approx([0, np.log(2) - 0.5, np.log(4) - 0.75])
+
+
+def test_a_reward_of_right_or_wrong_is_unsure_even_if_all_is_right(tiny_model, tmp_path):
+    """Three prompts, two answers each, all right: as three of three, not [1, 1]."""
+    data = tmp_path / "prompts.jsonl"
+    data.write_text("\n".join(json.dumps({"prompt": p.text}) for p in PROMPTS))
+    config = Config(
+        tiny_model, (str(data),), ("regex:.*",), out=str(tmp_path / "out"), answers=2,
+        sampling=Sampling(max_new_tokens=2),
+    )  # fmt: skip
+    told = evaluate(config)
+    assert told["reward"] == 1 and told["reward_interval"] == pytest.approx(wilson(3, 3))
 
 
 def test_evaluate_writes_figures_of_both(tiny_model, tmp_path):

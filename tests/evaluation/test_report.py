@@ -104,6 +104,12 @@ def test_figures_intervals_and_both_sides(tmp_path: Path) -> None:
     assert "interval 87.4% to 94.5%" in said and "34 → 28" in said
 
 
+def test_an_open_end_of_an_interval_is_a_dash(tmp_path: Path) -> None:
+    summary = {"reward": 1.5, "reward_interval": [0.5, math.inf], "entropy": 2.0, "entropy_interval": [None, None]}
+    said = Page(write(make(tmp_path / "run", summary=summary))).said()
+    assert "reward 1.5 0.5 to –" in said and "entropy 2 – to –" in said and "not finite" not in said
+
+
 def test_curves_stand_in_groups_and_the_tug_of_war_apart(tmp_path: Path) -> None:
     page = Page(write(make(tmp_path / "run", summary={})))
     said = page.said()

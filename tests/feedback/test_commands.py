@@ -1,12 +1,14 @@
 """The actions of `truing feedback` as they are typed are in the journeys; here what they are."""
 
+import json
+
 import pytest
 
 from truing.data import formats
 from truing.data.records import Comparison
 from truing.errors import UserError
-from truing.feedback import exchange, rounds, store
-from truing.feedback.commands import ACTIONS, Export, action_named, export
+from truing.feedback import assign, exchange, rounds, store
+from truing.feedback.commands import ACTIONS, Export, Stats, action_named, export, stats
 
 
 def test_every_action_has_settings_that_explain_themselves():
@@ -37,3 +39,22 @@ def test_an_export_holds_the_round_that_is_named(sqlite, make, tmp_path):
         export(Export(out, store=sqlite.name, round=3))
     with pytest.raises(UserError, match="name one of both"):
         Export(out, snapshot="x", round=1)
+
+
+def test_stats_show_an_open_end_as_a_dash_and_as_null_in_json(sqlite, make, tmp_path, capsys):
+    """One game: the strength of the winner has no upper end, of the loser no lower one."""
+    strong, weak = make.conversation("?", "A", author="strong"), make.conversation("?", "B", author="weak")
+    both = type(strong)(strong.prompt, strong.responses + weak.responses)
+    project, _ = make.project_with(sqlite, "pair", both)
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        one = assign.lease(connection, project, ann)
+        winner, _ = store.answers(connection, assign.assignment(connection, one).candidate_set_id)
+        assign.submit(connection, one, ann, {"verdict": "better", "winner": winner, "strength": 1}, "key-00001")
+    place = str(tmp_path / "feedback.db")
+    stats(Stats(store=place))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1185 points [668, –)" in said and "815 points (–, 1332]" in said
+    stats(Stats(store=place, json=True))
+    first, second = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["leaderboard"]
+    assert first["high"] is None and second["low"] is None and first["low"] == pytest.approx(668, abs=1)

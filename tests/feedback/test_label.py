@@ -171,13 +171,16 @@ def test_equal_answers_of_a_file_are_told_and_not_asked_of_people(files, make, c
 
 def test_gold_on_the_same_prompt_with_other_answers_is_new_and_equal_answers_are_none(files, make, capsys):
     q = make.prompt("2 + 2?")
-    known = [Comparison(q, "4", "5"), Comparison(q, "4", "3"), Rating(q, "4", 1, 0, 1), Comparison(q, "4", "4")]
-    for count in (1, 3, 4, 4):
+    known = [Comparison(q, "4", "5"), Comparison(q, "4", "3"), Rating(q, "4", 1, 0, 1)]
+    known += [Comparison(q, "4", " 4"), Comparison(q, "4", "4")]
+    for count in (1, 3, 5, 5):
         formats.write(known[:count], files / "gold.jsonl")
         site = prepare(config(files, gold=str(files / "gold.jsonl")), local)
         assert len(rows(site.db, t.gold)) == min(count, 3)
         site.db.close()
-    assert capsys.readouterr().err.count('known judgement of the prompt "2 + 2?" left out: equal answers') == 2
+    told = capsys.readouterr().err
+    assert told.count('known judgement of the prompt "2 + 2?" left out: equal answers') == 2
+    assert told.count("gold.jsonl: 1 judgements compare a text with itself, which is left out: row 5") == 2
 
 
 def test_a_prompt_that_no_model_can_answer_is_told_and_left_out(files, monkeypatch, capsys):

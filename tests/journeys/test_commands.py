@@ -93,6 +93,18 @@ def test_a_mistake_is_one_line_and_exit_code_two(words, said, truing, tiny_model
     assert not (tmp_path / "runs").exists()
 
 
+def test_figures_of_one_prompt_end_with_an_open_interval(truing, tiny_model, tmp_path):
+    """One prompt says nothing of how prompts differ. Broken on purpose: None formatted as a number -> red."""
+    (tmp_path / "one.jsonl").write_text(json.dumps({"prompt": "What colour?"}))
+    (tmp_path / "long.py").write_text("def long(prompt, response):\n    return len(response) + 0.5\n")
+    told = truing(
+        "evaluate", "--model", tiny_model, "--data", str(tmp_path / "one.jsonl"), "--answers", "2",
+        "--reward", f"{tmp_path / 'long.py'}:long", "--out", str(tmp_path / "out"), "--max-new-tokens", "4",
+    )  # fmt: skip
+    assert told.returncode == 0 and "Traceback" not in told.stderr, told.stderr
+    assert "(–, –)" in told.stdout and "– to –" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_the_chain_from_demonstrations_to_a_report(truing, tiny_model, pairs, demos, tmp_path):
     few = ["--max-new-tokens", "6"]
     chain = [

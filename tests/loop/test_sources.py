@@ -149,3 +149,23 @@ def test_a_whole_conversation_is_one_after_the_store_too(tmp_path):
     data = sources.pinned(Config((str(tmp_path / "feedback.db"),))).data
     found = sources.read(data, (Demonstration,))
     assert {one.response: one.conversation for one in found} == {"B": True, "C": False}
+
+
+def test_of_whom_nothing_is_known_the_error_rate_is_the_mean_of_the_others(tmp_path):
+    """Three share twelve pairs; Dot judged pairs of her own, and of Eve the file says it. Of nobody's it is 0."""
+    shared = [
+        Comparison(prompt(f"q{i}"), "A", "B", annotator=name) for i in range(12) for name in ("Ann", "Ben", "Cem")
+    ]
+    alone = [Comparison(prompt(f"d{i}"), "A", "B", annotator="Dot") for i in range(9)]
+    alone += [Comparison(prompt("e"), "A", "B", annotator="Eve", error=0.375)]
+    for name, judged in (("known", shared + alone), ("unknown", alone)):
+        formats.write(judged, tmp_path / f"{name}.jsonl")
+        db = Database.open(str(tmp_path / f"{name}.db"))
+        exchange.bring_in(db, [str(tmp_path / f"{name}.jsonl")], "default")
+        db.close()
+    pinned = sources.pinned(Config((str(tmp_path / "known.db"), str(tmp_path / "unknown.db"))))
+    known, unknown = ([*sources.read((source,), (Comparison,))] for source in pinned.data)
+    of = {c.prompt.text[0]: c.error for c in known}
+    rates = {c.annotator: c.error for c in known if c.prompt.text.startswith("q")}
+    assert len(rates) == 3 and 0 < of["d"] == pytest.approx(sum(rates.values()) / 3) and of["e"] == 0.375
+    assert {c.prompt.text[0]: c.error for c in unknown} == {"d": 0.0, "e": 0.375}

@@ -4,11 +4,13 @@ import choix
 import krippendorff
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters
 from statsmodels.stats.inter_rater import fleiss_kappa as other_fleiss
 
 from truing.maths.agreement import (
+    agreeing_pairs,
     bootstrap_interval,
     cohen_kappa,
     davidson,
@@ -18,6 +20,7 @@ from truing.maths.agreement import (
     percent_agreement,
     to_elo,
 )
+from truing.maths.games import Games
 from truing.maths.statistics import bradley_terry_fit, elo
 
 
@@ -32,6 +35,10 @@ def labels(seed, items=40, raters=4, categories=3, missing=0.0, skill=0.7):
 def test_percent_agreement_by_hand():
     # Item 1: three agree, 3 of 3 pairs. Item 2: two of three, 1 of 3 pairs. Item 3 has one judgement and counts not.
     assert percent_agreement([[0, 0, 0], [1, 1, 0], [2, -1, -1]]) == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_agreeing_pairs_by_hand():
+    assert agreeing_pairs([[0, 0, 0], [1, 1, 0], [2, -1, -1], [0, 1, -1]]).tolist() == pytest.approx([1, 1 / 3, 0])
 
 
 def test_cohen_kappa_by_hand_and_as_scikit_learn_has_it():
@@ -93,6 +100,16 @@ def test_bootstrap_interval_holds_the_value_and_shrinks_with_data():
     assert np.isnan(bootstrap_interval(np.zeros((0, 2)), percent_agreement)[0])
 
 
+def test_bootstrap_interval_draws_clusters_as_a_whole_and_knows_nothing_of_one_alone():
+    label_IR = labels(1, items=30)
+    copies_IR, prompts = np.repeat(label_IR, 6, axis=0), [f"p{i}" for i in range(30) for _ in range(6)]
+    once = np.diff(bootstrap_interval(label_IR, percent_agreement))[0]
+    thrice = np.diff(bootstrap_interval(copies_IR, percent_agreement, clusters=prompts))[0]
+    assert thrice == pytest.approx(once, rel=0.15)
+    assert np.diff(bootstrap_interval(copies_IR, percent_agreement))[0] < once / 2
+    assert np.isnan(bootstrap_interval(copies_IR, percent_agreement, clusters=["p"] * 180)[0])
+
+
 def test_dawid_skene_recovers_accuracies_to_five_points():
     rng = np.random.default_rng(7)
     accuracy_R = np.linspace(0.55, 0.95, 8)
@@ -110,6 +127,50 @@ def test_dawid_skene_recovers_accuracies_to_five_points():
 def test_dawid_skene_keeps_one_who_judged_once_in_doubt():
     found = dawid_skene([[0, 0, -1], [1, 1, -1], [0, 0, 0]], 2)
     assert found.accuracy_R[2] < found.accuracy_R[0] < 1
+
+
+def test_dawid_skene_learns_nothing_from_what_one_rater_alone_judged():
+    rng = np.random.default_rng(0)
+    alone_IR = np.full((90, 3), -1)
+    alone_IR[np.arange(90), np.arange(90) % 3] = rng.integers(2, size=90)
+    found = dawid_skene(alone_IR, 2)
+    assert found.interval_R2.tolist() == [[0, 1]] * 3 and (found.worth_R < 1e-3).all()
+    shared_IR = labels(4, items=60, raters=3, categories=2, skill=0.8)
+    both, shared = dawid_skene(np.concatenate([shared_IR, alone_IR]), 2), dawid_skene(shared_IR, 2)
+    np.testing.assert_allclose(both.accuracy_R, shared.accuracy_R, atol=0.02)
+
+
+def test_dawid_skene_knows_that_two_who_disagree_cannot_be_told_apart():
+    """Three say which of them errs: the worth of each is near its number of judgements; of two it is hardly any."""
+    rng = np.random.default_rng(2)
+    true_I = rng.integers(2, size=400)
+    label_IR = np.where(rng.random((400, 3)) < [0.95, 0.75, 0.85], true_I[:, None], 1 - true_I[:, None])
+    three, two = dawid_skene(label_IR, 2), dawid_skene(label_IR[:, :2], 2)
+    assert three.worth_R.min() > 60 > 20 > two.worth_R.max()
+    np.testing.assert_array_less(three.interval_R2[:, 0], [0.95, 0.75, 0.85])
+    np.testing.assert_array_less([0.95, 0.75, 0.85], three.interval_R2[:, 1])
+    assert two.interval_R2[0, 0] < 0.75 and two.interval_R2[1, 1] > 0.95
+
+
+def test_dawid_skene_intervals_hold_the_truth():
+    rng, hits = np.random.default_rng(5), []
+    accuracy_R = np.array([1.0, 0.9, 0.7, 0.9])
+    for _ in range(60):
+        true_I = rng.integers(2, size=60)
+        label_IR = np.where(rng.random((60, 4)) < accuracy_R, true_I[:, None], 1 - true_I[:, None])
+        for i in range(60):
+            label_IR[i, rng.integers(4)] = -1
+        low_R, high_R = dawid_skene(label_IR, 2).interval_R2.T
+        hits.append((low_R <= accuracy_R) & (accuracy_R <= high_R + 0.005))
+    assert np.mean(hits) >= 0.93
+
+
+def test_dawid_skene_counts_what_was_judged_at_one_sitting_as_one():
+    label_IR = labels(2, items=60, raters=3, categories=2)
+    each, at_once = dawid_skene(label_IR, 2), dawid_skene(label_IR, 2, at_once_R=[3, 1, 1])
+    np.testing.assert_allclose(at_once.worth_R, each.worth_R / [3, 1, 1])
+    assert np.diff(at_once.interval_R2[0]) > 1.3 * np.diff(each.interval_R2[0])
+    assert at_once.interval_R2[1:].tolist() == each.interval_R2[1:].tolist()
 
 
 def simulated_games(seed, strength_M, count, tie=0.0):
@@ -146,10 +207,107 @@ def test_davidson_of_two_models_by_hand():
 def test_davidson_intervals_cover_as_often_as_they_say():
     strength_M = np.array([0.7, 0.1, -0.2, -0.6])
     inside = []
-    for seed in range(400):
+    for seed in range(120):
         interval_M2 = davidson(simulated_games(seed, strength_M, 150, tie=0.5), 4, prior=1e-6).interval_M2
         inside.append((interval_M2[:, 0] <= strength_M) & (strength_M <= interval_M2[:, 1]))
     assert 0.93 <= np.mean(inside) <= 0.97
+
+
+@pytest.mark.parametrize("games", [5, 8, 20, 30])
+def test_davidson_intervals_of_two_models_cover_as_often_as_they_say(games):
+    """All outcomes of so many games, and strengths from N(0, 1 logit), by quadrature: 94.9 to 96.6 %."""
+    gap = np.linspace(-10, 10, 4001)
+    inside, weight = np.zeros(4001), stats.norm.pdf(gap / np.sqrt(2))
+    for won in range(games + 1):
+        low, high = davidson([(0, 1, 1.0)] * won + [(0, 1, 0.0)] * (games - won), 2).interval_M2[0]
+        chance = 1 / (1 + np.exp(-gap))
+        inside += stats.binom.pmf(won, games, chance) * ((low <= gap / 2) & (gap / 2 <= high))
+    assert 0.94 <= inside @ weight / weight.sum() <= 0.97
+
+
+def test_davidson_of_one_game_by_hand():
+    # cutoff 1.96² · (1 + 1) / (1 + 2 − 2) = 7.683: −2 log σ(gap) = 7.683 at σ = 0.02145, a gap of −3.82; the mean is 0
+    found = davidson([(0, 1, 1.0)], 2)
+    assert found.interval_M2.tolist() == [
+        [pytest.approx(-1.910, abs=2e-3), np.inf],
+        [-np.inf, pytest.approx(1.910, abs=2e-3)],
+    ]
+
+
+def test_davidson_without_ties_has_the_profile_likelihood_of_the_binomial():
+    # 6 of 10: the gaps at which 2 (log-likelihood at 0.6 less there) is 1.96² · 11 / 10 = 4.226
+    low, high = 2 * davidson([(0, 1, 1.0)] * 6 + [(0, 1, 0.0)] * 4, 2).interval_M2[0]
+    for gap in (low, high):
+        chance = 1 / (1 + np.exp(-gap))
+        fallen = 12 * np.log(0.6 / chance) + 8 * np.log(0.4 / (1 - chance))
+        assert fallen == pytest.approx(4.226, abs=5e-3)
+    ties = davidson([(0, 1, 1.0)] * 6 + [(0, 1, 0.0)] * 4 + [(0, 1, 0.5)] * 5, 2).interval_M2[0] * 2
+    assert ties == pytest.approx([low, high], abs=0.03)  # of two models ties tell nothing but the small-sample factor
+
+
+@pytest.mark.parametrize("prompts", [None, [0] * 5])
+def test_davidson_never_has_an_interval_without_width(prompts):
+    for games in ([(0, 1, 0.5)] * 5, [(0, 1, 1.0)] * 5, [(0, 1, 1.0)] * 2 + [(0, 1, 0.0)] * 2 + [(0, 1, 0.5)]):
+        found = davidson(games, 2, prompts)
+        assert (found.interval_M2[:, 1] - found.interval_M2[:, 0] > 1).all()
+    assert np.isinf(davidson([(0, 1, 0.5)] * 5, 2, prompts).interval_M2).all()
+    assert np.isinf(davidson([], 2).interval_M2).all()
+
+
+def test_davidson_opens_the_end_of_one_who_won_all_and_leaves_the_others_theirs():
+    games = [
+        (0, 1, 1.0),
+        (0, 2, 1.0),
+        (0, 3, 1.0),
+        *[(1, 2, 1.0), (2, 3, 1.0), (3, 1, 1.0), (2, 1, 1.0), (3, 2, 1.0)] * 3,
+    ]
+    interval_M2 = davidson(games, 4).interval_M2
+    assert interval_M2[0, 1] == np.inf and np.isfinite(interval_M2[0, 0])
+    assert np.isfinite(interval_M2[1:]).all()
+
+
+def test_davidson_keeps_groups_that_never_met_apart():
+    one, other = [(0, 2, 1.0), (2, 0, 1.0), (0, 2, 1.0)], [(1, 3, 1.0), (3, 4, 1.0), (4, 1, 1.0), (1, 4, 1.0)]
+    found = davidson(one + other, 6)
+    assert found.group_M[0] == found.group_M[2] and len({*found.group_M[[0, 1, 5]]}) == 3
+    np.testing.assert_allclose(found.strength_M[[0, 2]], davidson(one, 3).strength_M[[0, 2]], atol=1e-6)
+    np.testing.assert_allclose(found.interval_M2[[0, 2]], davidson(one, 3).interval_M2[[0, 2]], atol=3e-3)
+    assert found.strength_M[[1, 3, 4]].sum() == pytest.approx(0, abs=1e-9)
+    assert found.strength_M[5] == 0 and np.isinf(found.interval_M2[5]).all()
+
+
+def test_davidson_takes_one_prompt_as_one_game_at_least():
+    """12 of 20 on one prompt: as 0.6 of one game, cutoff 3.8415 · 2. Prompts of one game each change nothing."""
+    games = [(0, 1, 1.0)] * 12 + [(0, 1, 0.0)] * 8
+    low, _ = 2 * davidson(games, 2, ["p"] * 20).interval_M2[0]
+    chance = 1 / (1 + np.exp(-low))
+    fallen = 2 * (0.6 * np.log(0.6 / chance) + 0.4 * np.log(0.4 / (1 - chance)))
+    assert fallen == pytest.approx(3.8415 * 2, abs=5e-3)
+    np.testing.assert_allclose(davidson(games, 2, range(20)).interval_M2, davidson(games, 2).interval_M2)
+
+
+def test_davidson_covers_the_truth_with_few_prompts_of_many_games():
+    """Prompts of eight games, each with a chance of its own around 0.7: 95 % cover in 1,500 runs."""
+    rng, hits, gap = np.random.default_rng(0), 0, np.log(0.7 / 0.3)
+    for _ in range(150):
+        won = rng.binomial(8, rng.beta(1.4, 0.6, size=5))
+        games = [(0, 1, float(i < w)) for w in won for i in range(8)]
+        low, high = 2 * davidson(games, 2, np.repeat(range(5), 8).tolist()).interval_M2[0]
+        hits += low <= gap <= high
+    assert hits / 150 >= 0.93
+
+
+def test_davidson_of_20_models_and_100_000_games_takes_each_pair_once():
+    """What is fitted is as large as the pairs that met, not as the games: 190 here."""
+    rng = np.random.default_rng(0)
+    strength_M = rng.normal(size=20)
+    first_G = rng.integers(20, size=100_000)
+    second_G = (first_G + rng.integers(1, 20, size=100_000)) % 20
+    won_G = rng.random(100_000) < 1 / (1 + np.exp(strength_M[second_G] - strength_M[first_G]))
+    games = list(zip(first_G.tolist(), second_G.tolist(), won_G.astype(float).tolist(), strict=True))
+    assert len(Games.of(games, 20).games_P) == 190
+    found = davidson(games, 20, rng.integers(5000, size=100_000).tolist())
+    assert np.abs(found.strength_M - (strength_M - strength_M.mean())).max() < 0.15
 
 
 def test_davidson_clusters_widen_intervals_of_repeated_games():

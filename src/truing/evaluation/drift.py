@@ -128,6 +128,10 @@ def evaluate(config: Config) -> dict[str, Any]:
 
 
 def _mean(score_PK: np.ndarray) -> tuple[float, float, float]:
+    """The mean reward with its interval, prompts being independent; right or wrong is a share, unsure even if all is
+    right."""
+    if np.isin(score_PK, (0.0, 1.0)).all():
+        return statistics.win_rate(score_PK.ravel(), np.repeat(np.arange(len(score_PK)), score_PK.shape[1]))
     low, high = statistics.mean_interval(score_PK.mean(1))
     return float(score_PK.mean()), low, high
 

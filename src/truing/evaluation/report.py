@@ -169,7 +169,9 @@ def _figures(summary: dict[str, Any]) -> list[dict[str, str]]:
             continue
         told.add(name)
         bounds = summary.get(f"{after}_interval")
-        interval = " to ".join(number(x, name) for x in bounds) if isinstance(bounds, list) else ""
+        interval = (
+            " to ".join("–" if x is None else number(x, name) for x in bounds) if isinstance(bounds, list) else ""
+        )
         row = {"key": name, "value": number(summary[after], name), "interval": interval}
         rows.append(row | {"before": number(summary[before], name) if before != after else ""})
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from truing.errors import UserError
 from truing.feedback import exchange, quality, reviews, rounds, snapshot, store
 from truing.feedback.database import Database
+from truing.maths.statistics import interval_text
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,11 @@ def stats(config: Stats) -> None:
         told: dict[str, Any] = quality.figures(connection, project)
         told["leaderboard"] = quality.leaderboard(connection, project)
     if config.json:
-        print(json.dumps(told, default=float))
+        ends = ("low", "high")  # an open end is infinite, for which JSON has null
+        told["leaderboard"] = [
+            row | {end: row[end] if math.isfinite(row[end]) else None for end in ends} for row in told["leaderboard"]
+        ]
+        print(json.dumps(told, default=float, allow_nan=False))
         return
     from rich.console import Console
     from rich.table import Table
@@ -165,10 +171,16 @@ def stats(config: Stats) -> None:
         value = told[name]
         table.add_row(name, *_with_interval({"value": value["share"], "interval": value["interval"]}))
     for row in told["people"]:
-        said = "too little known" if row["reliability"] is None else f"right {row['reliability']:.2f} of the time"
+        share, interval = row["reliability"], row["reliability_interval"]
+        said = (
+            "too little known" if share is None else f"right {share:.2f} of the time {interval_text(interval, '.2f')}"
+        )
         table.add_row(row["name"], f"{row['judged']} judged", said)
+    grouped = told["leaderboard"] and told["leaderboard"][-1]["group"] > 0
     for row in told["leaderboard"]:
-        table.add_row(row["model"], f"{row['points']:.0f} points", f"[{row['low']:.0f}, {row['high']:.0f}]")
+        group = f", group {row['group'] + 1}" if grouped else ""  # of those that never met nothing is compared
+        interval = interval_text((row["low"], row["high"]), ".0f")
+        table.add_row(row["model"], f"{row['points']:.0f} points{group}", interval)
     Console(soft_wrap=True, markup=False).print(table)
 
 
@@ -229,7 +241,7 @@ def _with_interval(figure: dict[str, Any]) -> tuple[str, str]:
     value, interval = figure["value"], figure["interval"]
     if value is None:
         return "–", ""
-    return f"{value:.3f}", f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    return f"{value:.3f}", interval_text(interval, ".3f") if interval else ""
 
 
 def _complain(line: str) -> None:

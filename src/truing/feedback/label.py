@@ -286,7 +286,7 @@ def _add_prompts(
 
 
 def _known(place: str) -> list[Any]:
-    return formats.read(place, (Comparison, Rating), strict=True)
+    return formats.read(place, (Comparison, Rating), strict=True, report=_warn)
 
 
 def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: bool) -> None:

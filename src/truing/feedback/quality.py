@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, func, select
@@ -14,117 +14,51 @@ from truing.feedback import gold, reviews
 from truing.feedback import schema as t
 from truing.feedback.assign import SKIP, TURN, standing
 from truing.feedback.database import now
+from truing.feedback.votes import Label, Mark, Vote, labels_of, marks, votes
 from truing.maths import agreement
-from truing.maths.statistics import elo, wilson
+from truing.maths.statistics import elo, win_rate
 
 FEWEST = 5  # judgements of one person below which nothing is said of them
 
 
-@dataclass(frozen=True)
-class Vote:
-    """One standing judgement of two answers: which was shown first, which is longer, which won."""
-
-    annotation: str
-    person: str
-    prompt: str
-    first: str
-    second: str
-    outcome: float
-    """1: the first shown is the better one; 0: the second; 0.5: neither."""
-    longer: float
-    """1: the first shown is longer; 0: the second; 0.5: neither."""
-
-
-def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
-    """Comparisons of pairs and of chats, as they were shown; not gold. What stands, or what is in a frozen snapshot.
-
-    Overall judgements, or, where there are none, those on the only criterion there is.
-    """
-    c, a = t.annotation.c, t.assignment.c
-    asked = (
-        select(t.comparison, c.annotator_id, c.kind, a.shown_order, t.task.c.prompt_id.label("prompt"))
-        .join(t.annotation, c.id == t.comparison.c.annotation_id)
-        .join(t.assignment, a.id == c.assignment_id)
-        .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, ~t.task.c.gold, t.comparison.c.origin == "pair")
-        .where(*_counted(frozen))
-        .order_by(c.number)
-    )
-    rows = connection.execute(asked).all()
-    if len({row.criterion for row in rows}) > 1:
-        rows = [row for row in rows if not row.criterion]
-    m = t.message.c
-    lengths = select(m.id, func.length(m.content)).join(t.prompt).where(t.prompt.c.project_id == project)
-    length: dict[str, int] = dict(connection.execute(lengths).all())  # type: ignore[arg-type]
-    found = []
-    for row in rows:
-        pair = sorted((row.winner_id, row.loser_id))
-        order = row.shown_order if row.kind != TURN else _turn_order(connection, row.winner_id)
-        first, second = [one for one in order if one in pair] if set(pair) <= set(order) else pair
-        outcome = 0.5 if row.tie else float(row.winner_id == first)
-        longer = 0.5 + 0.5 * np.sign(length[first] - length[second])
-        found.append(Vote(row.annotation_id, row.annotator_id, row.prompt, first, second, outcome, float(longer)))
-    return found
-
-
-def _counted(frozen: str) -> list[Any]:
-    """Conditions of an annotation that counts."""
-    member = t.snapshot_annotation.c
-    members = select(member.annotation_id).where(member.snapshot_id == frozen)
-    return [t.annotation.c.id.in_(members)] if frozen else standing()
-
-
-def _turn_order(connection: Connection, message: str) -> list[str]:
-    """A chat's two answers in the order they were shown, which is that of the candidate set."""
-    c = t.candidate.c
-    found = connection.scalar(select(c.candidate_set_id).where(c.message_id == message))
-    return list(connection.scalars(select(c.message_id).where(c.candidate_set_id == found).order_by(c.position)))
-
-
 def figures(connection: Connection, project: str) -> dict[str, Any]:
     """All figures of the team page, as plain numbers: progress, agreement, biases, people."""
-    cast = votes(connection, project)
+    cast, alone = votes(connection, project), marks(connection, project)
     people = _people(connection, project)
-    label_IR, raters = _matrix(cast)
+    labels = labels_of(cast, alone)
+    decided = [v for v in cast if v.outcome != 0.5]
+    uneven = [v for v in decided if v.longer != 0.5]
     return {
         "progress": _progress(connection, project),
-        "agreement": _agreement(label_IR),
-        "first_wins": share(sum(v.outcome == 1 for v in cast), sum(v.outcome != 0.5 for v in cast)),
-        "longer_wins": share(
-            sum(v.outcome == v.longer for v in cast if v.outcome != 0.5 and v.longer != 0.5),
-            sum(v.outcome != 0.5 and v.longer != 0.5 for v in cast),
-        ),
+        "agreement": _agreement(labels),
+        "ratings": _rating_agreement(alone),
+        "first_wins": share([v.outcome for v in decided], [v.prompt for v in decided]),
+        "longer_wins": share([v.outcome == v.longer for v in uneven], [v.prompt for v in uneven]),
         "reviews": share(*reviews.results(connection, project)),
-        "ties": share(sum(v.outcome == 0.5 for v in cast), len(cast)),
-        "people": _each(connection, project, cast, people, label_IR, raters),
-        "disagreements": _disagreements(cast, people),
+        "ties": share([v.outcome == 0.5 for v in cast], [v.prompt for v in cast]),
+        "people": _each(decided, people, _reliability(labels), gold.results(connection, project)),
+        "disagreements": _disagreements(decided, alone, people),
     }
 
 
-def share(successes: int, n: int) -> dict[str, Any]:
-    """A share with its 95 % interval (Wilson 1927); NaN as None where n is 0."""
-    if not n:
+def share(outcomes: Sequence[float], prompts: Sequence[str] | None = None) -> dict[str, Any]:
+    """A share with its 95 % interval (`win_rate`: what is said on one prompt is not independent); None of nothing."""
+    if not outcomes:
         return {"share": None, "interval": None, "n": 0}
-    return {"share": successes / n, "interval": wilson(successes, n), "n": n}
+    rate, low, high = win_rate(outcomes, prompts)
+    return {"share": rate, "interval": (low, high), "n": len(outcomes)}
 
 
 def error_rates(connection: Connection, project: str, frozen: str = "") -> dict[str, float]:
     """For each person the share of judgements made at random, e = 2 (1 − accuracy), for the likelihood of training.
 
-    Accuracy is of gold where there is enough of it, else by Dawid and Skene. People of whom too little is known are
-    left out. Ceiling 0.9: no judgement says nothing at all. Of a frozen snapshot the rates are always the same: what
-    was said on gold later does not count.
+    Accuracy is of gold where there is enough of it, else by Dawid and Skene from what others judged too. People of whom
+    too little is known are left out. Ceiling 0.9: no judgement says nothing at all. Of a frozen snapshot the rates are
+    always the same: what was said on gold later does not count.
     """
-    label_IR, raters = _matrix(votes(connection, project, frozen))
+    labels = labels_of(votes(connection, project, frozen), marks(connection, project, frozen))
     moment = connection.scalar(select(t.snapshot.c.created_at).where(t.snapshot.c.id == frozen)) if frozen else None
-    rates = {}
-    if len(raters) >= 3 and (np.sum(label_IR >= 0, 1) >= 2).sum() >= FEWEST:
-        found = agreement.dawid_skene(label_IR, 2)
-        rates = {
-            person: accuracy
-            for person, accuracy, n in zip(raters, found.accuracy_R, np.sum(label_IR >= 0, 0), strict=True)
-            if n >= FEWEST
-        }
+    rates = {person: known.accuracy for person, known in _reliability(labels).items()}
     for person, (right, n) in gold.results(connection, project, moment).items():
         if n >= 2 * FEWEST:
             rates[person] = (right + 1) / (n + 2)
@@ -133,7 +67,11 @@ def error_rates(connection: Connection, project: str, frozen: str = "") -> dict[
 
 def leaderboard(connection: Connection, project: str) -> list[dict[str, Any]]:
     """Model versions by strength (Davidson 1970), with intervals that keep the judgements of one prompt together, and
-    Elo ratings in the order of play beside them."""
+    Elo ratings in the order of play beside them.
+
+    Models that no chain of games joins stand in different groups, the one with most games first: their points cannot
+    be compared. An interval's open end is infinite.
+    """
     c = t.message.c
     asked = select(c.id, c.model_version_id).join(t.prompt).where(t.prompt.c.project_id == project)
     author = dict(connection.execute(asked).all())  # type: ignore[arg-type]
@@ -151,43 +89,96 @@ def leaderboard(connection: Connection, project: str) -> list[dict[str, Any]]:
         return []
     found = agreement.davidson(games, len(index), prompts)
     points, ratings = agreement.to_elo(found.strength_M), elo(games, len(index))
-    low, high = agreement.to_elo(found.interval_M2[:, 0]), agreement.to_elo(found.interval_M2[:, 1])
+    interval_M2 = agreement.to_elo(found.interval_M2)
+    first_G, second_G, outcome_G = np.array(games).T
+    sides = ((first_G.astype(int), outcome_G), (second_G.astype(int), 1 - outcome_G))
+    count_M = np.sum([np.bincount(side_G, minlength=len(index)) for side_G, _ in sides], axis=0)
+    score_M = np.sum([np.bincount(side_G, got_G, len(index)) for side_G, got_G in sides], axis=0) / count_M
+    played = np.bincount(found.group_M, count_M)
+    place_of = {int(group): place for place, group in enumerate(np.argsort(-played, kind="stable"))}
     rows = [
-        {"model": names[model], "points": points[m], "low": low[m], "high": high[m], "elo": ratings[m],
-         "games": sum(m in game[:2] for game in games),
-         "score": float(np.mean([g[2] if g[0] == m else 1 - g[2] for g in games if m in g[:2]]))}
+        {"model": names[model], "group": place_of[found.group_M[m]], "points": points[m], "low": interval_M2[m, 0],
+         "high": interval_M2[m, 1], "elo": ratings[m], "games": int(count_M[m]), "score": float(score_M[m])}
         for model, m in index.items()
     ]  # fmt: skip
-    return sorted(rows, key=lambda row: -row["points"])
+    return sorted(rows, key=lambda row: (row["group"], -row["points"]))
 
 
-def _matrix(cast: list[Vote]) -> tuple[np.ndarray, list[str]]:
-    """Decided votes as label_IR: 1 where the answer with the smaller id won. Items are pairs of answers."""
-    decided = [v for v in cast if v.outcome != 0.5]
-    pairs = [(min(v.first, v.second), max(v.first, v.second)) for v in decided]
-    items = list(dict.fromkeys(pairs))
-    raters = list(dict.fromkeys(v.person for v in decided))
-    row, column = {p: i for i, p in enumerate(items)}, {r: i for i, r in enumerate(raters)}
-    label_IR = np.full((len(items), len(raters)), -1)
-    for vote, pair in zip(decided, pairs, strict=True):
-        winner = vote.first if vote.outcome == 1 else vote.second
-        label_IR[row[pair], column[vote.person]] = int(winner == pair[0])
-    return label_IR, raters
+class Known(NamedTuple):
+    """How often a person is right, with its 95 % interval."""
+
+    accuracy: float
+    interval: tuple[float, float]
 
 
-def _agreement(label_IR: np.ndarray) -> dict[str, Any]:
-    """Agreement on pairs that two people or more decided, each figure with its interval."""
-    judged = label_IR[(label_IR >= 0).sum(1) >= 2] if len(label_IR) else label_IR
-    told: dict[str, Any] = {"items": len(judged)}
-    statistics = {"percent": agreement.percent_agreement, "krippendorff_alpha": agreement.krippendorff_alpha,
-                  "fleiss_kappa": agreement.fleiss_kappa}  # fmt: skip
-    if judged.shape[1:] == (2,):
+def _shared(labels: Sequence[Label]) -> list[Label]:
+    """Those of items that two people or more judged."""
+    judges: dict[Hashable, set[str]] = defaultdict(set)
+    for label in labels:
+        judges[label.item].add(label.person)
+    return [label for label in labels if len(judges[label.item]) >= 2]
+
+
+def _matrix(labels: Sequence[Label]) -> tuple[np.ndarray, list[str], list[str]]:
+    """Labels as label_IR, −1 where a person did not judge an item; the people, and the prompt of each item."""
+    prompts = {label.item: label.prompt for label in labels}
+    row = {item: i for i, item in enumerate(prompts)}
+    column = {person: r for r, person in enumerate(dict.fromkeys(label.person for label in labels))}
+    label_IR = np.full((len(row), len(column)), -1)
+    for label in labels:
+        label_IR[row[label.item], column[label.person]] = label.value
+    return label_IR, list(column), list(prompts.values())
+
+
+def _reliability(labels: Sequence[Label]) -> dict[str, Known]:
+    """How reliable people are, by Dawid and Skene, from what others judged too: of each who did so FEWEST times."""
+    shared = _shared(labels)
+    label_IR, raters, _ = _matrix(shared)
+    if len(raters) < 3:  # of two who disagree, either may be the one who errs
+        return {}
+    sittings = Counter(person for person, _ in {(label.person, label.annotation) for label in shared})
+    at_once_R = [max(1.0, n / sittings[r]) for r, n in zip(raters, (label_IR >= 0).sum(0), strict=True)]
+    found = agreement.dawid_skene(label_IR, 2, at_once_R=at_once_R)
+    return {
+        person: Known(float(accuracy), (float(interval[0]), float(interval[1])))
+        for person, accuracy, interval in zip(raters, found.accuracy_R, found.interval_R2, strict=True)
+        if sittings[person] >= FEWEST
+    }
+
+
+def _agreement(labels: Sequence[Label]) -> dict[str, Any]:
+    """Agreement on pairs, and on answers said to be good or bad, that two people or more decided, with intervals."""
+    label_IR, raters, prompts = _matrix(_shared(labels))
+    percent = share([float(x) for x in agreement.agreeing_pairs(label_IR)], prompts)
+    told: dict[str, Any] = {
+        "items": len(label_IR),
+        "percent": {"value": percent["share"], "interval": percent["interval"]},
+    }
+    statistics = {"krippendorff_alpha": agreement.krippendorff_alpha, "fleiss_kappa": agreement.fleiss_kappa}
+    if len(raters) == 2:
         statistics["cohen_kappa"] = agreement.cohen_kappa
-    for name, statistic in statistics.items():
-        value = statistic(judged) if len(judged) else float("nan")
-        interval = agreement.bootstrap_interval(judged, statistic, draws=400) if np.isfinite(value) else None
-        told[name] = {"value": value if np.isfinite(value) else None, "interval": interval}
-    return told
+    return told | {name: _beyond_chance(label_IR, statistic, prompts) for name, statistic in statistics.items()}
+
+
+def _rating_agreement(alone: Sequence[Mark]) -> dict[str, Any]:
+    """Agreement on the numbers given to answers that two people or more rated: the order of the scale counts."""
+    rated = [
+        Label(m.message, m.person, int(m.value - m.low), m.annotation, m.prompt) for m in alone if m.origin == "rating"
+    ]
+    label_IR, _, prompts = _matrix(_shared(rated))
+    alpha = partial(agreement.krippendorff_alpha, level="ordinal")
+    return {"items": len(label_IR), "krippendorff_alpha": _beyond_chance(label_IR, alpha, prompts)}
+
+
+def _beyond_chance(
+    label_IR: np.ndarray, statistic: Callable[[np.ndarray], float], prompts: Sequence[str]
+) -> dict[str, Any]:
+    """A statistic and its interval; None where it has none, and where no two draws of prompts differ in it."""
+    value = statistic(label_IR) if len(label_IR) else float("nan")
+    if not np.isfinite(value):
+        return {"value": None, "interval": None}
+    low, high = agreement.bootstrap_interval(label_IR, statistic, draws=400, clusters=prompts)
+    return {"value": value, "interval": (low, high) if low < high else None}
 
 
 def _people(connection: Connection, project: str) -> dict[str, Any]:
@@ -210,27 +201,22 @@ def _people(connection: Connection, project: str) -> dict[str, Any]:
 
 
 def _each(
-    connection: Connection, project: str, cast: list[Vote], people: Mapping[str, Any], label_IR: np.ndarray,
-    raters: list[str],
+    decided: Sequence[Vote], people: Mapping[str, Any], reliability: Mapping[str, Known],
+    on_gold: Mapping[str, tuple[int, int]],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One row a person: how much, how fast, how reliable, how biased."""
-    overlapping = bool(len(label_IR)) and bool(((label_IR >= 0).sum(1) >= 2).any())
-    reliability = agreement.dawid_skene(label_IR, 2) if overlapping and len(raters) >= 3 else None
-    on_gold = gold.results(connection, project)
     rows = []
     for identity, person in sorted(people.items(), key=lambda item: -item[1]["judged"]):
-        mine = [v for v in cast if v.person == identity and v.outcome != 0.5]
-        column = raters.index(identity) if identity in raters else None
-        accuracy = (
-            reliability.accuracy_R[column] if reliability and column is not None and len(mine) >= FEWEST else None
-        )
+        mine = [v for v in decided if v.person == identity]
+        accuracy, interval = reliability.get(identity, (None, None))
         right, n = on_gold.get(identity, (0, 0))
         rows.append({
             "name": person["name"], "simulated": person["simulated"], "judged": person["judged"],
             "skipped": person["skipped"],
             "median_s": float(np.median(person["durations"])) / 1000 if person["durations"] else None,
-            "reliability": None if accuracy is None else float(accuracy),
-            "gold": share(right, n), "first_wins": share(sum(v.outcome == 1 for v in mine), len(mine)),
+            "reliability": accuracy, "reliability_interval": interval,
+            "gold": share([1.0] * right + [0.0] * (n - right)),
+            "first_wins": share([v.outcome for v in mine], [v.prompt for v in mine]),
         })  # fmt: skip
     return rows
 
@@ -259,16 +245,32 @@ def _progress(connection: Connection, project: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _disagreements(cast: list[Vote], people: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Pairs that people decided differently, the most even first, at most twenty."""
-    sides: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    prompts = {}
-    for vote in cast:
-        if vote.outcome != 0.5:
+def _disagreements(decided: Sequence[Vote], alone: Sequence[Mark], people: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Pairs that people decided differently, by the winner, and answers that they marked differently, by the mark: the
+    furthest apart and most even first, at most twenty."""
+    sides: dict[Hashable, dict[Any, list[str]]] = defaultdict(lambda: defaultdict(list))
+    about: dict[Hashable, dict[str, str]] = {}
+    scale: dict[Hashable, Mark] = {}
+    for vote in decided:
+        if vote.origin != "binary":
             pair = (min(vote.first, vote.second), max(vote.first, vote.second))
-            winner = vote.first if vote.outcome == 1 else vote.second
-            sides[pair][winner].append(people[vote.person]["name"])
-            prompts[pair] = vote.prompt
-    split = [(pair, won) for pair, won in sides.items() if len(won) == 2]
-    split.sort(key=lambda item: -min(len(names) for names in item[1].values()))
-    return [{"prompt": prompts[pair], "sides": {m: sorted(n) for m, n in won.items()}} for pair, won in split[:20]]
+            sides[pair][vote.first if vote.outcome == 1 else vote.second].append(people[vote.person]["name"])
+            about[pair] = {"prompt": vote.prompt}
+    for mark in alone:
+        answer = mark.message, mark.origin
+        sides[answer][mark.value].append(people[mark.person]["name"])
+        about[answer] = {"prompt": mark.prompt, "message": mark.message}
+        scale[answer] = mark
+    found = []
+    for item, said in sides.items():
+        if len(said) > 1:
+            of = scale.get(item)
+            apart = (max(said) - min(said)) / (of.high - of.low) if of else 1.0
+            crowd = [len(names) for names in said.values()]
+            named = {_mark_words(of, side) if of else side: sorted(names) for side, names in said.items()}
+            found.append((-apart, max(crowd) - sum(crowd), about[item] | {"sides": named}))
+    return [row for _, _, row in sorted(found, key=lambda one: one[:2])[:20]]
+
+
+def _mark_words(mark: Mark, value: float) -> str:
+    return ("good" if value > mark.low else "bad") if mark.origin == "binary" else f"{value:g}"

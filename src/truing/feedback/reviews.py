@@ -31,12 +31,12 @@ def ask(connection: Connection, project: str, count: int, seed: int = 0) -> int:
     return len(chosen)
 
 
-def results(connection: Connection, project: str) -> tuple[int, int]:
-    """How many reviews agree with what they review, and how many there are."""
+def results(connection: Connection, project: str) -> tuple[list[bool], list[str]]:
+    """Whether each review agrees with what it reviews, and the prompt it is about."""
     c = t.annotation.c
-    said = connection.scalars(
-        select(c.payload)
+    rows = connection.execute(
+        select(c.payload, t.task.c.prompt_id)
         .join(t.task, t.task.c.id == c.task_id)
         .where(t.task.c.project_id == project, c.kind == "review", *standing())
     ).all()
-    return sum(payload["verdict"] == "agree" for payload in said), len(said)
+    return [row.payload["verdict"] == "agree" for row in rows], [row.prompt_id for row in rows]

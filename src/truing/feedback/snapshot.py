@@ -83,16 +83,16 @@ def is_of_earlier_rules(connection: Connection, snapshot: str) -> bool:
 
 def records(
     connection: Connection, snapshot: str, strength: Strength = "margin", errors: Mapping[str, float] | None = None,
-    report: Callable[[str], None] | None = None,
+    prior: float = 0.0, report: Callable[[str], None] | None = None,
 ) -> list[Record]:  # fmt: skip
     """What the snapshot's judgements mean, with pseudonyms in place of names.
 
     Pairs and ties become comparisons, "the best three" the comparisons they order; whole rankings, ratings and edits
     stay what they are: `convert` says what follows from them. `strength`: a clear preference has a margin, or a soft
-    label, or neither. `errors`: share of judgements made at random, by the annotator's id. Two equal texts teach
-    nothing: they are left out, counted and told to `report`.
+    label, or neither. `errors`: share of judgements made at random, by the annotator's id; of others what an import
+    said of them, else `prior`. Two equal texts teach nothing: they are left out, counted and told to `report`.
     """
-    reader = _Reader(connection, snapshot, strength, errors or {})
+    reader = _Reader(connection, snapshot, strength, errors or {}, prior)
     found = list(reader.records())
     if report and reader.equal:
         report(f"snapshot {snapshot}: left out: {reader.equal} answers compared with a text equal to theirs")
@@ -102,8 +102,10 @@ def records(
 class _Reader:
     """Reads the rows derived from a snapshot's annotations; prompts and texts once."""
 
-    def __init__(self, connection: Connection, snapshot: str, strength: Strength, errors: Mapping[str, float]) -> None:
-        self.connection, self.strength, self.errors = connection, strength, errors
+    def __init__(
+        self, connection: Connection, snapshot: str, strength: Strength, errors: Mapping[str, float], prior: float
+    ) -> None:
+        self.connection, self.strength, self.errors, self.prior = connection, strength, errors, prior
         member = t.snapshot_annotation.c
         self.members = select(member.annotation_id).where(member.snapshot_id == snapshot)
         described(connection, snapshot)
@@ -179,9 +181,10 @@ class _Reader:
             )  # fmt: skip
 
     def _error_and_round(self, row: Any) -> tuple[float, int]:
-        """What is known here of the person and the round, else what an import said of them."""
+        """What is known here of the person and the round, else what an import said of them; 0 is nothing."""
         given = _given(row)
-        return self.errors.get(row.annotator_id, given.get("error", 0.0)), row.number or given.get("round", 0)
+        error = self.errors.get(row.annotator_id, given.get("error") or self.prior)
+        return error, row.number or given.get("round", 0)
 
     def _target(self, row: Any) -> tuple[float, float]:
         given = _given(row)

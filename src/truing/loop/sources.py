@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -39,7 +40,8 @@ def read(
     report: Callable[[str], None] | None = None,
     check: Check | None = None,
 ) -> list[Any]:
-    """As `formats.read`, from stores too: a snapshot's records, with each person's own error rate."""
+    """As `formats.read`, from stores too: a snapshot's records, with each person's own error rate, or the mean of those
+    that are known."""
     files = [source for source in sources if not is_store(source.partition("#")[0])]
     found = formats.read(files, kinds, strict, report, check) if files else []
     for source in sources:
@@ -97,7 +99,9 @@ def _records(source: str, kinds: tuple[type, ...], report: Callable[[str], None]
     with closing(Database.open(place, create=False)) as db, db.reading() as connection:
         project = snapshot.project_of(connection, frozen) or ""  # without one there is no snapshot: refused below
         errors = quality.error_rates(connection, project, frozen)
-        found = snapshot.records(connection, frozen, errors=errors, report=report)
+        # One of whom too little is known is taken to be as the others are. Of nobody's: 0, and `--error-rate` holds.
+        prior = fmean(errors.values()) if errors else 0.0
+        found = snapshot.records(connection, frozen, errors=errors, prior=prior, report=report)
         if report and Comparison in kinds and snapshot.is_of_earlier_rules(connection, frozen):
             report(
                 f"data {source}: taken by an earlier version: what its ratings teach has changed since (CHANGELOG.md)"

@@ -14,6 +14,9 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
+from truing.maths.games import Games
+from truing.maths.statistics import clopper_pearson
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Level = Literal["nominal", "ordinal", "interval"]
@@ -21,13 +24,16 @@ Level = Literal["nominal", "ordinal", "interval"]
 
 def percent_agreement(label_IR: ArrayLike) -> float:
     """Share of pairs of judgements of one item that agree, each item weighing the same. Holsti 1969."""
+    each = agreeing_pairs(label_IR)
+    return float(each.mean()) if len(each) else float("nan")
+
+
+def agreeing_pairs(label_IR: ArrayLike) -> Floats:
+    """Of each item that two raters or more judged, the share of pairs of its judgements that agree. Holsti 1969."""
     count_IC = _counts(label_IR)
+    count_IC = count_IC[count_IC.sum(1) >= 2]
     n_I = count_IC.sum(1)
-    judged = n_I >= 2
-    if not judged.any():
-        return float("nan")
-    count_IC, n_I = count_IC[judged], n_I[judged]
-    return float(((count_IC * (count_IC - 1)).sum(1) / (n_I * (n_I - 1))).mean())
+    return (count_IC * (count_IC - 1)).sum(1) / (n_I * (n_I - 1))
 
 
 def cohen_kappa(label_IR: ArrayLike, weights: Literal["none", "linear", "quadratic"] = "none") -> float:
@@ -95,45 +101,65 @@ def _apart(total_C: Floats, level: Level) -> Floats:
 
 
 def bootstrap_interval(
-    label_IR: ArrayLike, statistic: Callable[[Ints], float], level: float = 0.95, draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile interval of a statistic of agreement, items drawn again with replacement. Efron 1979.
+    label_IR: ArrayLike, statistic: Callable[[Ints], float], level: float = 0.95, draws: int = 1000, seed: int = 0,
+    clusters: Sequence[object] | None = None,
+) -> tuple[float, float]:  # fmt: skip
+    """Percentile interval of a statistic of agreement, items drawn again with replacement. Efron 1979; expanded for few
+    items by Student's t, Hesterberg 2015, arXiv:1411.5279, section 4.2.
 
-    NaN on both sides if fewer than half of the draws have a value.
+    Items of one of the `clusters`, such as a prompt, are drawn together. NaN on both sides if there is one cluster
+    alone, or fewer than half of the draws have a value.
     """
     labels_IR, rng = np.asarray(label_IR, dtype=np.int64), np.random.default_rng(seed)
-    if not len(labels_IR):
+    names = range(len(labels_IR)) if clusters is None else [str(c) for c in clusters]
+    number_I = np.unique(names, return_inverse=True)[1]
+    n = int(number_I.max()) + 1 if len(number_I) else 0
+    if n < 2:
         return float("nan"), float("nan")
-    drawn = [statistic(labels_IR[rng.integers(len(labels_IR), size=len(labels_IR))]) for _ in range(draws)]
-    values = np.array([value for value in drawn if np.isfinite(value)])
+    values = np.empty(draws)
+    for i in range(draws):
+        times_C = np.bincount(rng.integers(n, size=n), minlength=n)
+        values[i] = statistic(labels_IR[np.repeat(np.arange(len(labels_IR)), times_C[number_I])])
+    values = values[np.isfinite(values)]
     if len(values) < draws / 2:
         return float("nan"), float("nan")
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    tail = scipy.stats.norm.cdf(np.sqrt(n / (n - 1)) * scipy.stats.t.ppf((1 - level) / 2, n - 1))
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class Reliability:
     """What `dawid_skene` found: posterior_IC of each item's true category, confusion_RCC (row: true, column: said),
-    prevalence_C, accuracy_R (the chance that a rater is right), and the log-likelihood of all judgements."""
+    prevalence_C, accuracy_R (the chance that a rater is right), worth_R (how many judgements of known truth would tell
+    it as well), interval_R2 of it at 95 %, and the log-likelihood of all judgements."""
 
     posterior_IC: Floats
     confusion_RCC: Floats
     prevalence_C: Floats
     accuracy_R: Floats
+    worth_R: Floats
+    interval_R2: Floats
     log_likelihood: float
 
 
 def dawid_skene(
-    label_IR: ArrayLike, categories: int, iterations: int = 200, tolerance: float = 1e-7, prior: float = 0.5
+    label_IR: ArrayLike,
+    categories: int,
+    iterations: int = 200,
+    tolerance: float = 1e-7,
+    prior: float = 0.5,
+    at_once_R: ArrayLike = 1.0,
 ) -> Reliability:
     """How reliable each rater is, and what is true of each item, from their judgements alone. Dawid and Skene 1979.
 
     Expectation maximisation from the majority's opinion. `prior` judgements are added to each cell of a rater's
-    confusion, and twice as many to the right ones, so that one who judged little is neither perfect nor hopeless.
+    confusion, and twice as many to the right ones, so that one who judged little is neither perfect nor hopeless. Items
+    that one rater alone judged say nothing of anybody: their truth is then his own word. They count not.
     """
     label_IR = np.asarray(label_IR, dtype=np.int64)
     said_IRC = (label_IR[:, :, None] == np.arange(categories)).astype(float)
+    said_IRC *= (label_IR >= 0).sum(1)[:, None, None] >= 2
     posterior_IC = (said_IRC.sum(1) + 1e-2) / (said_IRC.sum(1) + 1e-2).sum(1, keepdims=True)
     pseudo_CC = prior * (1 + np.eye(categories))
     before = -np.inf
@@ -150,16 +176,68 @@ def dawid_skene(
             break
         before = likelihood
     accuracy_R = np.einsum("t,rtt->r", prevalence_C, confusion_RCC)
-    return Reliability(posterior_IC, confusion_RCC, prevalence_C, accuracy_R, likelihood)
+    information_R, variance_R = _information(said_IRC, posterior_IC, accuracy_R)
+    worth_R = 1 / (accuracy_R * (1 - accuracy_R) * variance_R * at_once_R)
+    inflation_R = (information_R * variance_R).clip(1) * at_once_R
+    interval_R2 = np.zeros((len(accuracy_R), 2))
+    for r, judged_I in enumerate(said_IRC.any(2).T):
+        others_IC = log_IC[judged_I] - said_IRC[judged_I, r] @ np.log(confusion_RCC[r]).T
+        right_I = scipy.special.softmax(others_IC, axis=1)[said_IRC[judged_I, r] > 0]
+        share = (posterior_IC[judged_I] * said_IRC[judged_I, r]).sum() / max(1, len(right_I))
+        likely, exact = (
+            _accuracy_interval(right_I, categories, inflation_R[r]),
+            clopper_pearson(share * worth_R[r], worth_R[r]),
+        )
+        interval_R2[r] = min(likely[0], exact[0]), max(likely[1], exact[1])
+    return Reliability(posterior_IC, confusion_RCC, prevalence_C, accuracy_R, worth_R, interval_R2, likelihood)
+
+
+def _information(said_IRC: Floats, posterior_IC: Floats, accuracy_R: Floats) -> tuple[Floats, Floats]:
+    """Of the log-odds of each accuracy: the observed information if those of the others were known, and the variance as
+    they are not. Louis 1982, "Finding the observed information matrix when using the EM algorithm": the information
+    of known truths, less what not knowing them takes away.
+
+    Two raters who disagree now and then could each be the one who errs: that direction has no information, and both are
+    worth nothing, however many items they share.
+    """
+    expected_IR = np.einsum("it,irt->ir", posterior_IC, said_IRC)
+    lost_RR = np.einsum("it,irt,ist->rs", posterior_IC, said_IRC, said_IRC, optimize=True) - expected_IR.T @ expected_IR
+    information_RR = np.diag(said_IRC.sum((0, 2)) * accuracy_R * (1 - accuracy_R)) - lost_RR
+    value_R, vector_RR = np.linalg.eigh(information_RR)
+    return np.diag(information_RR), (vector_RR**2 / value_R.clip(1e-9)).sum(1)
+
+
+def _accuracy_interval(right_I: Floats, categories: int, inflation: float) -> tuple[float, float]:
+    """Where the likelihood of an accuracy is high enough: `right_I` is what the others make of each judgement. The
+    cutoff is inflated for what is not known of the others (Chandler and Bate 2007, as in `davidson`)."""
+    if not len(right_I):
+        return 0.0, 1.0
+    right_I, wrong_I = right_I, (1 - right_I) / (categories - 1)
+
+    def value(accuracy: float) -> float:
+        return float(np.log(accuracy * right_I + (1 - accuracy) * wrong_I + 1e-300).sum())
+
+    def slope(accuracy: float) -> float:
+        return float(((right_I - wrong_I) / (accuracy * right_I + (1 - accuracy) * wrong_I + 1e-300)).sum())
+
+    best = 0.0 if slope(0.0) <= 0 else 1.0 if slope(1.0) >= 0 else scipy.optimize.brentq(slope, 0.0, 1.0)
+    least = value(best) - scipy.stats.norm.ppf(0.975) ** 2 / 2 * inflation
+    low, high = (
+        end if value(end) >= least else scipy.optimize.brentq(lambda a: value(a) - least, *sorted((end, best)))
+        for end in (0.0, 1.0)
+    )
+    return low, high
 
 
 @dataclass(frozen=True)
 class Strengths:
-    """What `davidson` found: strength_M (mean 0; a difference of 1 is odds of e), interval_M2 of each, and the tie
-    parameter (0: none; 1: equals tie as often as one of them wins)."""
+    """What `davidson` found: strength_M (a difference of 1 is odds of e; mean 0 in each group), interval_M2 of each
+    (an infinite end is open), group_M (the number of its group: models joined by a chain of games; between groups
+    nothing is known), and the tie parameter (0: none; 1: equals tie as often as one of them wins)."""
 
     strength_M: Floats
     interval_M2: Floats
+    group_M: Ints
     tie: float
 
 
@@ -170,32 +248,38 @@ def davidson(
     """Strengths of models from games with ties: P(i wins) ∝ π_i, P(tie) ∝ ν √(π_i π_j). Davidson 1970, eq. 2.3.
 
     A game is (first, second, outcome): 1 the first won, 0 the second, 0.5 a tie. Without ties this is the Bradley–Terry
-    model. Intervals are by the sandwich estimator (Huber 1967; White 1982), with games of one cluster, such as a
-    prompt, not taken as independent. `prior` is the precision of a normal prior at 0, which keeps an unbeaten model
-    finite; 0 for maximum likelihood. Without games all is NaN.
+    model. `prior` is the precision of a normal prior at 0, which keeps the strength of an unbeaten model finite; 0 for
+    maximum likelihood. Without games strengths are NaN, and ties alone say nothing of who is better.
+
+    Intervals are of the profile likelihood, with the prior on how the others differ among themselves and none on the
+    model asked about: one that won or lost all has an open end. Its cutoff grows with `clusters`, such as the
+    prompt of each game, by what dependence does to the variance (Chandler and Bate 2007, "Inference for clustered data
+    using the independence loglikelihood"), and by (G + 1) / (G + 2 − models) for a group with the worth of G
+    independent games, a small-sample factor as Bartlett's (1937). Raises ValueError where prior = 0 and no finite
+    strengths fit.
     """
+    open_M2 = np.tile([-np.inf, np.inf], (models, 1))
     if not games:
-        unknown = np.full(models, np.nan)
-        return Strengths(unknown, np.stack([unknown, unknown], 1), float("nan"))
-    first_G, second_G = np.array([g[0] for g in games]), np.array([g[1] for g in games])
-    outcome_G = np.array([g[2] for g in games], dtype=float)
-    ties = bool((outcome_G == 0.5).any())
-    fitted = scipy.optimize.minimize(
-        lambda x: _davidson(x, first_G, second_G, outcome_G, models, prior, ties)[0],
-        np.zeros(models + ties),
-        jac=lambda x: _davidson(x, first_G, second_G, outcome_G, models, prior, ties)[1].sum(0)
-        + _prior_gradient(x, models, prior),
-        method="BFGS", options={"gtol": 1e-9, "maxiter": 500},
-    )  # fmt: skip
-    x = fitted.x
-    score_GX = _davidson(x, first_G, second_G, outcome_G, models, prior, ties)[1]
-    covariance_MM = _sandwich(x, score_GX, clusters, lambda y: _davidson(y, first_G, second_G, outcome_G, models, prior,
-                              ties)[1].sum(0) + _prior_gradient(y, models, prior))[:models, :models]  # fmt: skip
-    centre_MM = np.eye(models) - 1 / models
-    strength_M = centre_MM @ x[:models]
-    spread_M = scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(np.diag(centre_MM @ covariance_MM @ centre_MM).clip(0))
-    interval_M2 = np.stack([strength_M - spread_M, strength_M + spread_M], 1)
-    return Strengths(strength_M, interval_M2, float(np.exp(x[models])) if ties else 0.0)
+        return Strengths(np.full(models, np.nan), open_M2, np.arange(models), float("nan"))
+    played = Games.of(games, models)
+    group_M = played.groups()
+    if not played.lead_G.any():
+        return Strengths(np.zeros(models), open_M2, group_M, float("inf"))
+    same_MM = (group_M[:, None] == group_M).astype(float)
+    extra = played.contrast_PX.shape[1] - models
+    mean_XX = np.pad(same_MM / same_MM.sum(1), (0, extra))
+    penalty_XX = np.pad(prior * np.eye(models), (0, extra)) + mean_XX  # a common shift changes nothing: it is pinned
+    x = played.fitted(np.zeros(models + extra), penalty_XX)
+    x = x - mean_XX @ x
+    centre_MX = np.eye(models, models + extra) - mean_XX[:models]
+    inverse_XX = np.linalg.inv(played.derivatives(x)[1] + penalty_XX)
+    effect_M = _design_effects(played, clusters, inverse_XX, centre_MX, x, level)
+    z2, interval_M2 = scipy.stats.norm.ppf((1 + level) / 2) ** 2, open_M2
+    for model in np.flatnonzero(same_MM.sum(1) > 1):
+        size, count = same_MM[model].sum(), same_MM[model, played.first_G].sum() / effect_M[model]
+        few = (count + 1) / max(1.0, count + 2 - size)
+        interval_M2[model] = played.ends(x, int(model), prior, float(z2 * few * effect_M[model]))
+    return Strengths(x[:models], interval_M2, group_M, float(np.exp(x[models])) if extra else 0.0)
 
 
 def to_elo(strength_M: ArrayLike) -> Floats:
@@ -203,45 +287,37 @@ def to_elo(strength_M: ArrayLike) -> Floats:
     return 1000 + 400 / np.log(10) * np.asarray(strength_M, dtype=float)
 
 
-def _davidson(
-    x: Floats, first_G: Ints, second_G: Ints, outcome_G: Floats, models: int, prior: float, ties: bool
-) -> tuple[float, Floats]:
-    """Negative log-posterior, and the gradient of each game's part of the likelihood, [G, models (+ 1)]."""
-    a_G, b_G = x[first_G], x[second_G]
-    between_G = (a_G + b_G) / 2 + x[models] if ties else np.full(len(a_G), -np.inf)
-    logit_G3 = np.stack([a_G, b_G, between_G], 1)
-    top_G = logit_G3.max(1)
-    p_G3 = np.exp(logit_G3 - top_G[:, None])
-    norm_G = p_G3.sum(1)
-    p_G3 /= norm_G[:, None]
-    happened_G = np.select([outcome_G == 1, outcome_G == 0], [a_G, b_G], between_G)
-    value = -(happened_G - top_G - np.log(norm_G)).sum() + prior / 2 * (x[:models] ** 2).sum()
-    tied_G, rows_G = outcome_G == 0.5, np.arange(len(a_G))
-    gradient_GX = np.zeros((len(a_G), len(x)))
-    np.add.at(gradient_GX, (rows_G, first_G), p_G3[:, 0] + p_G3[:, 2] / 2 - outcome_G)
-    np.add.at(gradient_GX, (rows_G, second_G), p_G3[:, 1] + p_G3[:, 2] / 2 - (1 - outcome_G))
-    if ties:
-        gradient_GX[:, models] = p_G3[:, 2] - tied_G
-    return float(value), gradient_GX
-
-
-def _prior_gradient(x: Floats, models: int, prior: float) -> Floats:
-    return np.where(np.arange(len(x)) < models, prior * x, 0.0)
-
-
-def _sandwich(
-    x: Floats, score_GX: Floats, clusters: Sequence[object] | None, gradient: Callable[[Floats], Floats]
+def _design_effects(
+    played: Games, clusters: Sequence[object] | None, inverse_XX: Floats, centre_MX: Floats, x: Floats, level: float
 ) -> Floats:
-    """Covariance H⁻¹ (Σ over clusters of s sᵀ) H⁻¹, with the Hessian H by central differences of the gradient."""
-    step = 1e-5
-    hessian_XX = np.stack([(gradient(x + step * e) - gradient(x - step * e)) / (2 * step) for e in np.eye(len(x))])
-    if clusters is not None:
-        index_G = np.unique(np.array([str(c) for c in clusters]), return_inverse=True)[1]
-        summed = np.zeros((index_G.max() + 1, score_GX.shape[1]))
-        np.add.at(summed, index_G, score_GX)
-        score_GX = summed * np.sqrt(len(summed) / max(1, len(summed) - 1))
-    inverse = np.linalg.pinv((hessian_XX + hessian_XX.T) / 2, rcond=1e-10, hermitian=True)
-    return inverse @ (score_GX.T @ score_GX) @ inverse
+    """What the dependence of games of one cluster does to the variance of each model's strength: 1 or more, at most
+    what games that are all alike within a cluster would do.
+
+    The sandwich's variance (Huber 1967; White 1982) over that of independent games, as `win_rate` has it for shares:
+    widened by Student's t for few clusters. One that won or lost all shows no spread, and one cluster neither: there it
+    is the most it may be.
+    """
+    if clusters is None:
+        return np.ones(played.models)
+    cluster_G = np.unique([str(c) for c in clusters], return_inverse=True)[1]
+    score_CX = played.cluster_scores(x, cluster_G)
+    meat_XX = score_CX.T @ score_CX
+    effect_M = np.ones(played.models)
+    one_sided_M, group_M = played.is_one_sided(), played.groups()
+    for model, weight_X in enumerate(centre_MX):
+        size_C = np.bincount(cluster_G[group_M[played.first_G] == group_M[model]])
+        size_C = size_C[size_C > 0]
+        if not len(size_C):
+            continue
+        most, n = float((size_C**2).sum() / size_C.sum()), len(size_C)
+        side_X = inverse_XX @ weight_X
+        plain, spread = weight_X @ side_X, side_X @ meat_XX @ side_X
+        if n == 1 or one_sided_M[model]:
+            effect_M[model] = most
+        else:
+            wider = (scipy.stats.t.ppf((1 + level) / 2, n - 1) / scipy.stats.norm.ppf((1 + level) / 2)) ** 2
+            effect_M[model] = np.clip(wider * n / (n - 1) * spread / plain, 1.0, most)
+    return effect_M
 
 
 def _counts(label_IR: ArrayLike) -> Floats:

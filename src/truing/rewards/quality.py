@@ -26,7 +26,7 @@ class ScoredPair:
 def quality(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
     """Figures for a summary. Judgements that are ties are left out of accuracy; equal scores or lengths count a half.
 
-    Intervals count root prompts, not pairs: pairs of one prompt are not independent.
+    Intervals take root prompts as independent, not pairs.
     """
     decided = [p for p in pairs if p.target != 0.5]
     if not decided:

@@ -56,7 +56,7 @@ class Config:
     rankings: Literal["k_wise", "plackett_luce"] = "k_wise"
     """Likelihood of a ranking: all its C(K,2) pairs in one element, or Plackett-Luce."""
     error_rate: float = 0.0
-    """Share of judgements made at random: the likelihood becomes (1 - e) P + e / 2."""
+    """Share of judgements made at random, where the data does not tell it: the likelihood becomes (1 - e) P + e / 2."""
     margin: float = 0.0
     """Times a comparison's own margin: how much further apart clear judgements must lie."""
     preference_weight: float = 1.0

@@ -19,6 +19,7 @@ from truing.feedback.auth import Person, Role
 from truing.feedback.database import Database, InTurn
 from truing.feedback.replies import Reply
 from truing.feedback.texts import markdown, visible
+from truing.maths.statistics import interval_text
 
 HERE = Path(__file__).parents[1]
 COOKIE = "truing_session"
@@ -156,5 +157,5 @@ def _no_constant(name: str) -> NoReturn:
 
 def _templates() -> Environment:
     found = Environment(loader=FileSystemLoader(HERE / "pages"), autoescape=True, undefined=StrictUndefined)
-    found.filters |= {"visible": visible, "markdown": markdown}
+    found.filters |= {"visible": visible, "markdown": markdown, "interval": interval_text}
     return found

@@ -43,7 +43,8 @@ def leaderboard(request: Request) -> HTMLResponse:
     here = site(request)
     with here.db.reading() as connection:
         rows = quality.leaderboard(connection, here.project)
-    return page(request, "leaderboard.html", title="Leaderboard", rows=rows)
+    grouped = bool(rows) and rows[-1]["group"] > 0
+    return page(request, "leaderboard.html", title="Leaderboard", rows=rows, grouped=grouped)
 
 
 @routes.get("/samples")
@@ -129,7 +130,7 @@ def _texts(connection: Connection, here: Site, disagreements: list[dict[str, Any
     told = {
         row["prompt"]: store.conversation_to(connection, row["prompt"], None)[-1]["content"] for row in disagreements
     }
-    answers = [message for row in disagreements for message in row["sides"]]
+    answers = [m for row in disagreements for m in ([row["message"]] if "message" in row else row["sides"])]
     m = t.message.c
     told |= dict(connection.execute(select(m.id, m.content).where(m.id.in_(answers))).all())  # type: ignore[arg-type]
     return told

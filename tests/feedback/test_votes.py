@@ -1,0 +1,52 @@
+"""What people said of answers, read from every kind of judgement, by the sides they saw."""
+
+from truing.feedback import assign, store, votes
+
+
+def submitted(connection, project, person, payload_of):
+    """One judgement through the store's own door; the answers in the order they were stored."""
+    one = assign.lease(connection, project, person)
+    answers = store.answers(connection, assign.assignment(connection, one).candidate_set_id)
+    assign.submit(connection, one, person, payload_of(answers), f"key-{one}")
+    return answers, assign.assignment(connection, one).shown_order
+
+
+def test_a_ranking_is_a_vote_on_each_pair_it_orders_as_it_was_shown(sqlite, make):
+    project, _ = make.project_with(sqlite, "rank", make.conversation("?", "long", "tie", "a"))
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        (x, y, z), order = submitted(
+            connection, project, ann, lambda said: {"tiers": {said[0]: 0, said[1]: 1, said[2]: 1}, "unranked": []}
+        )
+        found = {frozenset((v.first, v.second)): v for v in votes.votes(connection, project)}
+    assert set(found) == {frozenset((x, y)), frozenset((x, z)), frozenset((y, z))}
+    for vote in found.values():
+        assert order.index(vote.first) < order.index(vote.second) and vote.origin == "ranking"
+    assert found[frozenset((y, z))].outcome == 0.5
+    assert found[frozenset((x, y))].outcome == float(found[frozenset((x, y))].first == x)
+    assert found[frozenset((x, z))].longer == float(found[frozenset((x, z))].first == x)
+
+
+def test_ratings_are_marks_and_votes_and_edits_are_neither(sqlite, make):
+    project, _ = make.project_with(sqlite, "rate", make.conversation("?", "A", "B"))
+    make.project_with(sqlite, "edit", make.conversation("!", "C"))
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        (a, b), _ = submitted(connection, project, ann, lambda said: {"ratings": {said[0]: 2, said[1]: 5}})
+        submitted(connection, project, ann, lambda said: {"message": said[0], "text": "D"})
+        (vote,), marks = votes.votes(connection, project), votes.marks(connection, project)
+    assert (vote.first if vote.outcome else vote.second) == b and vote.origin == "rating"
+    assert {(m.message, m.value, m.low, m.high, m.origin) for m in marks} == {
+        (a, 2, 1, 5, "rating"), (b, 5, 1, 5, "rating")
+    }  # fmt: skip
+    assert [label.value for label in votes.labels_of([vote], marks)] == [int(b < a)]
+
+
+def test_good_and_bad_at_one_sitting_count_once_as_what_was_said(sqlite, make):
+    project, _ = make.project_with(sqlite, "binary", make.conversation("?", "A", "B"))
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        (a, b), _ = submitted(connection, project, ann, lambda said: {"good": {said[0]: False, said[1]: True}})
+        cast, marks = votes.votes(connection, project), votes.marks(connection, project)
+    assert [v.origin for v in cast] == ["binary"]  # for the leaderboard; people's agreement is on the marks
+    assert {(label.item, label.value) for label in votes.labels_of(cast, marks)} == {(a, 0), (b, 1)}
