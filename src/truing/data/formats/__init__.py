@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from truing.data.formats import argilla, files, hh, hub, instructions, label_stu
 from truing.data.formats.convert import convert
 from truing.data.records import Comparison, Message, Prompt, Record
 from truing.data.validate import BadRow, Complaints, cut
-from truing.errors import UserError, nearest
+from truing.errors import UserError, nearest, neighbour
 
 Layout = Literal["native", "trl", "hh", "openrlhf", "oasst"]
 
@@ -174,7 +173,7 @@ def _rows(source: str, complaints: Complaints) -> Iterator[tuple[str, str, dict[
         yield from ((source, place, row) for place, row in hub.rows(source))
         return
     else:
-        raise UserError(f"data {source}: there is no such file or folder{_neighbour(path)}")
+        raise UserError(f"data {source}: there is no such file or folder{neighbour(path)}")
     for file in listed:
         complaints.source = str(file)
         yield from ((str(file), place, row) for place, row in files.rows(file, complaints))
@@ -182,12 +181,6 @@ def _rows(source: str, complaints: Complaints) -> Iterator[tuple[str, str, dict[
 
 def _has_rows(path: Path) -> bool:
     return path.name.endswith(files.SUFFIXES) and not path.name.startswith(".") and path.is_file()
-
-
-def _neighbour(path: Path) -> str:
-    """A hint at the file that may have been meant."""
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return f"; did you mean {path.parent / close[0]}?" if (close := get_close_matches(path.name, names, n=1)) else ""
 
 
 def _records_of(row: dict[str, Any]) -> list[Record]:
