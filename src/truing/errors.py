@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -39,6 +40,12 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     return f'did you mean "{close[0]}"?' if close else f"valid: {', '.join(names)}"
+
+
+def neighbour(path: Path) -> str:
+    """The clause `; did you mean PATH?` for what lies beside a path that is not there, where a name is close."""
+    names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    return f"; did you mean {path.parent / close[0]}?" if (close := get_close_matches(path.name, names, n=1)) else ""
 
 
 def first_line(error: Exception) -> str:

@@ -38,6 +38,13 @@ def test_a_long_talk_forgets_its_oldest_turns(tiny_model):
     assert messages[-2].content == "what colour is number 11" and len(messages) < 24
 
 
+def test_what_is_too_long_or_no_text_is_told_and_the_talk_goes_on(tiny_model):
+    messages, said = conversation(tiny_model, ["lemon " * 200, "no \udcff text", "hello"])
+    assert [m.content for m in messages][:1] == ["hello"] and len(messages) == 2
+    assert said[1] == "that leaves no room in the model's context of 96 tokens: say it shorter"
+    assert said[2] == "that was no UTF-8 text: type it again"
+
+
 def test_a_system_message_the_template_refuses_is_one_line_before_anything_is_typed(tokenizer, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system message') }}{% endif %}Hello"

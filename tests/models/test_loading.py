@@ -1,9 +1,11 @@
 import json
 import math
 import shutil
+import socket
 
 import pytest
 import torch
+import transformers
 from tests.models.test_attention import GATED
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, CTRLConfig, GraniteConfig
 
@@ -100,6 +102,18 @@ def test_a_run_is_found_by_its_folder(tiny_model, tokenizer, tmp_path):
 def test_missing_folder_is_said(name):
     with pytest.raises(UserError, match="no such folder"):
         load_policy(name)
+
+
+def test_a_mistyped_run_asks_no_hub(tiny_model, tmp_path, monkeypatch):
+    """A name of two parts may be a hub's too: the disk is looked at first."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model, "runs/sft")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("a hub was asked"))
+    with pytest.raises(UserError, match=r"^model runs/sfft: there is no such folder; did you mean runs/sft\?$"):
+        load_policy("runs/sfft")
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lambda _: (_ for _ in ()).throw(OSError("none")))
+    with pytest.raises(UserError, match=r"no such folder; did you mean runs\?, and the hub gives none: none"):
+        load_policy("run")
 
 
 def test_unfinished_run_is_said(tmp_path):

@@ -49,7 +49,16 @@ def talk(config: Config, ask: Callable[[str], str] = input, say: Callable[[str],
             continue
         if not typed:
             continue
-        messages.append(Message("user", typed))
+        try:
+            typed.encode()
+        except UnicodeEncodeError:
+            say("that was no UTF-8 text: type it again")
+            continue
+        new = Message("user", typed)
+        if len(chat.prompt_ids([*opening, new])) >= context:
+            say(f"that leaves no room in the model's context of {context} tokens: say it shorter")
+            continue
+        messages.append(new)
         while len(chat.prompt_ids(messages)) >= context - 8 and len(messages) > len(opening) + 1:
             del messages[len(opening) : len(opening) + 2]  # the oldest turn goes first
         turn += 1

@@ -16,7 +16,7 @@ import transformers
 from torch import nn
 
 from truing.data.chat import Chat, Layout
-from truing.errors import UserError, first_line
+from truing.errors import UserError, first_line, neighbour
 from truing.models import attention
 from truing.models.adapters import ADAPTER, Adapter, is_adapter, merged, settings_of, taken_apart, with_adapter
 from truing.models.forward import check_hidden, unsupported
@@ -33,9 +33,9 @@ def locate(model: str) -> str:
         raise UserError(
             f"model {model}: the folder holds no config.json and no model/: is the run that writes it finished?"
         )
-    looks_local = folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1
-    if not folder.is_dir() and looks_local and "/" in model:
-        raise UserError(f"model {model}: there is no such folder")
+    beside = folder.parent.is_dir() and "/" in model  # an id of the hub has two parts too, but its owner is no folder
+    if not folder.is_dir() and (beside or folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
+        raise UserError(f"model {model}: there is no such folder{neighbour(folder)}")
     return model
 
 
@@ -54,7 +54,7 @@ def load_tokenizer(model: str) -> transformers.PreTrainedTokenizerBase:
     try:
         return transformers.AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"model {model}: no tokenizer could be loaded: {first_line(error)}") from error
+        raise UserError(f"model {model}: no tokenizer: {_elsewhere(path)}{first_line(error)}") from error
 
 
 def load_chat(model: str, layout: Layout = "auto") -> Chat:
@@ -218,6 +218,11 @@ def listed(ids: int | list[int] | None) -> list[int]:
     return ids if isinstance(ids, list) else [] if ids is None else [ids]
 
 
+def _elsewhere(path: str) -> str:
+    """What is said first where a hub was asked: the name may have been meant for a folder."""
+    return "" if Path(path).is_dir() else f"there is no such folder{neighbour(Path(path))}, and the hub gives none: "
+
+
 def _padding_apart(
     tokenizer: transformers.PreTrainedTokenizerBase, ends: Sequence[int], vocabulary: int
 ) -> transformers.PreTrainedTokenizerBase:
@@ -255,7 +260,7 @@ def _config(model: str) -> transformers.PreTrainedConfig:
     try:
         config = transformers.AutoConfig.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"model {model}: {first_line(error)}") from error
+        raise UserError(f"model {model}: {_elsewhere(path)}{first_line(error)}") from error
     if quantised := getattr(config, "quantization_config", None):
         method = quantised.get("quant_method") if isinstance(quantised, dict) else type(quantised).__name__
         raise UserError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -26,7 +25,7 @@ from truing.data.formats import (
 from truing.data.formats.convert import convert, distinct
 from truing.data.records import Comparison, Edit, Message, Prompt, Record
 from truing.data.validate import MOST_TOLD, BadRow, Complaints, Unread, cut, without_null
-from truing.errors import UserError, nearest
+from truing.errors import UserError, nearest, neighbour
 
 Layout = Literal["native", "trl", "hh", "openrlhf", "oasst"]
 
@@ -244,7 +243,7 @@ def _rows(source: str, complaints: Complaints) -> Iterator[tuple[str, str, dict[
         yield from ((source, place, row) for place, row in hub.rows(source))
         return
     else:
-        raise UserError(f"data {source}: there is no such file or folder{_neighbour(path)}")
+        raise UserError(f"data {source}: there is no such file or folder{neighbour(path)}")
     for file in listed:
         complaints.source = str(file)
         yield from ((str(file), place, row) for place, row in files.rows(file, complaints))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from truing.data.validate import BadRow, Complaints, shown
-from truing.errors import UserError
+from truing.errors import UserError, first_line
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 LONGEST_LINE = 32 * 2**20
@@ -168,7 +168,7 @@ def _parquet(path: Path, packed: bool, complaints: Complaints) -> Iterator[tuple
                     number += 1
                     yield number, row
     except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: not a parquet file: {_first_line(error)}") from error
+        raise UserError(f"{path}: not a parquet file: {first_line(error)}") from error
 
 
 def save(path: Path, table: Iterable[Row]) -> int:
@@ -212,7 +212,7 @@ def _write_parquet(path: Path, listed: list[Row]) -> None:
         parquet.write_table(table, path)
     except (pyarrow.ArrowException, OverflowError) as error:
         raise BadRow(
-            f"parquet holds rows of one shape: {_first_line(error)}; write .jsonl, or one kind of record"
+            f"parquet holds rows of one shape: {first_line(error)}; write .jsonl, or one kind of record"
         ) from error
 
 
@@ -220,7 +220,3 @@ def _text(path: Path, packed: bool) -> IO[str]:
     if packed:
         return io.TextIOWrapper(gzip.open(path, "wb"), encoding="utf-8")  # type: ignore[arg-type]
     return path.open("w", encoding="utf-8")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
