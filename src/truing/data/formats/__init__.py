@@ -253,12 +253,6 @@ def _has_rows(path: Path) -> bool:
     return path.name.endswith(files.SUFFIXES) and not path.name.startswith(".") and path.is_file()
 
 
-def _neighbour(path: Path) -> str:
-    """A hint at the file that may have been meant."""
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return f"; did you mean {path.parent / close[0]}?" if (close := get_close_matches(path.name, names, n=1)) else ""
-
-
 def _records_of(row: dict[str, Any]) -> list[Record | Unread]:
     """What a row says, and the names of the columns that its reader does not read."""
     there = without_null(row)
