@@ -21,6 +21,7 @@ from truing.data.records import (
     Rating,
     Response,
 )
+from truing.data.validate import BadRow
 from truing.errors import UserError
 
 ASKED = Prompt((Message("system", "Be kind."), Message("user", "2 + 2?\n\nSay  it.")), tags=("sum",))
@@ -358,7 +359,6 @@ def test_a_layout_tells_what_its_rows_do_not_hold(tmp_path):
 @pytest.mark.parametrize(
     ("record", "layout", "reason"),
     [
-        (Demonstration(PLAIN, " "), "trl", "it could not be read again: .*the last message is empty"),
         (Rating(PLAIN, "4", 0.5, 0.0, 1.0), "trl", "cannot hold a Rating of 0.5 on the scale 0 to 1"),
         (Ranking(PLAIN, ("4", ""), (0, 1)), "oasst", 'it could not be read again: "text" is empty'),
         (Comparison(Prompt(PLAIN.messages * 2), "4", "5", 1.0, 1e400), "trl", "it could not be read again"),
@@ -369,3 +369,25 @@ def test_what_would_be_read_as_something_else_is_not_written(tmp_path, record, l
     with pytest.raises(UserError, match=f"record 1: .*{reason}"):
         write([record], path, layout)
     assert not path.exists()
+
+
+def test_empty_answers_are_left_out_of_the_layouts_of_others(tmp_path):
+    path, told = tmp_path / "rows.jsonl", []
+    assert write([Comparison(PLAIN, "4", " "), Comparison(PLAIN, "4", "5")], path, "trl", told.append) == 1
+    assert told == [f"{path}: left out: 1 empty answers, which trl rows cannot hold"]
+    with pytest.raises(UserError, match="nothing to write but 1 empty answers, which openrlhf rows cannot hold"):
+        write([Demonstration(PLAIN, "")], path, "openrlhf")
+
+
+def test_a_check_leaves_out_the_record_and_not_its_row(tmp_path):
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "said"}]
+    row = {"prompt": "p", "chosen": "A", "rejected": "B", "messages": turns}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+
+    def check(record):
+        if isinstance(record, Demonstration):
+            raise BadRow("not this one")
+
+    told = []
+    (kept,) = read(str(tmp_path / "rows.jsonl"), (Comparison,), report=told.append, check=check)
+    assert kept.chosen == "A" and told == [f"{tmp_path / 'rows.jsonl'}:row 1: not this one; left out"]

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 from sqlalchemy import func, select
@@ -11,7 +11,18 @@ from sqlalchemy import func, select
 from truing.data import formats
 from truing.data.formats.convert import convert
 from truing.data.formats.files import save
-from truing.data.records import Comparison, Conversation, Demonstration, Edit, Flag, Ranking, Rating, Response
+from truing.data.records import (
+    Comparison,
+    Conversation,
+    Demonstration,
+    Edit,
+    Flag,
+    Message,
+    Prompt,
+    Ranking,
+    Rating,
+    Response,
+)
 from truing.errors import UserError
 from truing.feedback import assign, auth, exchange, quality, store
 from truing.feedback import schema as t
@@ -100,7 +111,7 @@ def test_the_layouts_of_others_hold_what_they_can_and_say_what_not(filled, make,
     assert found == {
         ("one", "A", "B"), ("one", "B", "A"), ("three", "F", "E"), ("three", "F", "G"), ("six", "K", "J")
     }  # fmt: skip
-    assert "2 ties left out" in manifest["left_out"][0]
+    assert "left out: 2 ties, which" in manifest["left_out"][0]
 
 
 def test_rankings_survive_as_trees(filled, make, tmp_path):
@@ -585,3 +596,27 @@ def test_equal_answers_come_in_as_no_task_and_are_told(sqlite, make, tmp_path):
         'left out: Conversation of the prompt "s": it has too few answers to ask for a pair: 1 of 2',
     ]
     assert len(rows(sqlite, t.task)) == 1
+
+
+def test_a_demonstration_has_the_key_it_had(make):
+    """A field that came later, at its default, must not make what was brought in before look new."""
+    told = Demonstration(Prompt((Message("user", "q"),)), "C", "Ann")
+    fields = {"prompt": asdict(told.prompt), "response": "C", "annotator": "Ann"}
+    before = f"import-{store.digest('p' + json.dumps(fields, sort_keys=True))[:40]}"
+    assert exchange._key([told], "p") == before != exchange._key([replace(told, conversation=True)], "p")
+
+
+def test_a_flag_beside_a_rating_swallows_none(sqlite, make, tmp_path):
+    q = make.prompt("q")
+    formats.write([Flag(q, "A", "spam", "Ann"), Rating(q, "A", 0, 0, 1, annotator="Ann")], tmp_path / "in.jsonl")
+    assert exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default") == {"Flag": 1, "Rating": 1}
+
+
+def test_an_export_that_comes_back_into_its_store_is_there_already_or_by_the_same_people(sqlite, make, tmp_path):
+    given = [Comparison(make.prompt("q"), "A", "B", annotator="Ann")]
+    formats.write(given, tmp_path / "in.jsonl")
+    exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default")
+    exchange.take_out(sqlite, "default", tmp_path / "out.jsonl", "native")
+    exchange.bring_in(sqlite, [str(tmp_path / "out.jsonl")], "default")
+    with sqlite.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(t.annotator)) == 1

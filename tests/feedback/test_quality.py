@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from truing.feedback import assign, auth, people, quality, rounds, snapshot, store
+from truing.data import formats
+from truing.data.records import Comparison
+from truing.feedback import assign, auth, exchange, people, quality, rounds, snapshot, store
 from truing.feedback import schema as t
 from truing.feedback.simulate import Annotator
 from truing.feedback.web import views
@@ -113,9 +115,11 @@ def test_people_who_share_no_pair_with_anyone_have_no_rate(sqlite, make):
     with sqlite.reading() as connection:
         assert set(quality.error_rates(connection, project)) == set(names[2:])
         rows = {row["name"]: row for row in quality.figures(connection, project)["people"]}
+        cast = quality.votes(connection, project)
     assert rows["Perfect"]["reliability"] is None
     low, high = rows["Ann"]["reliability_interval"]
-    assert low < rows["Ann"]["reliability"] < high and low < 0.9 < high
+    right = np.mean([v.outcome == v.longer for v in cast if v.person == names[2]])
+    assert low < rows["Ann"]["reliability"] < high and low < right < high
 
 
 def test_models_that_never_met_stand_in_groups_and_an_unbeaten_one_has_an_open_end(sqlite, make):
@@ -263,3 +267,36 @@ def test_the_whole_comes_before_a_criterion(by_criterion):
 
 def test_several_criteria_and_no_whole_have_no_figures(by_criterion):
     assert by_criterion("kind", "harmless") == {"votes": 0, "frozen": 0, "rates": 0, "games": [], "items": 0}
+
+
+def test_what_came_in_without_a_name_is_nobodys(sqlite, tmp_path, make):
+    """The crowd is no person: it has no rate and no agreement, is learned without a name, and saw nothing first."""
+    judged = [
+        Comparison(make.prompt(f"q{i}"), "A", "B", annotator=name) for i in range(9) for name in ("", "Ann", "Ben")
+    ]
+    formats.write(judged, tmp_path / "in.jsonl")
+    exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default")
+    with sqlite.writing() as connection:
+        project = store.project_named(connection)
+        told = quality.figures(connection, project)
+        assert quality.error_rates(connection, project) == {}
+        assert told["agreement"]["items"] == 9 and told["first_wins"]["n"] == 0
+        learned = snapshot.records(connection, snapshot.take(connection, project))
+    assert sum(record.annotator == "" for record in learned) == 9
+
+
+def test_error_rates_do_not_depend_on_how_a_pair_is_named(sqlite, tmp_path, make):
+    """A store and its copy, whose answers have other ids, say the same of everybody."""
+    rng = np.random.default_rng(0)
+    judged = []
+    for i in range(40):
+        for name, error in (("Ann", 0.0), ("Ben", 0.1), ("Cem", 0.4)):
+            answers = ("A", "B") if rng.random() >= error else ("B", "A")
+            judged.append(Comparison(make.prompt(f"q{i}"), *answers, annotator=name))
+    formats.write(judged, tmp_path / "in.jsonl")
+    rates = []
+    for project in ("one", "two"):
+        exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], project)
+        with sqlite.reading() as connection:
+            rates.append(quality.error_rates(connection, store.project_named(connection, project)))
+    assert len(rates[0]) == 3 and rates[0] == pytest.approx(rates[1], abs=1e-9)

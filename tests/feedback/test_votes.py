@@ -39,7 +39,9 @@ def test_ratings_are_marks_and_votes_and_edits_are_neither(sqlite, make):
     assert {(m.message, m.value, m.low, m.high, m.origin) for m in marks} == {
         (a, 2, 1, 5, "rating"), (b, 5, 1, 5, "rating")
     }  # fmt: skip
-    assert [label.value for label in votes.labels_of([vote], marks)] == [int(b < a)]
+    with sqlite.reading() as connection:
+        labels = votes.labels_of(connection, [vote], marks)
+    assert [label.value for label in labels] == [int(vote.pair[0] == b)]
 
 
 def test_good_and_bad_at_one_sitting_count_once_as_what_was_said(sqlite, make):
@@ -49,4 +51,6 @@ def test_good_and_bad_at_one_sitting_count_once_as_what_was_said(sqlite, make):
         (a, b), _ = submitted(connection, project, ann, lambda said: {"good": {said[0]: False, said[1]: True}})
         cast, marks = votes.votes(connection, project), votes.marks(connection, project)
     assert [v.origin for v in cast] == ["binary"]  # for the leaderboard; people's agreement is on the marks
-    assert {(label.item, label.value) for label in votes.labels_of(cast, marks)} == {(a, 0), (b, 1)}
+    with sqlite.reading() as connection:
+        labels = votes.labels_of(connection, cast, marks)
+    assert {(label.item, label.value) for label in labels} == {(a, 0), (b, 1)}

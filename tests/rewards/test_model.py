@@ -6,6 +6,7 @@ import torch
 from truing.data.batches import Sequences
 from truing.data.chat import Chat
 from truing.data.records import Message, Prompt, Response
+from truing.errors import UserError
 from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer, save
 from truing.models.roles import share_frozen
@@ -81,3 +82,8 @@ def test_budget_does_not_change_scores(tiny_model, chat):
     answers = [Response("cat " * n) for n in range(1, 9)]
     one, many = (model_reward(scorer, chat, chat, budget)([PROMPT] * 8, answers) for budget in (10, 10_000))
     assert one == pytest.approx(many, abs=1e-5)
+
+
+def test_a_model_that_scores_nothing_is_no_reward(tiny_model):
+    with pytest.raises(UserError, match="it is no reward model, for it scores nothing: name a run of truing reward"):
+        load_model_reward(tiny_model)

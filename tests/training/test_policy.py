@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.templates import CHATML, with_template
 
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
@@ -11,7 +12,7 @@ from truing.generation.sampling import Sampling
 from truing.models.adapters import Adapter
 from truing.models.loading import load_scorer, save
 from truing.training.optimize import Learning
-from truing.training.policy import Config, Judge, critic_start, train
+from truing.training.policy import Config, Judge, critic_start, train, with_the_policys_tokens
 
 
 def config_of(model, tmp_path, **kwargs):
@@ -135,6 +136,21 @@ def test_critic_starts_from_the_reward_model_where_there_is_one(tiny_model, tmp_
     assert critic_start(replace(config, reward=("exact", "0.5*runs/rm"))) == "runs/rm"
     with pytest.raises(UserError, match="no reward is a reward model"):
         critic_start(replace(config, critic_from="reward"))
+
+
+def test_a_critic_that_reads_other_tokens_is_none(tiny_model, tokenizer, tmp_path):
+    """A reward model reads the text, whatever its tokenizer; a critic and a reference read the policy's tokens."""
+    other = str(tmp_path / "other")
+    save(load_scorer(tiny_model), with_template(tokenizer, CHATML), other)
+    told = []
+    config = replace(config_of(tiny_model, tmp_path), reward=(other,))
+    assert (
+        with_the_policys_tokens(config, critic_start(config), told.append) == tiny_model
+        and "has another tokenizer" in told[0]
+    )
+    for changes in ({"critic_from": "reward"}, {"critic_from": other}, {"reference": other}):
+        with pytest.raises(UserError, match="has another tokenizer than"):
+            with_the_policys_tokens(replace(config, **changes), other, told.append)
 
 
 @pytest.mark.parametrize(

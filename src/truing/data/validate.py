@@ -141,6 +141,16 @@ class Complaints:
         if self.count <= MOST_TOLD:
             self.report(f"{line}; left out")
 
+    def passes(self, record: Any, place: str, check: Callable[[Any], object] | None) -> bool:
+        """Whether a check lets a record pass; where it raises BadRow, that is one more bad row."""
+        try:
+            if check is not None:
+                check(record)
+        except BadRow as error:
+            self.add(place, str(error))
+            return False
+        return True
+
     def close(self) -> None:
         """Say how many there were in all, where not all were told."""
         if self.count > MOST_TOLD:

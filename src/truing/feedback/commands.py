@@ -127,7 +127,7 @@ def import_(config: Import) -> None:
     counted = exchange.bring_in(
         Database.open(config.store), config.data, config.project, config.kind, config.overlap, _complain
     )
-    print(f"{config.store}: " + ", ".join(f"{n} {name}" for name, n in sorted(counted.items())))
+    print(f"{config.store}: " + (", ".join(f"{n} {name}" for name, n in sorted(counted.items())) or "nothing came in"))
 
 
 def export(config: Export) -> None:
@@ -167,6 +167,8 @@ def stats(config: Stats) -> None:
     for name in ("percent", "krippendorff_alpha", "fleiss_kappa", "cohen_kappa"):
         if name in agreement:
             table.add_row("agreement" if name == "percent" else name, *_with_interval(agreement[name]))
+    if told["ratings"]["items"]:
+        table.add_row("krippendorff_alpha of ratings", *_with_interval(told["ratings"]["krippendorff_alpha"]))
     for name in ("first_wins", "longer_wins", "ties"):
         value = told[name]
         table.add_row(name, *_with_interval({"value": value["share"], "interval": value["interval"]}))

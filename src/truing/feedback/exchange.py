@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, exists, insert, select
 
 import truing
 from truing.data import formats
@@ -38,7 +38,6 @@ JUDGEMENTS = (Comparison, Ranking, Rating, Flag, Edit, Demonstration)
 AT_ONCE = 20  # records of one transaction: a page that is open meanwhile waits for a tenth of a second
 GAP_S = 0.02  # between two of them: SQLite lets those of other processes try again, and gives them no turn
 LARGEST = 50  # ratings of one sitting: each two become a comparison
-NOBODY = "imported"
 MIDDLE = (0.5, 0.84)  # margins above which a preference is clear, and much
 EXACT = 2**53  # whole numbers up to it are exact as floats
 LAYOUTS = ("native", "trl", "hh", "openrlhf", "oasst", "events")
@@ -90,7 +89,8 @@ def take_out(
     """Write a snapshot's judgements (a new one of all that stands, if none is named) in a layout, with a manifest
     beside them. Returns the manifest.
 
-    Native rows and events say what each judgement's criterion is; the layouts of others cannot, and hold those on one.
+    Native rows and events hold judgements by all criteria. The layouts of others hold those on one, for what reads
+    them would mix them, also where a column names it.
     """
     if layout not in LAYOUTS:
         raise UserError(f"to = {layout!r}: it must be one of {', '.join(LAYOUTS)}")
@@ -241,8 +241,14 @@ def _bring(connection: Connection, project: str, sitting: Sequence[Any], kind: s
 
 def _key(records: Sequence[Any], project: str = "") -> str:
     """What the same records have again when they come into the project again."""
-    said = "".join(json.dumps(asdict(record), sort_keys=True) for record in records)
+    said = "".join(json.dumps(_as_ever(record), sort_keys=True) for record in records)
     return f"{snapshot.IMPORTED}{store.digest(project + said)[:40]}"
+
+
+def _as_ever(record: Any) -> dict[str, Any]:
+    """The fields of a record; those that earlier versions did not have only where they say something."""
+    later = {Rating: ("error", "round"), Demonstration: ("conversation",)}.get(type(record), ())
+    return {name: value for name, value in asdict(record).items() if value or name not in later}
 
 
 def _new(connection: Connection, person: str, project: str, prompt: str, sitting: Sequence[Any]) -> list[Any]:
@@ -267,7 +273,7 @@ def _new(connection: Connection, person: str, project: str, prompt: str, sitting
         .join(t.annotation, c.id == rated.annotation_id)
         .join(t.task, t.task.c.id == c.task_id)
         .where(m.prompt_id == prompt, m.content.in_([record.response for record in new]))
-        .where(c.idempotency_key.startswith(snapshot.IMPORTED))
+        .where(c.idempotency_key.startswith(snapshot.IMPORTED), ~exists().where(t.flag.c.annotation_id == c.id))
         .where(rated.criterion == sitting[0].criterion, rated.low == sitting[0].low, rated.high == sitting[0].high)
     )
     # Whose they are is looked at here: asked for it, SQLite reads all that the person has ever said.
@@ -300,11 +306,6 @@ def _described(record: Any) -> str:
 
 def _why_unstorable(record: Any) -> str:
     """Why the store cannot hold a record as it is; empty if it can."""
-    if isinstance(record, Comparison) and record.chosen == record.rejected:
-        return f"both answers are {shown(record.chosen)}"
-    if isinstance(record, Ranking) and len(set(record.responses)) < len(record.responses):
-        twice = Counter(record.responses).most_common(1)[0][0]
-        return f"the answer {shown(twice)} stands in it more than once"
     if isinstance(record, Rating):
         if any(number % 1 for number in (record.value, record.low, record.high)):
             scale = f"{record.low:g} to {record.high:g}"
@@ -377,7 +378,10 @@ def _payload(records: Sequence[Any], ids: Sequence[str]) -> dict[str, Any]:
 
 
 def _person(connection: Connection, name: str) -> str:
-    name = auth.normal_name(name) or NOBODY
+    """The person with this name, or, in an export of this store, with this pseudonym; made if there is none."""
+    if connection.scalar(select(t.annotator.c.id).where(t.annotator.c.id == name)):
+        return name
+    name = auth.normal_name(name) or snapshot.NOBODY
     return auth.anybody_named(connection, name) or auth.add_person(connection, name)
 
 

@@ -25,14 +25,14 @@ def figures(connection: Connection, project: str) -> dict[str, Any]:
     """All figures of the team page, as plain numbers: progress, agreement, biases, people."""
     cast, alone = votes(connection, project), marks(connection, project)
     people = _people(connection, project)
-    labels = labels_of(cast, alone)
+    labels = labels_of(connection, cast, alone)
     decided = [v for v in cast if v.outcome != 0.5]
     uneven = [v for v in decided if v.longer != 0.5]
     return {
         "progress": _progress(connection, project),
         "agreement": _agreement(labels),
         "ratings": _rating_agreement(alone),
-        "first_wins": share([v.outcome for v in decided], [v.prompt for v in decided]),
+        "first_wins": _first_wins(decided),
         "longer_wins": share([v.outcome == v.longer for v in uneven], [v.prompt for v in uneven]),
         "reviews": share(*reviews.results(connection, project)),
         "ties": share([v.outcome == 0.5 for v in cast], [v.prompt for v in cast]),
@@ -49,6 +49,12 @@ def share(outcomes: Sequence[float], prompts: Sequence[str] | None = None) -> di
     return {"share": rate, "interval": (low, high), "n": len(outcomes)}
 
 
+def _first_wins(decided: Sequence[Vote]) -> dict[str, Any]:
+    """How often the answer shown first won, where a person has seen them in an order that is known."""
+    shown = [v for v in decided if v.was_shown]
+    return share([v.outcome for v in shown], [v.prompt for v in shown])
+
+
 def error_rates(connection: Connection, project: str, frozen: str = "") -> dict[str, float]:
     """For each person the share of judgements made at random, e = 2 (1 − accuracy), for the likelihood of training.
 
@@ -56,7 +62,7 @@ def error_rates(connection: Connection, project: str, frozen: str = "") -> dict[
     too little is known are left out. Ceiling 0.9: no judgement says nothing at all. Of a frozen snapshot the rates are
     always the same: what was said on gold later does not count.
     """
-    labels = labels_of(votes(connection, project, frozen), marks(connection, project, frozen))
+    labels = labels_of(connection, votes(connection, project, frozen), marks(connection, project, frozen))
     moment = connection.scalar(select(t.snapshot.c.created_at).where(t.snapshot.c.id == frozen)) if frozen else None
     rates = {person: known.accuracy for person, known in _reliability(labels).items()}
     for person, (right, n) in gold.results(connection, project, moment).items():
@@ -131,9 +137,14 @@ def _matrix(labels: Sequence[Label]) -> tuple[np.ndarray, list[str], list[str]]:
 
 
 def _reliability(labels: Sequence[Label]) -> dict[str, Known]:
-    """How reliable people are, by Dawid and Skene, from what others judged too: of each who did so FEWEST times."""
+    """How reliable people are, by Dawid and Skene, from what others judged too: of each who did so FEWEST times.
+
+    A pair counts both ways round: which of two answers is named first says nothing, and must change nothing.
+    """
     shared = _shared(labels)
-    label_IR, raters, _ = _matrix(shared)
+    pairs = [label for label in shared if isinstance(label.item, tuple)]
+    turned = [label._replace(item=label.item[::-1], value=1 - label.value) for label in pairs]  # type: ignore[index]
+    label_IR, raters, _ = _matrix([*shared, *turned])
     if len(raters) < 3:  # of two who disagree, either may be the one who errs
         return {}
     sittings = Counter(person for person, _ in {(label.person, label.annotation) for label in shared})
@@ -216,7 +227,7 @@ def _each(
             "median_s": float(np.median(person["durations"])) / 1000 if person["durations"] else None,
             "reliability": accuracy, "reliability_interval": interval,
             "gold": share([1.0] * right + [0.0] * (n - right)),
-            "first_wins": share([v.outcome for v in mine], [v.prompt for v in mine]),
+            "first_wins": _first_wins(mine),
         })  # fmt: skip
     return rows
 
@@ -253,9 +264,8 @@ def _disagreements(decided: Sequence[Vote], alone: Sequence[Mark], people: Mappi
     scale: dict[Hashable, Mark] = {}
     for vote in decided:
         if vote.origin != "binary":
-            pair = (min(vote.first, vote.second), max(vote.first, vote.second))
-            sides[pair][vote.first if vote.outcome == 1 else vote.second].append(people[vote.person]["name"])
-            about[pair] = {"prompt": vote.prompt}
+            sides[vote.pair][vote.first if vote.outcome == 1 else vote.second].append(people[vote.person]["name"])
+            about[vote.pair] = {"prompt": vote.prompt}
     for mark in alone:
         answer = mark.message, mark.origin
         sides[answer][mark.value].append(people[mark.person]["name"])

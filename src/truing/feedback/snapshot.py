@@ -12,14 +12,15 @@ from sqlalchemy.orm import aliased
 from truing.data.formats.convert import OF_RATINGS
 from truing.data.records import Comparison, Demonstration, Edit, Flag, Message, Prompt, Ranking, Rating, Record
 from truing.errors import UserError
+from truing.feedback import auth, store
 from truing.feedback import schema as t
-from truing.feedback import store
 from truing.feedback.assign import SKIP, standing
 
 Strength = Literal["margin", "soft", "none"]
 MARGIN = {1: 1 / 3, 2: 2 / 3, 3: 1.0}  # Touvron et al. 2023, arXiv:2307.09288, table 27, as shares of the greatest
 SOFT = {1: 0.7, 2: 0.85, 3: 0.95}  # the probability that the preferred answer is the better one
 IMPORTED = "import-"  # begins the keys of annotations that came in from files
+NOBODY = "imported"  # the name beside judgements that came in without one
 RATINGS_MEAN = " 2"  # the version of what ratings teach: in the hash of a snapshot that holds some
 SAID_ELSEWHERE = (*OF_RATINGS, "edit")  # origins of comparisons that follow from other records
 _rated = exists().where(t.rating.c.annotation_id == t.annotation.c.id).label("rated")
@@ -99,6 +100,11 @@ def records(
     return found
 
 
+def nobody(connection: Connection) -> str:
+    """The id beside judgements that came in without a name; empty if none did."""
+    return auth.anybody_named(connection, NOBODY) or ""
+
+
 class _Reader:
     """Reads the rows derived from a snapshot's annotations; prompts and texts once."""
 
@@ -111,6 +117,7 @@ class _Reader:
         described(connection, snapshot)
         self.prompts: dict[tuple[str, str | None], Prompt] = {}
         self.texts: dict[str, tuple[str, str | None]] = {}
+        self.nobody = nobody(connection)
         self.equal = 0  # answers left out, for their text is that of the one beside them
         self._load_texts(snapshot)
 
@@ -124,17 +131,17 @@ class _Reader:
                 continue  # a flag of a file: nobody has rated the answer
             text, prompt = self._answer(row.message_id, row.prompt_id)
             yield Rating(
-                prompt, text, row.value, row.low, row.high, row.criterion, row.annotator_id, *self._error_and_round(row)
+                prompt, text, row.value, row.low, row.high, row.criterion, self._who(row), *self._error_and_round(row)
             )
         for row in flags:
             text, prompt = self._answer(row.message_id, row.prompt_id)
-            yield Flag(prompt, text, row.name, row.annotator_id)
+            yield Flag(prompt, text, row.name, self._who(row))
         for row in self._derived(t.demonstration):
             text, prompt = self._answer(row.message_id, row.prompt_id)
             if row.before_id is None:
-                yield Demonstration(prompt, text, row.annotator_id, _given(row).get("conversation", False))
+                yield Demonstration(prompt, text, self._who(row), _given(row).get("conversation", False))
             else:
-                yield Edit(prompt, self.texts[row.before_id][0], text, row.annotator_id)
+                yield Edit(prompt, self.texts[row.before_id][0], text, self._who(row))
 
     def _rankings(self) -> Any:
         """Whole rankings; returns the annotations whose ranking is partial: their comparisons tell it."""
@@ -147,7 +154,7 @@ class _Reader:
             if len(tiers) > 1:
                 _, prompt = self._answer(next(iter(row.tiers)), row.prompt_id)
                 yield Ranking(
-                    prompt, tuple(tiers), tuple(tiers.values()), row.criterion, row.annotator_id, "ranking",
+                    prompt, tuple(tiers), tuple(tiers.values()), row.criterion, self._who(row), "ranking",
                     *self._error_and_round(row),
                 )  # fmt: skip
         return partial
@@ -176,14 +183,19 @@ class _Reader:
             weight = _given(row).get("weight", weight)
             target, margin = self._target(row)
             yield Comparison(
-                prompt, winner, self.texts[row.loser_id][0], target, margin, weight, row.criterion, row.annotator_id,
+                prompt, winner, self.texts[row.loser_id][0], target, margin, weight, row.criterion, self._who(row),
                 row.origin, *self._error_and_round(row),
             )  # fmt: skip
+
+    def _who(self, row: Any) -> str:
+        """The pseudonym of the person; empty for what came in without a name."""
+        return "" if row.annotator_id == self.nobody else row.annotator_id
 
     def _error_and_round(self, row: Any) -> tuple[float, int]:
         """What is known here of the person and the round, else what an import said of them; 0 is nothing."""
         given = _given(row)
-        error = self.errors.get(row.annotator_id, given.get("error") or self.prior)
+        prior = self.prior if self._who(row) else 0.0  # of nobody in particular nothing is known
+        error = self.errors.get(row.annotator_id, given.get("error") or prior)
         return error, row.number or given.get("round", 0)
 
     def _target(self, row: Any) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from truing.feedback import schema as t
 from truing.feedback.assign import TURN, standing
+from truing.feedback.snapshot import IMPORTED, nobody
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Vote:
     """1: the first shown is the better one; 0: the second; 0.5: neither."""
     longer: float
     """1: the first shown is longer; 0: the second; 0.5: neither."""
+    pair: tuple[str, str]
+    """Both answers, in an order that depends on their texts alone: a copy of the store has the same."""
+    was_shown: bool
+    """Whether a person has seen them in this order; of imported judgements it is not known."""
     origin: str
     """What it follows from: a `pair` or a chat's turn, a `ranking`, a `rating` or `binary` marks at one sitting."""
 
@@ -44,7 +49,7 @@ class Mark:
 
 
 class Label(NamedTuple):
-    """One of two things said of an item: of a pair, whether the answer with the smaller id won; of an answer, whether
+    """One of two things said of an item: of a pair, whether the first of it won; of an answer, whether
     it is good."""
 
     item: Hashable
@@ -62,8 +67,10 @@ def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
     """
     rows = _derived(connection, t.comparison, ("pair", "ranking", "rating", "binary"), project, frozen)
     m = t.message.c
-    lengths = select(m.id, func.length(m.content)).join(t.prompt).where(t.prompt.c.project_id == project)
-    length: dict[str, int] = dict(connection.execute(lengths).all())  # type: ignore[arg-type]
+    texts = select(m.id, func.length(m.content), m.content_hash).join(t.prompt).where(t.prompt.c.project_id == project)
+    length, hashed = dict[str, int](), dict[str, str]()
+    for message, count, text_hash in connection.execute(texts):
+        length[message], hashed[message] = count, text_hash
     found = []
     for row in rows:
         pair = sorted((row.winner_id, row.loser_id))
@@ -71,7 +78,10 @@ def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
         first, second = [one for one in order if one in pair] if set(pair) <= set(order) else pair
         outcome = 0.5 if row.tie else float(row.winner_id == first)
         longer = 0.5 * (1 + (length[first] > length[second]) - (length[first] < length[second]))
-        found.append(Vote(row.annotation_id, row.annotator_id, row.prompt, first, second, outcome, longer, row.origin))
+        by_text = (first, second) if hashed[first] <= hashed[second] else (second, first)
+        shown = not row.idempotency_key.startswith(IMPORTED)
+        who = row.annotation_id, row.annotator_id, row.prompt
+        found.append(Vote(*who, first, second, outcome, longer, by_text, shown, row.origin))
     return found
 
 
@@ -90,7 +100,7 @@ def _derived(
     """The rows of a table that follow from annotations that count: who said it, and in which order answers stood."""
     c, a = t.annotation.c, t.assignment.c
     asked = (
-        select(table, c.annotator_id, c.kind, a.shown_order, t.task.c.prompt_id.label("prompt"))
+        select(table, c.annotator_id, c.kind, c.idempotency_key, a.shown_order, t.task.c.prompt_id.label("prompt"))
         .join(t.annotation, c.id == table.c.annotation_id)
         .join(t.assignment, a.id == c.assignment_id)
         .join(t.task, t.task.c.id == c.task_id)
@@ -118,18 +128,18 @@ def _turn_order(connection: Connection, message: str) -> list[str]:
     return list(connection.scalars(select(c.message_id).where(c.candidate_set_id == found).order_by(c.position)))
 
 
-def labels_of(cast: Iterable[Vote], alone: Iterable[Mark]) -> list[Label]:
+def labels_of(connection: Connection, cast: Iterable[Vote], alone: Iterable[Mark]) -> list[Label]:
     """What people decided, as they were asked: of pairs which answer is better, of answers whether they are good.
 
-    The comparisons that good and bad at one sitting come to are left out here: they are those marks once more.
+    The comparisons that good and bad at one sitting come to are left out here: they are those marks once more. So is
+    what came in without a name: it may be many people's.
     """
-    found = []
+    found, unnamed = list[Label](), nobody(connection)
     for vote in cast:
         if vote.outcome != 0.5 and vote.origin != "binary":
-            pair = (min(vote.first, vote.second), max(vote.first, vote.second))
-            won = (vote.first if vote.outcome == 1 else vote.second) == pair[0]
-            found.append(Label(pair, vote.person, int(won), vote.annotation, vote.prompt))
+            won = (vote.first if vote.outcome == 1 else vote.second) == vote.pair[0]
+            found.append(Label(vote.pair, vote.person, int(won), vote.annotation, vote.prompt))
     for mark in alone:
         if mark.origin == "binary":
             found.append(Label(mark.message, mark.person, int(mark.value > mark.low), mark.annotation, mark.prompt))
-    return found
+    return [label for label in found if label.person != unnamed]

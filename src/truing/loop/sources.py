@@ -15,7 +15,7 @@ from truing.data import formats
 from truing.data.formats import Check
 from truing.data.formats.convert import convert
 from truing.data.records import Comparison, Prompt
-from truing.data.validate import BadRow, Complaints
+from truing.data.validate import Complaints
 from truing.errors import UserError
 from truing.feedback import quality, snapshot, store
 from truing.feedback.database import Database, is_store
@@ -52,14 +52,12 @@ def read(
 
 def _fitting(records: Sequence[Any], complaints: Complaints, check: Check | None) -> list[Any]:
     """The records that a stage can use, known by their prompts."""
-    kept = []
-    for record in records:
-        try:
-            if check is not None:
-                check(record)
-            kept.append(record)
-        except BadRow as error:
-            complaints.add(f"prompt {record.id if isinstance(record, Prompt) else record.prompt.id}", str(error))
+    prompts = [record if isinstance(record, Prompt) else record.prompt for record in records]
+    kept = [
+        record
+        for record, prompt in zip(records, prompts, strict=True)
+        if complaints.passes(record, f"prompt {prompt.id}", check)
+    ]
     complaints.close()
     return kept
 

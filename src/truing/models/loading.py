@@ -59,7 +59,13 @@ def load_tokenizer(model: str) -> transformers.PreTrainedTokenizerBase:
 
 def load_chat(model: str, layout: Layout = "auto") -> Chat:
     """How conversations become the model's tokens. Raises UserError where the layout uses tokens that it lacks."""
-    return Chat(load_tokenizer(model), layout, _config(model).get_text_config().vocab_size)
+    vocabulary = _config(model).get_text_config().vocab_size
+    return Chat(load_tokenizer(model), layout, vocabulary)
+
+
+def same_tokens(one: str, other: str) -> bool:
+    """Whether two models read the same token ids."""
+    return one == other or load_tokenizer(one).get_vocab() == load_tokenizer(other).get_vocab()
 
 
 def load_policy(

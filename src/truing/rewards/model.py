@@ -9,7 +9,8 @@ import torch
 from truing.data.batches import Sequences
 from truing.data.chat import Chat, Layout
 from truing.data.records import Prompt, Response
-from truing.models.loading import load_chat, load_scorer
+from truing.errors import UserError
+from truing.models.loading import is_reward_model, load_chat, load_scorer
 from truing.models.precision import Precision
 from truing.models.roles import Role, Scorer, share_frozen
 from truing.rewards.function import Reward
@@ -50,10 +51,12 @@ def load_model_reward(
     model: str, speaker: Chat | None = None, layout: Layout = "auto", precision: Precision = "float32",
     owner: Role | None = None,
 ) -> Reward:  # fmt: skip
-    """The reward model in a run, a folder or on a hub, ready to score.
+    """The reward model in a run, a folder or on a hub, ready to score. Raises UserError where it is none.
 
     What it has in common with the base of `owner`, a role with an adapter, is in memory once.
     """
+    if not is_reward_model(model):
+        raise UserError(f"reward {model}: it is no reward model, for it scores nothing: name a run of truing reward")
     scorer = load_scorer(model, factored=owner is not None).requires_grad_(False)
     if owner is not None:
         share_frozen(scorer, owner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Literal
@@ -23,7 +23,7 @@ from truing.generation.sampling import Sampling
 from truing.maths import ragged
 from truing.maths.kl import AdaptiveKL
 from truing.models.adapters import Adapter
-from truing.models.loading import load_chat, load_policy, load_scorer
+from truing.models.loading import load_chat, load_policy, load_scorer, same_tokens
 from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
@@ -185,7 +185,7 @@ class Config:
 def assemble(config: Config, run: Run) -> Nets:
     """Policy, reference and critic as configured, with their optimizers."""
     row = config.row
-    start = critic_start(config) if row.critic else ""
+    start = with_the_policys_tokens(config, critic_start(config) if row.critic else "", run.say)
     policy = load_policy(config.model, config.lora, config.freeze, trunk_value=start == "trunk", seed=config.seed)
     learning = settled(config.learning, policy, run)
     reference = None
@@ -227,6 +227,20 @@ def critic_start(config: Config) -> str:
     if not start:
         raise UserError('critic_from = "reward": no reward is a reward model; use policy or trunk')
     return start
+
+
+def with_the_policys_tokens(config: Config, critic: str, say: Callable[[str], None]) -> str:
+    """What the critic starts from, if it reads the policy's tokens, as the reference must too; else the policy, where
+    that is left to us. Raises UserError where it is not."""
+    for name, model in (("critic_from", critic), ("reference", config.reference)):
+        if model in ("", "trunk") or same_tokens(model, config.model):
+            continue
+        if name == "critic_from" and config.critic_from == "auto":
+            say(f"the critic starts from the policy: {model} has another tokenizer")
+            critic = config.model
+        else:
+            raise UserError(f"{name}: {model} has another tokenizer than {config.model}, whose tokens it would read")
+    return critic
 
 
 class PretrainTerm:

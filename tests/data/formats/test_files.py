@@ -58,7 +58,7 @@ def test_ties_are_never_put_in_an_order(tmp_path):
         told = []
         assert write([tie, reversed_], tmp_path / "x.jsonl", layout, told.append) == 1
         assert read(str(tmp_path / "x.jsonl"), (Comparison,)) == [Comparison(Q, "better", "worse")]
-        assert len(told) == 1 and "1 ties left out" in told[0]
+        assert len(told) == 1 and "left out: 1 ties, which" in told[0]
         with pytest.raises(UserError, match="nothing to write"):
             write([tie], tmp_path / "x.jsonl", layout)
 

@@ -23,7 +23,7 @@ from truing.data.formats import (
     trl,
 )
 from truing.data.formats.convert import convert, distinct
-from truing.data.records import Comparison, Edit, Message, Prompt, Record
+from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt, Rating, Record
 from truing.data.validate import MOST_TOLD, BadRow, Complaints, Unread, cut, without_null
 from truing.errors import UserError, nearest, neighbour
 
@@ -78,8 +78,6 @@ def _read_one(source: str, kinds: tuple[type, ...], complaints: Complaints, chec
             for record in found:
                 if not isinstance(record, Unread):
                     _refuse_other_prompt(record, f"{name}:{place}", asked)
-                    if check is not None:
-                        check(record)
         except BadRow as error:
             complaints.add(place, str(error))
             continue
@@ -88,7 +86,7 @@ def _read_one(source: str, kinds: tuple[type, ...], complaints: Complaints, chec
                 unread[record.what] += 1
                 continue
             kept = distinct(record, kinds)
-            records += [] if kept is None else [kept]
+            records += [kept] if kept is not None and complaints.passes(kept, place, check) else []
             same += [] if kept == record else [place if name == source else f"{name}:{place}"]
     complaints.close()
     lines = _remarks(source, unread, same)
@@ -172,12 +170,17 @@ def write(
     The layouts of others order every pair: ties are left out of them, and what their rows do not hold is counted; both
     are told to `report`. A record that would be read as another one is refused. Returns how many rows were written.
     """
-    listed = list(records) if layout == "native" else [_ordered(record) for record in records if not _is_tie(record)]
-    ties = len(records) - len(listed)
-    if ties and report:
-        report(f"{path}: {ties} ties left out: {layout} rows cannot hold them")
-    if ties and not listed:
-        raise UserError(f"{path}: nothing to write: all {ties} comparisons are ties, which {layout} rows cannot hold")
+    listed, left_out = list(records), []
+    for what, is_one in (("ties", _is_tie), ("empty answers", _is_empty)) if layout != "native" else ():
+        kept = [record for record in listed if not is_one(record)]
+        if len(kept) < len(listed):
+            left_out.append(f"{len(listed) - len(kept)} {what}")
+        listed = kept
+    if left_out and not listed:
+        raise UserError(f"{path}: nothing to write but {' and '.join(left_out)}, which {layout} rows cannot hold")
+    if left_out and report:
+        report(f"{path}: left out: {' and '.join(left_out)}, which {layout} rows cannot hold")
+    listed = listed if layout == "native" else [_ordered(record) for record in listed]
     rows = []
     lost: Counter[str] = Counter()
     for number, record in enumerate(listed, start=1):
@@ -213,6 +216,12 @@ def _fields(record: Any) -> dict[str, Any]:
 
 def _is_tie(record: Record) -> bool:
     return isinstance(record, Comparison) and record.target == 0.5
+
+
+def _is_empty(record: Record) -> bool:
+    """Whether one of its answers says nothing, which no reader takes for an answer."""
+    said = {Comparison: ("chosen", "rejected"), Demonstration: ("response",), Rating: ("response",), Edit: ("after",)}
+    return any(not vars(record)[name].strip() for name in said.get(type(record), ()))
 
 
 def _ordered(record: Record) -> Record:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from truing.data.formats import columns
-from truing.data.records import Comparison, Demonstration, Edit, Prompt, Rating, Record
+from truing.data.records import Comparison, Demonstration, Prompt, Rating, Record
 from truing.data.validate import BadRow, messages, shown, text
 
 PROMPTS = ("prompt", "question")
@@ -52,8 +52,6 @@ def row_of(record: Record) -> dict[str, Any]:
     """The record in TRL's conversational columns. Rankings, flags and conversations have none."""
     if isinstance(record, Prompt):
         return {"prompt": columns.turns_of(record), **columns.carried(record)}
-    if isinstance(record, Edit):
-        record = Comparison(record.prompt, record.after, record.before, annotator=record.annotator)
     row: dict[str, Any]
     if isinstance(record, Demonstration) and record.conversation:
         return {"messages": columns.turns_of(record.prompt) + _said(record.response), **columns.carried(record)}
