@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ from truing.rewards.function import load_function
 
 AHEAD = 20  # tasks ready before they are asked for
 RETRIES = 3  # for answers that differ
+FAREWELL_S = 3  # for requests under way when the page stops; one that was sent by half would never end
 GAP_S = 1.0  # between two looks at how many are ready
 
 
@@ -119,20 +121,34 @@ class Config:
 def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     """Open the store and the page, and stay until interrupted. `local` makes a live model of a folder or hub id: the
     function that answers, and the hash of its checkpoint."""
+    listening = _listening(config.host, config.port)
     site = prepare(config, local)
     _refuse_open_door(config, site)
     site.db.checkpoint_aside()
     app = create_app(site, config.hosts, requests_a_second=0.0 if config.simulate else 50.0)
-    server = uvicorn.Server(uvicorn.Config(app, config.host, config.port, log_level="warning", access_log=False))
-    stop = threading.Event()
+    settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=FAREWELL_S)
+    server, stop = uvicorn.Server(settings), threading.Event()
     helpers = [threading.Thread(target=_after_start, args=(server, config, site, stop), daemon=True)]
     for helper in helpers:
         helper.start()
     try:
-        server.run()
+        server.run(sockets=[listening])
     finally:
         stop.set()
+        with site.db.reading() as connection:
+            judged = store.counts(connection, site.project)["annotations"]
         site.db.close()
+        print(f"{judged} judgements in {config.store}; to learn from them: truing reward --data {config.store} …")
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """The socket of the page, opened before any work: a port in use is told at once. Raises UserError."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UserError(
+            f"nothing can listen at {host}, port {port}: {error.strerror}; --port 0 takes a free one"
+        ) from None
 
 
 def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -61,7 +62,18 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, answer)
             return
-        await self.app(scope, _bounded(receive), answer)
+        begun = False
+
+        async def begin(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await answer(message)
+
+        try:
+            await self.app(scope, _bounded(receive), begin)
+        except asyncio.CancelledError:  # the server stops, and the rest of the request has not come
+            if not begun:
+                await refuse(503, "stopped", "the server has stopped")(scope, receive, answer)
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         # A page of another site that points its name at this machine (DNS rebinding) comes with its own name as Host.

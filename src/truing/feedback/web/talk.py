@@ -9,6 +9,7 @@ import asyncio
 import random
 import threading
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +55,17 @@ async def answers(site: Site, turn: Turn) -> AsyncIterator[dict[str, Any]]:
     pieces: asyncio.Queue[tuple[int, str | Exception | None]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
+    def pass_on(place: int, piece: str | Exception | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the page has stopped, and nobody reads on
+            loop.call_soon_threadsafe(pieces.put_nowait, (place, piece))
+
     def speak(place: int) -> None:
         try:
             for piece in site.replies[pair[place]](turn.messages, seeds[place]):
-                loop.call_soon_threadsafe(pieces.put_nowait, (place, piece))
-            loop.call_soon_threadsafe(pieces.put_nowait, (place, None))
+                pass_on(place, piece)
+            pass_on(place, None)
         except Exception as error:  # told by the reader
-            loop.call_soon_threadsafe(pieces.put_nowait, (place, error))
+            pass_on(place, error)
 
     for place in range(2):
         threading.Thread(target=speak, args=(place,), daemon=True).start()
