@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from truing.demo import corpus
 from truing.feedback import people
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))  # the browser's tests import others of the repository
 spec = importlib.util.spec_from_file_location("served", DOCS.parent / "tests" / "browser" / "conftest.py")
 assert spec and spec.loader
 served_module = importlib.util.module_from_spec(spec)
