@@ -178,6 +178,7 @@ def test_a_flag_mends_what_the_file_says_wrong(tmp_path: Path) -> None:
     [
         (["--model", "m"], "truing sft needs --data (or data in a --config file); truing sft --help explains it"),
         ([*NEEDED, "--epoch", "3"], 'truing sft: there is no --epoch; did you mean "epochs"?'),
+        ([*NEEDED, "--batch_sise", "3"], 'truing sft: there is no --batch-sise; did you mean "batch-size"?'),
         ([*NEEDED, "--lrr=3"], "truing sft: there is no --lrr; "),
         ([*NEEDED, "--learning.rl=3"], 'truing sft: there is no --learning.rl; did you mean "learning.lr"?'),
         ([*NEEDED, "--epochs", "many"], "truing sft: --epochs: could not convert string to float: 'many'"),

@@ -14,7 +14,7 @@ from truing.errors import RunEnds, UserError, nearest
 C = TypeVar("C")
 
 HELP = """\
-usage: truing COMMAND [--config FILE] [options]      (truing COMMAND --help tells all options)
+usage: truing COMMAND [--config FILE] [options]      (truing help COMMAND tells all options)
 
 Reinforcement learning from human feedback, from a base model to an aligned one.
 
@@ -283,6 +283,8 @@ DISK = (
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake is one line and exit code 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:2], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return

@@ -80,7 +80,7 @@ def _by_tyro(config: type[C], argv: Sequence[str], prog: str, description: str, 
     try:
         with contextlib.redirect_stderr(boxes):
             return tyro.cli(
-                config, args=argv, prog=prog, description=description, default=default, use_underscores=True
+                config, args=argv, prog=prog, description=description, default=default, use_underscores=False
             )
     except SystemExit as stop:
         if not stop.code:
@@ -170,10 +170,9 @@ def _unchecked(config: type[C], values: dict[str, Any]) -> C:
 
 
 def _refuse_unknown(config: type, given: Sequence[str], prog: str) -> None:
-    valid = _flags(config)
-    plain = {name.replace("-", "_"): name for name in valid}
-    for key in given:
-        if key.replace("-", "_") not in plain:
+    valid = [name.replace("_", "-") for name in _flags(config)]
+    for key in (name.replace("_", "-") for name in given):
+        if key not in valid:
             raise UserError(f"{prog}: there is no --{key}; {nearest(key, valid)}")
 
 

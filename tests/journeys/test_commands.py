@@ -37,6 +37,17 @@ def test_help_names_every_command():
     assert typed("--version").stdout.startswith("truing ")
 
 
+def test_help_of_a_command_is_asked_for_either_way_and_shows_hyphens(truing):
+    told = truing("help", "sft")
+    assert (
+        told.stdout == truing("sft", "--help").stdout
+        and "--batch-size" in told.stdout
+        and "--batch_" not in told.stdout
+    )
+    assert truing("help").stdout == truing("--help").stdout
+    assert 'there is no command "stf"; did you mean "sft"?' in truing("help", "stf").stderr
+
+
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"report"}))
 def test_every_command_explains_its_options(command, truing):
     told = truing(command, "--help")

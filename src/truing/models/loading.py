@@ -205,6 +205,7 @@ def _write(
     tokenizer.save_pretrained(folder)
     if role.lm is not role.lm_inside:
         role.lm.save_pretrained(folder / ADAPTER, save_embedding_layers=False)  # type: ignore[operator]
+        (folder / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's, with nothing in it but headings
 
 
 def _exportable(role: Policy | Scorer) -> tuple[transformers.PreTrainedConfig, dict[str, torch.Tensor]]:
