@@ -16,7 +16,8 @@ from functools import cache
 import numpy as np
 
 from truing.feedback import quality
-from truing.maths.agreement import davidson, dawid_skene
+from truing.feedback.votes import Label
+from truing.maths.agreement import davidson
 from truing.maths.statistics import mean_interval, win_rate
 
 Row = list[object]
@@ -81,7 +82,7 @@ def leaderboard_prompts(simulations: int, seed: int) -> Iterator[Row]:
 
 
 def error_rates(simulations: int, seed: int) -> Iterator[Row]:
-    """People who get some share of pairs wrong, their rates told by Dawid and Skene from what they share."""
+    """People who get some share of pairs wrong, their rates as the Team page and training have them."""
     settings = [(3, 30, 3), (3, 100, 3), (3, 100, 2), (5, 30, 3), (5, 100, 2), (5, 100, 1)]
     for people, pairs, judges in settings:
         rng = np.random.default_rng([seed, people, pairs, judges])
@@ -93,15 +94,22 @@ def error_rates(simulations: int, seed: int) -> Iterator[Row]:
                 asked = rng.permutation(people)[:judges]
                 label_IR[i, asked] = rng.random(judges) < wrong_R[asked]
             label_IR = np.where((label_IR >= 0) & (rng.random(pairs) < 0.5)[:, None], 1 - label_IR, label_IR)
-            found = dawid_skene(label_IR, 2)
-            low_R, high_R = found.interval_R2.T
-            # An interval that ends at 0.995 is shown as 100 %.
-            hits.append((low_R - 0.005 <= 1 - wrong_R) & (1 - wrong_R <= high_R + 0.005))
-            rates.append(1 - found.accuracy_R)
-        known = judges > 1
+            found = quality.reliability(_labels(label_IR))
+            if known := len(found) == people:
+                told = [found[str(person)] for person in range(people)]
+                low_R, high_R = np.array([one.interval for one in told]).T
+                # An interval that ends at 0.995 is shown as 100 %.
+                hits.append((low_R - 0.005 <= 1 - wrong_R) & (1 - wrong_R <= high_R + 0.005))
+                rates.append([1 - one.accuracy for one in told])
         for r in range(3):
             said = f"{np.mean(rates, 0)[r]:.2f}" if known else "none"
             yield [people, pairs, judges, wrong_R[r], said, _percent(np.array(hits)[:, r]) if known else "–"]
+
+
+def _labels(label_IR: np.ndarray) -> list[Label]:
+    """Which of the two answers of each pair each person prefers."""
+    judged = np.argwhere(label_IR >= 0).tolist()
+    return [Label((f"{i}a", f"{i}b"), str(r), int(label_IR[i, r]), f"{i} {r}", f"{i}") for i, r in judged]
 
 
 def win_rates(simulations: int, seed: int) -> Iterator[Row]:

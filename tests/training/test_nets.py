@@ -75,12 +75,12 @@ def test_where_nothing_has_moved_there_is_no_drift_to_the_bit(tiny_model, adapte
     nets = nets_of(policy, reference)
     said = rollouts(policy)
     off = replace(said, logp_N=said.logp_N + 1e-4)
-    assert not nets.drift(off, 100).any() and not nets.drift(off, 1).any()
+    assert not nets.log_ratio(off, 100).any() and not nets.log_ratio(off, 1).any()
     with torch.no_grad():
         for parameter in trainable(policy):
             parameter += 0.1
     policy.follow()
-    assert nets.drift(off, 100).any()
+    assert nets.log_ratio(off, 100).any()
 
 
 def test_pull_reference_moves_a_share_of_the_way(tiny_model):

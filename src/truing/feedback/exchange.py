@@ -106,7 +106,7 @@ def take_out(
     if layout == "events":
         rows = save(out, events)
     else:
-        fitting = _for_layout(records, layout)
+        fitting = _for_layout(records, layout, told.append)
         if layout not in ALL_CRITERIA:
             fitting = on_criterion(fitting, criterion, told.append)
         rows = formats.write(fitting, out, layout, told.append)  # type: ignore[arg-type]
@@ -118,14 +118,16 @@ def take_out(
     return manifest
 
 
-def _for_layout(records: Sequence[Record], layout: str) -> list[Record]:
-    """What a layout can hold of the records."""
+def _for_layout(records: Sequence[Record], layout: str, tell: Callable[[str], None]) -> list[Record]:
+    """What a layout can hold of the records; how many others there are is told."""
     if layout == "native":
         return list(records)
-    if layout == "oasst":
-        found: list[Record] = [record for record in records if isinstance(record, Ranking)]
-    else:
-        found = convert(records, (Comparison,))
+    kinds = (Ranking,) if layout == "oasst" else (Comparison, Ranking, Rating, Edit)
+    judged: list[Record] = [record for record in records if isinstance(record, kinds)]
+    others = Counter(type(record).__name__ for record in records if not isinstance(record, kinds))
+    if judged and others:
+        tell(f"left out: {', '.join(f'{n} {name}' for name, n in others.items())}: {layout} rows hold judgements alone")
+    found = judged if layout == "oasst" else convert(judged, (Comparison,))
     if not found:
         held = ", ".join(sorted({type(record).__name__ for record in records}))
         raise UserError(f"there is nothing that the layout {layout} can hold: the snapshot has {held}")

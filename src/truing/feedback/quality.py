@@ -36,7 +36,7 @@ def figures(connection: Connection, project: str) -> dict[str, Any]:
         "longer_wins": share([v.outcome == v.longer for v in uneven], [v.prompt for v in uneven]),
         "reviews": share(*reviews.results(connection, project)),
         "ties": share([v.outcome == 0.5 for v in cast], [v.prompt for v in cast]),
-        "people": _each(decided, people, _reliability(labels), gold.results(connection, project)),
+        "people": _each(decided, people, reliability(labels), gold.results(connection, project)),
         "disagreements": _disagreements(decided, alone, people),
     }
 
@@ -64,7 +64,7 @@ def error_rates(connection: Connection, project: str, frozen: str = "") -> dict[
     """
     labels = labels_of(connection, votes(connection, project, frozen), marks(connection, project, frozen))
     moment = connection.scalar(select(t.snapshot.c.created_at).where(t.snapshot.c.id == frozen)) if frozen else None
-    rates = {person: known.accuracy for person, known in _reliability(labels).items()}
+    rates = {person: known.accuracy for person, known in reliability(labels).items()}
     for person, (right, n) in gold.results(connection, project, moment).items():
         if n >= 2 * FEWEST:
             rates[person] = (right + 1) / (n + 2)
@@ -136,7 +136,7 @@ def _matrix(labels: Sequence[Label]) -> tuple[np.ndarray, list[str], list[str]]:
     return label_IR, list(column), list(prompts.values())
 
 
-def _reliability(labels: Sequence[Label]) -> dict[str, Known]:
+def reliability(labels: Sequence[Label]) -> dict[str, Known]:
     """How reliable people are, by Dawid and Skene, from what others judged too: of each who did so FEWEST times.
 
     A pair counts both ways round: which of two answers is named first says nothing, and must change nothing.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Select, exists, insert, select
 from sqlalchemy.orm import aliased
 
-from truing.data.formats.convert import OF_RATINGS
+from truing.data.formats.convert import OF_RATINGS, ranked_once
 from truing.data.records import Comparison, Demonstration, Edit, Flag, Message, Prompt, Ranking, Rating, Record
 from truing.errors import UserError
 from truing.feedback import auth, store
@@ -150,22 +150,16 @@ class _Reader:
             if None in row.tiers.values():
                 partial.add(row.annotation_id)
                 continue
-            tiers = self._distinct(row)
+            answers = [self._answer(message, row.prompt_id) for message in row.tiers]
+            tiers = ranked_once([text for text, _ in answers], list(row.tiers.values()))
+            self.equal += len(answers) - len(tiers)
             if len(tiers) > 1:
-                _, prompt = self._answer(next(iter(row.tiers)), row.prompt_id)
+                prompt = answers[0][1]
                 yield Ranking(
                     prompt, tuple(tiers), tuple(tiers.values()), row.criterion, self._who(row), "ranking",
                     *self._error_and_round(row),
                 )  # fmt: skip
         return partial
-
-    def _distinct(self, ranking: Any) -> dict[str, int]:
-        """The tier of each text that stands in one tier only, once."""
-        places = {(self.texts[message][0], tier) for message, tier in ranking.tiers.items()}
-        times = Counter(text for text, _ in places)
-        tiers = {self.texts[m][0]: tier for m, tier in ranking.tiers.items() if times[self.texts[m][0]] == 1}
-        self.equal += len(ranking.tiers) - len(tiers)
-        return tiers
 
     def _comparisons(self, partial: set[str]) -> Iterator[Comparison]:
         rows = []

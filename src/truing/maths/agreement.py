@@ -22,12 +22,6 @@ Ints = NDArray[np.int64]
 Level = Literal["nominal", "ordinal", "interval"]
 
 
-def percent_agreement(label_IR: ArrayLike) -> float:
-    """Share of pairs of judgements of one item that agree, each item weighing the same. Holsti 1969."""
-    each = agreeing_pairs(label_IR)
-    return float(each.mean()) if len(each) else float("nan")
-
-
 def agreeing_pairs(label_IR: ArrayLike) -> Floats:
     """Of each item that two raters or more judged, the share of pairs of its judgements that agree. Holsti 1969."""
     count_IC = _counts(label_IR)
@@ -212,7 +206,7 @@ def _accuracy_interval(right_I: Floats, categories: int, inflation: float) -> tu
     cutoff is inflated for what is not known of the others (Chandler and Bate 2007, as in `davidson`)."""
     if not len(right_I):
         return 0.0, 1.0
-    right_I, wrong_I = right_I, (1 - right_I) / (categories - 1)
+    wrong_I = (1 - right_I) / (categories - 1)
 
     def value(accuracy: float) -> float:
         return float(np.log(accuracy * right_I + (1 - accuracy) * wrong_I + 1e-300).sum())

@@ -75,10 +75,10 @@ class Nets:
         return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
 
     @torch.no_grad()
-    def drift(self, said: Rollouts, budget_tokens: int) -> Tensor:
+    def log_ratio(self, said: Rollouts, budget_tokens: int) -> Tensor:
         """Log-prob under the policy less that under the reference, [N], both by the pass that learns: where nothing has
         moved, that is zero to the bit."""
-        seen = self._seen(said, True, False, True, budget_tokens)
+        seen = self._seen(said, check=True, wants_tail=False, wants_drift=True, budget_tokens=budget_tokens)
         return seen["again_N"] - seen["ref_N"]
 
     def _seen(

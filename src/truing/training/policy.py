@@ -384,7 +384,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Mean reward (of those scored), drift and shape of responses to held-out prompts; the same seeds each time."""
     said, asked, answers = spoken(nets.policy, chat, prompts, 1, config.sampling, seed=config.seed + 987_654_321)
-    kl_N = nets.drift(said, config.learning.budget_tokens)
+    kl_N = nets.log_ratio(said, config.learning.budget_tokens)
     score_B = reward(asked, answers)
     for prompt, answer, score in zip(asked, answers, score_B, strict=True):
         run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score, finish_reason=answer.finish_reason)

@@ -58,14 +58,16 @@ def distinct(record: Record, kinds: tuple[type, ...]) -> Record | None:
         return Demonstration(record.prompt, record.after, record.annotator)
     if not isinstance(record, Ranking) or len(set(record.responses)) == len(record.responses):
         return record
-    tiers: dict[str, set[int]] = {}
-    for response, tier in zip(record.responses, record.tiers, strict=True):
-        tiers.setdefault(response, set()).add(tier)
-    kept = [(response, *of) for response, of in tiers.items() if len(of) == 1]
-    if len(kept) < 2:
-        return None
-    responses, places = zip(*kept, strict=True)
-    return replace(record, responses=responses, tiers=places)
+    kept = ranked_once(record.responses, record.tiers)
+    return replace(record, responses=tuple(kept), tiers=tuple(kept.values())) if len(kept) > 1 else None
+
+
+def ranked_once(responses: Sequence[str], tiers: Sequence[int]) -> dict[str, int]:
+    """The tier of each answer that stands in one tier alone, in the order given."""
+    places: dict[str, set[int]] = {}
+    for response, tier in zip(responses, tiers, strict=True):
+        places.setdefault(response, set()).add(tier)
+    return {response: tier for response, (tier, *others) in places.items() if not others}
 
 
 def on_criterion(records: Sequence[R], criterion: str = "", report: Callable[[str], None] | None = None) -> list[R]:
