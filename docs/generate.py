@@ -10,29 +10,17 @@ import ast
 import inspect
 import sys
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
-from truing.demo import pipeline
-from truing.evaluation import chat, drift, export, winrate
-from truing.feedback import commands, label
-from truing.training import algorithms, policy, pretrain, reward_model, sample, supervised
+from truing.cli import SETTINGS
+from truing.feedback import commands
+from truing.training import algorithms
 
 DOCS = Path(__file__).parent
-STAGES: dict[str, ModuleType] = {
-    "pretrain": pretrain,
-    "sft": supervised,
-    "sample": sample,
-    "reward": reward_model,
-    "rl": policy,
-    "label": label,
-    "evaluate": drift,
-    "compare": winrate,
-    "chat": chat,
-    "export": export,
-    "demo": pipeline,
-}
+STAGES: dict[str, ModuleType] = {name: import_module(module) for name, module in SETTINGS.items()}
 
 
 def table() -> str:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "truing"
 FLOORS = [
     {"errors", "seams"}, {"maths"}, {"data"}, {"models"}, {"generation", "rewards"}, {"training"},
-    {"feedback", "evaluation"}, {"loop", "demo"}, {"config", "cli", "__main__"},
+    {"feedback", "evaluation"}, {"loop", "demo"}, {"config", "completion", "cli", "__main__"},
 ]  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -85,6 +85,7 @@ def test_every_module_has_its_tests():
     elsewhere = {
         "cli.py": "journeys/test_commands.py", "errors.py": "test_errors.py",
         "seams.py": "faults/test_resume.py", "config.py": "test_config.py",
+        "completion.py": "journeys/test_completion.py",
     }  # fmt: skip
     for path in FILES:
         relative = path.relative_to(SOURCE)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import Any, TypeVar
 
 from truing.errors import RunEnds, UserError, nearest
@@ -38,6 +39,7 @@ all of it
 the machine
   bench      how fast it is, and how near sampling and learning come to that
   doctor     whether it, a run's folder or a store is well, and what to do
+  completion a script by which bash, zsh or fish complete all this
 
 Several processes learn together: torchrun --nproc-per-node N -m truing sft … (and pretrain, reward, rl).
 A model is a hub id, a folder, or an earlier run's folder; data are files or earlier runs.
@@ -182,6 +184,19 @@ def doctor(argv: Sequence[str]) -> None:
         raise SystemExit(1)
 
 
+def completion(argv: Sequence[str]) -> None:
+    """A script by which a shell completes commands, options and values."""
+    from truing import completion as shells
+    from truing.feedback.commands import ACTIONS
+
+    if len(argv) != 1 or argv[0] not in shells.SHELLS:
+        print(shells.USAGE)
+        raise SystemExit(0 if "--help" in argv or "-h" in argv else 2)
+    configs = {name: import_module(module).Config for name, module in SETTINGS.items()}
+    configs |= {f"feedback {name}": config for name, (config, _) in ACTIONS.items()}
+    print(shells.script(argv[0], COMMANDS, configs), end="")
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     command.__name__: command
     for command in (
@@ -200,8 +215,24 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
         demo,
         bench,
         doctor,
+        completion,
     )
 }
+
+SETTINGS = {
+    "pretrain": "truing.training.pretrain",
+    "sft": "truing.training.supervised",
+    "sample": "truing.training.sample",
+    "reward": "truing.training.reward_model",
+    "rl": "truing.training.policy",
+    "label": "truing.feedback.label",
+    "evaluate": "truing.evaluation.drift",
+    "compare": "truing.evaluation.winrate",
+    "chat": "truing.evaluation.chat",
+    "export": "truing.evaluation.export",
+    "demo": "truing.demo.pipeline",
+    "bench": "truing.loop.bench",
+}  # where the options of a command stand, as a class called Config
 
 
 LARGE = (
@@ -354,6 +385,8 @@ def _quiet() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if os.environ.get("NO_COLOR"):
+        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")  # it does not know no-color.org
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 

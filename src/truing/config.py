@@ -7,16 +7,26 @@ import io
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 from pydantic import TypeAdapter, ValidationError
+from tyro.constructors import PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from truing.errors import UserError, nearest
 
 C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Option:
+    """A flag of the command line."""
+
+    name: str
+    takes_value: bool = False
+    choices: tuple[str, ...] = ()
 
 
 def dump(config: Any) -> str:
@@ -64,6 +74,19 @@ def parse(config: type[C], argv: Sequence[str], prog: str, description: str = ""
         raise UserError(_placed(str(error), prog, file, values, given)) from None
 
 
+def options(config: type) -> list[Option]:
+    """The flags of a stage, as --help shows them, and without their table's name where that may be left out."""
+    found: list[Option] = []
+    kinds = _kinds(config)
+    for flag in _flags(config):
+        kind = kinds.get(flag)
+        choices = tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
+        short = flag.rpartition(".")[2]
+        names = [flag, short] if short != flag and _in_full(config, f"--{short}") == f"--{flag}" else [flag]
+        found += [Option(name.replace("_", "-"), kind not in (None, bool), choices) for name in names]
+    return found
+
+
 def _placed(complaint: str, prog: str, file: Path | None, values: dict[str, Any], given: Sequence[str]) -> str:
     """A complaint with where its value is from: validation sees values only, so the key it begins with has to tell."""
     found = re.match(r"\w+", complaint)
@@ -80,8 +103,9 @@ def _by_tyro(config: type[C], argv: Sequence[str], prog: str, description: str, 
     try:
         with contextlib.redirect_stderr(boxes):
             return tyro.cli(
-                config, args=argv, prog=prog, description=description, default=default, use_underscores=False
-            )
+                config, args=argv, prog=prog, description=description, default=default, use_underscores=False,
+                registry=SHOWN,
+            )  # fmt: skip
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -90,6 +114,19 @@ def _by_tyro(config: type[C], argv: Sequence[str], prog: str, description: str, 
         complaint = re.split("For full helptext|Argument helptext:", words)[0].strip()
         complaint = complaint.removeprefix("Error parsing ").removeprefix(f"{config.__name__}: ")
         raise UserError(complaint) from None
+
+
+SHOWN = tyro.constructors.ConstructorRegistry()
+
+
+@SHOWN.primitive_rule
+def _none_of_several(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """How --help shows a default of no values: `(default: none)`, where tyro would say `(default: )`."""
+    if info.type_origin not in (tuple, dict) or SHOWN in info.markers:
+        return None
+    spec = SHOWN.get_primitive_spec(replace(info, markers=info.markers | {SHOWN}))
+    assert isinstance(spec, PrimitiveConstructorSpec)
+    return replace(spec, str_from_instance=lambda values: spec.str_from_instance(values) or ["none"])
 
 
 def _take_config(argv: Sequence[str], prog: str) -> tuple[Path | None, list[str]]:

@@ -1,11 +1,14 @@
 """Whole commands, with the words a user types."""
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 
 import pytest
+from tests.conftest import ENVIRONMENT
 from tests.journeys.conftest import typed
 
 from truing.cli import COMMANDS
@@ -48,10 +51,33 @@ def test_help_of_a_command_is_asked_for_either_way_and_shows_hyphens(truing):
     assert 'there is no command "stf"; did you mean "sft"?' in truing("help", "stf").stderr
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"report"}))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"report", "completion"}))
 def test_every_command_explains_its_options(command, truing):
     told = truing(command, "--help")
     assert told.returncode == 0 and "--" in told.stdout and "Traceback" not in told.stderr
+    assert "(default: )" not in told.stdout
+
+
+def test_no_values_at_all_are_a_default_too(truing):
+    told = " ".join(truing("rl", "--help").stdout.replace("│", " ").split())
+    assert "Functions of the row to replace, such as advantage reward_to_go, or kl k3. (default: none)" in told
+
+
+@pytest.mark.parametrize(("chosen", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_help_has_colours_on_a_terminal_unless_they_are_not_wanted(chosen, coloured):
+    ours, theirs = pty.openpty()
+    told = subprocess.Popen(
+        [sys.executable, "-m", "truing", "feedback", "stats", "--help"], stdout=theirs, stderr=theirs,
+        env={**{name: value for name, value in ENVIRONMENT.items() if name != "NO_COLOR"}, "TERM": "xterm", **chosen},
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # so a terminal says that its other side has gone
+        while part := os.read(ours, 4096):
+            said += part
+    os.close(ours)
+    assert told.wait() == 0 and b"--store" in said
+    assert (b"\x1b[" in said) == coloured
 
 
 def test_a_reader_that_goes_away_is_no_error_to_tell():

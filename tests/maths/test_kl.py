@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from truing.maths.kl import AdaptiveKL, exact, k1, k2, k3
+from truing.maths.kl import AdaptiveKL, k1, k2, k3
 
 torch.set_num_threads(1)
 
@@ -38,28 +38,14 @@ def test_k3_keeps_its_digits_where_policy_and_reference_nearly_agree():
     assert k3(torch.zeros(1), torch.full((1,), 1e-3)).item() == pytest.approx(5e-7, rel=2e-3)
 
 
-def test_exact():
+def exact(logp_NV: torch.Tensor, ref_NV: torch.Tensor) -> torch.Tensor:
+    """The KL itself, summed over the vocabulary by torch, whose own order of the two is the other way round."""
+    return torch.nn.functional.kl_div(ref_NV, logp_NV, log_target=True, reduction="none").sum(-1)
+
+
+def test_the_truth_that_estimators_are_held_to():
     both_NV, ref_NV = torch.stack([P, Q]).log(), torch.stack([Q, Q]).log()
     torch.testing.assert_close(exact(both_NV, ref_NV), torch.tensor([KL_PQ, 0.0], dtype=torch.float64))
-
-
-def test_exact_agrees_with_torch_and_has_the_right_gradient():
-    rng = torch.Generator().manual_seed(0)
-    logits_NV = torch.randn(4, 7, generator=rng, dtype=torch.float64, requires_grad=True)
-    ref_NV = torch.randn(4, 7, generator=rng, dtype=torch.float64).log_softmax(-1)
-    other = torch.nn.functional.kl_div(ref_NV, logits_NV.log_softmax(-1), log_target=True, reduction="none").sum(-1)
-    torch.testing.assert_close(exact(logits_NV.log_softmax(-1), ref_NV), other)
-    assert torch.autograd.gradcheck(lambda x: exact(x.log_softmax(-1), ref_NV), (logits_NV,))
-
-
-def test_exact_takes_tokens_that_were_ruled_out():
-    """After top-k some log-probabilities are −inf: no nan in the value or in the gradient."""
-    logits_NV = torch.tensor([[1.0, 2.0, -math.inf]], dtype=torch.float64, requires_grad=True)
-    kl = exact(logits_NV.log_softmax(-1), Q.log()[None])
-    kept = torch.tensor([[1.0, 2.0]], dtype=torch.float64).log_softmax(-1)
-    torch.testing.assert_close(kl, (kept.exp() * (kept - Q.log()[None, :2])).sum(-1))
-    kl.sum().backward()
-    assert logits_NV.grad is not None and logits_NV.grad.isfinite().all()
 
 
 @settings(max_examples=40)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +23,6 @@ from truing.maths.statistics import (
     elo,
     interval_text,
     mean_interval,
-    spearman,
     wilson,
     win_rate,
 )
@@ -350,20 +348,3 @@ def test_elo_keeps_the_sum_and_ends_near_the_fitted_strengths():
     rating_M = elo(games, 2, k=1.0)
     assert rating_M.sum() == pytest.approx(2000)
     assert rating_M[0] - rating_M[1] == pytest.approx(400 * math.log10(3), abs=25)  # odds 3 : 1
-
-
-def test_spearman():
-    # ranks 1 2 3 4 against 1 3 2 4: 1 − 6·2/(4·15)
-    assert spearman([10, 20, 30, 40], [1, 9, 4, 16]) == pytest.approx(0.8)
-    assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert math.isnan(spearman([1, 2, 3], [5, 5, 5]))
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 1000))
-def test_spearman_is_pearson_of_ranks(seed: int):
-    x, y = np.random.default_rng(seed).integers(0, 6, (2, 30))  # with ties
-    expected = stats.pearsonr(stats.rankdata(x), stats.rankdata(y)).statistic
-    assert spearman(x, y) == pytest.approx(expected)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from tests import architectures
 from tests.architectures import small_model
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -148,6 +148,36 @@ def test_a_folder_with_an_adapter_is_its_base_with_the_adapter_merged(tiny_model
     assert load_chat(str(tmp_path / "adapter")).end_id == load_chat(tiny_model).end_id  # its base's tokenizer
     learned = load_policy(str(tmp_path / "adapter"), Adapter(lora_rank=2))
     torch.testing.assert_close(learned.logprobs(TOKENS), policy.logprobs(TOKENS))
+
+
+def base_of(folder):
+    """The base that a saved adapter names, for it alone is what PEFT adds an adapter to."""
+    return json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
+
+
+def test_a_saved_adapter_names_what_it_was_added_to(tiny_model, tokenizer, tmp_path):
+    """Not more: what an adapter already holds would be added twice. Not less: another adapter would be left out."""
+    adapter_of_peft(tiny_model, tmp_path / "first")
+    second = load_policy(str(tmp_path / "first"), Adapter(lora_rank=2))
+    save(second, tokenizer, tmp_path / "second")
+    assert base_of(tmp_path / "second") == str(tmp_path / "first")
+    with pytest.raises(UserError, match=r"an adapter of another adapter, .*first: name a model that both are merged"):
+        load_policy(str(tmp_path / "second" / "adapter"))
+    again = load_policy(str(tmp_path / "second"), Adapter(lora_rank=2))
+    save(again, tokenizer, tmp_path / "again")
+    assert base_of(tmp_path / "again") == str(tmp_path / "second")
+
+
+def test_what_was_taken_apart_names_its_base_again_when_saved(tiny_model, tokenizer, tmp_path):
+    moved_scorer(tiny_model, tokenizer, tmp_path / "reward")
+    critic = load_scorer(str(tmp_path / "reward"), factored=True)
+    save(critic, tokenizer, tmp_path / "critic")
+    assert base_of(tmp_path / "reward") == base_of(tmp_path / "critic") == tiny_model
+    plain = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1)
+    whole = PeftModel.from_pretrained(plain, tmp_path / "critic" / "adapter").base_model.model.model
+    saved = AutoModelForSequenceClassification.from_pretrained(tmp_path / "critic").model
+    ids = TOKENS.token_S[:5][None]
+    torch.testing.assert_close(whole(ids)[0], saved(ids)[0], atol=1e-5, rtol=1e-5)
 
 
 def test_a_reward_model_that_is_an_adapter_keeps_its_score(tiny_model, tmp_path):

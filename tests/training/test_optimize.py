@@ -220,7 +220,7 @@ def test_nothing_to_train():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("lr", 0),
+        ("lr", -1),
         ("warmup", 1),
         ("weight_decay", -1),
         ("beta1", 1),

@@ -6,11 +6,12 @@ import pytest
 import torch
 from tests.templates import CHATML, with_template
 
+from truing.config import dump, parse
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.models.adapters import Adapter
-from truing.models.loading import load_scorer, save
+from truing.models.loading import load_policy, load_scorer, save
 from truing.training.optimize import Learning
 from truing.training.policy import Config, Judge, critic_start, train, with_the_policys_tokens
 
@@ -95,8 +96,6 @@ def test_cut_sampling_is_said(tiny_model, tmp_path, capsys):
 
 
 def test_checkpoints_are_policies(tiny_model, tmp_path):
-    from truing.models.loading import load_policy
-
     train(config_of(tiny_model, tmp_path, save_every=1), vowels)
     load_policy(str(tmp_path / "run" / "checkpoints" / "iteration-000001"))
     assert not (tmp_path / "run" / "checkpoints" / "iteration-000002").exists()  # the last one is model/
@@ -195,3 +194,28 @@ def test_schedules_end_with_the_run_and_nothing_has_drifted_before_it(tiny_model
     assert rates[0][0] is None and rates[0][1:] == pytest.approx([5e-3, 2e-3])  # means of 6, 5, 4 and of 3, 2, 1
     assert rates[1] == pytest.approx([6e-3 * 8 / 9, 6e-3 * 5 / 9, 6e-3 * 2 / 9])
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["kl_before"] == 0
+
+
+@pytest.mark.parametrize("lora", [Adapter(), Adapter(lora_rank=2)])
+def test_weights_that_are_all_zero_end_in_no_traceback(lora, tiny_model, tokenizer, tmp_path):
+    """Every hidden state is zero then, and every token as likely as any other."""
+    for name, load in (("policy", load_policy), ("reward", load_scorer)):
+        role = load(tiny_model)
+        for parameter in role.parameters():
+            parameter.data.zero_()
+        save(role, tokenizer, tmp_path / name / "model")
+    config = config_of(str(tmp_path / "policy"), tmp_path, reward=(str(tmp_path / "reward"),), lora=lora)
+    nets = train(config)
+    assert weights(nets).isfinite().all()
+
+
+def test_the_usual_learning_rate_is_larger_for_an_adapter(tiny_model, tmp_path):
+    """And is in the settings of the run, so that who reads them sees it."""
+    usual, adapted, said = (
+        config_of(tiny_model, tmp_path, learning=learning, lora=Adapter(lora_rank=rank))
+        for learning, rank in ((Learning(lr=0), 0), (Learning(lr=0), 2), (Learning(lr=2e-5), 2))
+    )
+    assert (usual.learning.lr, adapted.learning.lr, said.learning.lr) == (1e-5, 1e-4, 2e-5)
+    assert "lr = 0.0001" in dump(adapted)
+    parsed = parse(Config, ["--model", "m", "--data", "d", "--reward", "r", "--lora-rank", "4"], "truing rl")
+    assert parsed.learning == Learning(lr=1e-4, schedule="constant")

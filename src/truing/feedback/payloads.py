@@ -17,7 +17,6 @@ VERSION = 1
 Kind = Literal["pair", "rank", "rate", "binary", "demo", "edit", "chat", "review"]
 KINDS: tuple[Kind, ...] = ("pair", "rank", "rate", "binary", "demo", "edit", "chat", "review")
 LONGEST_TEXT = 100_000  # characters
-REASONS = ("unclear", "not my field", "bad prompt", "other")
 
 Row = dict[str, Any]
 Id = str
@@ -149,11 +148,11 @@ def parse(kind: str, payload: object, shown: Sequence[Id], scale: tuple[int, int
     strangers = parsed.answers() - set(shown)
     if strangers:
         raise UserError(f"{kind}: {sorted(strangers)[0]} is none of the answers shown")
-    _complete(kind, parsed, set(shown), scale)
+    _complete(parsed, set(shown), scale)
     return parsed
 
 
-def _complete(kind: str, parsed: Payload, shown: set[Id], scale: tuple[int, int]) -> None:
+def _complete(parsed: Payload, shown: set[Id], scale: tuple[int, int]) -> None:
     """Each answer must be spoken of where that is the task, within the scale."""
     if isinstance(parsed, Rank) and set(parsed.tiers) | set(parsed.unranked) != shown:
         raise UserError("rank: every answer shown must be in tiers or in unranked")

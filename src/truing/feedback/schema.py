@@ -218,6 +218,3 @@ audit_log = Table(
     Column("id", Integer, primary_key=True), Column("at", Float, nullable=False), _text("who"), _text("what"),
     _text("about", ""), Column("before_hash", String(64)), Column("after_hash", String(64)),
 )  # fmt: skip
-
-# Only in the store's own language: what no schema can say stands in `derive.py` and `assign.py`.
-EVENTS = (annotation, audit_log)

@@ -119,7 +119,7 @@ class _Reader:
         self.texts: dict[str, tuple[str, str | None]] = {}
         self.nobody = nobody(connection)
         self.equal = 0  # answers left out, for their text is that of the one beside them
-        self._load_texts(snapshot)
+        self._load_texts()
 
     def records(self) -> Iterator[Record]:
         partial = yield from self._rankings()
@@ -229,7 +229,7 @@ class _Reader:
             self.prompts[prompt, parent] = Prompt(told, identity, row.root, row.split, tuple(row.tags))
         return text, self.prompts[prompt, parent]
 
-    def _load_texts(self, snapshot: str) -> None:
+    def _load_texts(self) -> None:
         """The texts of all messages below the prompts that the snapshot is about, in one statement."""
         asked = select(t.task.c.prompt_id).join(t.annotation).where(t.annotation.c.id.in_(self.members))
         m = t.message.c

@@ -46,16 +46,6 @@ def k3(logp_N: Tensor, ref_N: Tensor) -> Tensor:
     return torch.expm1(difference_N) - difference_N  # expm1: exp(d) − 1 would lose all digits near d = 0
 
 
-def exact(logp_NV: Tensor, ref_NV: Tensor) -> Tensor:
-    """The KL itself, summed over the vocabulary: kl_N = Σ_v p_v (log p_v − log q_v).
-
-    Cover and Thomas 2006, "Elements of information theory", eq. 2.26. Takes log-probabilities, normalised. A token the
-    policy gives no probability (−inf) adds nothing.
-    """
-    gap_NV = torch.where(logp_NV.isneginf(), 0.0, logp_NV - ref_NV)
-    return (logp_NV.exp() * gap_NV).sum(-1)
-
-
 @dataclass(frozen=True)
 class AdaptiveKL:
     """A KL coefficient that grows while the drift is above its target and shrinks while below."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy
@@ -220,15 +219,3 @@ def elo(games: Iterable[tuple[int, int, float]], players: int, k: float = 16.0, 
         rating_M[a] += k * (got - expected)
         rating_M[b] -= k * (got - expected)
     return rating_M
-
-
-def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """The correlation of the ranks, in [−1, 1]; ties share their mean rank; nan where one side is constant.
-
-    Spearman 1904, by way of scipy.
-    """
-    first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return math.nan
-    result: Any = scipy.stats.spearmanr(first, second)
-    return float(result.statistic)

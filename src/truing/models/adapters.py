@@ -88,6 +88,7 @@ def taken_apart(lm: transformers.PreTrainedModel, folder: Path) -> nn.Module:
     try:
         settings, state = LoraConfig.from_pretrained(str(folder)), load_file(folder / WEIGHTS)
         settings.inference_mode, settings.task_type = False, None  # it learns on, whatever head the model has now
+        lm.name_or_path = settings.base_model_name_or_path or ""  # for that is what is left
         adapted = _around(lm, settings, 0)
         set_peft_model_state_dict(adapted, state)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -113,8 +114,10 @@ def settings_of(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder}: an adapter of the kind {kind}, of which only LoRA in {WEIGHTS} can be read here: merge it first"
         )
-    if not base or is_adapter(base):
+    if not base:
         raise UserError(f"{folder / SETTINGS}: its base_model_name_or_path names no base model: {base!r}")
+    if is_adapter(base):
+        raise UserError(f"{folder}: an adapter of another adapter, {base}: name a model that both are merged into")
     return settings
 
 
@@ -130,4 +133,6 @@ def merged(lm: transformers.PreTrainedModel, folder: Path) -> transformers.PreTr
     except (RuntimeError, ValueError, KeyError, UserWarning) as error:
         base = lm.config.name_or_path
         raise UserError(f"{folder}: the adapter does not fit its base {base}: {first_line(error)}") from error
-    return adapted.merge_and_unload().requires_grad_(True)  # type: ignore[operator]
+    whole = adapted.merge_and_unload().requires_grad_(True)  # type: ignore[operator]
+    whole.name_or_path = str(folder)  # what a further adapter is added to
+    return whole

@@ -30,7 +30,7 @@ class Learning:
     """How weights move."""
 
     lr: float = 1e-5
-    """Peak learning rate."""
+    """Peak learning rate; 0: the usual one of the stage."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """What the learning rate does after the warm-up: stay, or fall so that it would be zero after the last step."""
     warmup: float = 0.0
@@ -56,7 +56,7 @@ class Learning:
 
     def __post_init__(self) -> None:
         rules = (
-            ("lr", self.lr > 0, "above 0"),
+            ("lr", self.lr >= 0, "0 or more"),
             ("warmup", 0 <= self.warmup < 1, "a share, at least 0 and below 1"),
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
             ("beta1", 0 <= self.beta1 < 1, "at least 0, below 1"),
@@ -69,6 +69,10 @@ class Learning:
         for name, holds, rule in rules:
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+
+    def rated(self, usual: float) -> Learning:
+        """With the usual learning rate where none is given."""
+        return self if self.lr else replace(self, lr=usual)
 
 
 def ready(role: Role, learning: Learning, moves: bool = True) -> None:

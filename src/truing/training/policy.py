@@ -112,8 +112,8 @@ class Config:
     freeze: tuple[str, ...] = ()
     """Patterns of the policy's parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
-    """Train a low-rank adapter; the reference is then the base with the adapter off. lr = 1e-4 is usual with it."""
-    learning: Learning = field(default_factory=lambda: Learning(lr=1e-5, schedule="constant"))
+    """Train a low-rank adapter; the reference is then the base with it off, and the usual lr 1e-4, not 1e-5."""
+    learning: Learning = field(default_factory=lambda: Learning(lr=0.0, schedule="constant"))
     """How weights move."""
     seed: int = 0
     """Of everything random."""
@@ -170,6 +170,8 @@ class Config:
             if not holds:
                 value = reduce(getattr, name.split("."), self)
                 raise UserError(f"{name} = {value!r}: it must be {rule}")
+        usual = 1e-4 if self.lora.lora_rank else 1e-5  # ten times, "LoRA without regret" (Schulman et al. 2025)
+        object.__setattr__(self, "learning", self.learning.rated(usual))
 
     @property
     def asked(self) -> int:

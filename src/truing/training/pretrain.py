@@ -21,6 +21,7 @@ from truing.training.optimize import Learning
 from truing.training.run import Run
 
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
+USUAL_LR = 3e-3
 TURNS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 CHAT_TEMPLATE = (
     BEGIN + "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% if m.role == 'assistant' %}" + END + "{% endif %}"
@@ -55,7 +56,7 @@ class Config:
     evaluate_every: int = 100
     """Updates between two measurements of the held-out loss."""
     learning: Learning = field(
-        default_factory=lambda: Learning(lr=3e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8)
+        default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8)
     )
     """How weights move."""
     seed: int = 0
@@ -83,6 +84,7 @@ class Config:
         ):
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> transformers.PreTrainedTokenizerFast:

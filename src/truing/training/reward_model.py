@@ -34,6 +34,8 @@ from truing.training.optimize import Learning, Optimizer, ready, settled, speed,
 from truing.training.progress import Progress
 from truing.training.run import Run
 
+USUAL_LR = 1e-4
+RANKINGS = {"k_wise": preferences.k_wise, "plackett_luce": preferences.plackett_luce}
 FEWEST_PEOPLE = 5  # of whom one can be kept out
 
 
@@ -79,7 +81,7 @@ class Config:
     """Patterns of parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
     """Train a low-rank adapter in place of all weights."""
-    learning: Learning = field(default_factory=lambda: Learning(lr=1e-4, schedule="cosine", warmup=0.05))
+    learning: Learning = field(default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.05))
     """How weights move."""
     seed: int = 0
     """Of the head, the order and the split."""
@@ -109,6 +111,7 @@ class Config:
         ):
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
 
 @dataclass(frozen=True)
@@ -201,14 +204,13 @@ def preference_loss(score_B: Tensor, items: Sequence[Item], config: Config) -> T
         score_K = score_B[start : start + len(item.responses)]
         start += len(item.responses)
         error = item.error or config.error_rate
-        better, worse, targets = preferences.pairs(item.tiers)
-        if item.ranked and config.rankings == "plackett_luce":
-            loss = preferences.plackett_luce(score_K, item.tiers, error)
+        if item.ranked:
+            loss = RANKINGS[config.rankings](score_K, item.tiers, error)
         else:
-            target_P = torch.tensor(targets, dtype=score_K.dtype) if item.ranked else item.target
             margin = config.margin * item.margin if item.target == 1 else 0.0
-            loss = preferences.bradley_terry(score_K[better], score_K[worse], margin, target_P, error).mean()
+            loss = preferences.bradley_terry(score_K[0], score_K[1], margin, item.target, error)
         if config.centring:
+            better, worse, _ = preferences.pairs(item.tiers)
             loss = loss + config.centring * preferences.centring(score_K[better], score_K[worse]).mean()
         losses.append(loss)
     return torch.stack(losses)

@@ -33,6 +33,8 @@ from truing.training.run import Run
 
 LossOn = Literal["assistant", "last", "all"]
 
+USUAL_LR = 2e-4
+
 
 @dataclass(frozen=True)
 class Config:
@@ -62,7 +64,7 @@ class Config:
     """Patterns of parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
     """Train a low-rank adapter in place of all weights."""
-    learning: Learning = field(default_factory=lambda: Learning(lr=2e-4, schedule="cosine", warmup=0.03))
+    learning: Learning = field(default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.03))
     """How weights move."""
     seed: int = 0
     """Of the order and the split."""
@@ -88,6 +90,7 @@ class Config:
         ):
             if not holds:
                 raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
 
 def step(

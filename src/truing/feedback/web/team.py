@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from truing.feedback import quality, store
 from truing.feedback import schema as t
-from truing.feedback.web.site import Refused, Site, needs, page, site
+from truing.feedback.web.site import Refused, needs, page, site
 
 routes = APIRouter()
 PAGE = 50  # prompts of one page of samples
@@ -23,7 +23,7 @@ def team(request: Request) -> HTMLResponse:
     here = site(request)
     with here.db.reading() as connection:
         told = quality.figures(connection, here.project)
-        texts = _texts(connection, here, told["disagreements"])
+        texts = _texts(connection, told["disagreements"])
     return page(request, "team.html", title="Team", figures=told, texts=texts)
 
 
@@ -125,7 +125,7 @@ def _history(connection: Connection, prompt: str) -> list[Any]:
     return list(connection.execute(asked).all())
 
 
-def _texts(connection: Connection, here: Site, disagreements: list[dict[str, Any]]) -> dict[str, str]:
+def _texts(connection: Connection, disagreements: list[dict[str, Any]]) -> dict[str, str]:
     """Texts of the prompts and answers that a table of disagreements names."""
     told = {
         row["prompt"]: store.conversation_to(connection, row["prompt"], None)[-1]["content"] for row in disagreements
