@@ -1,9 +1,16 @@
+import json
+from functools import partial
+
 import numpy as np
 import pytest
 
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
+from truing.evaluation import drift, winrate
+from truing.generation.sampling import Sampling
+from truing.models.loading import load_scorer, load_tokenizer, save
 from truing.rewards.combine import checked, load_reward, model_sources, weighted_sum
+from truing.training import policy, sample
 
 PROMPT = Prompt((Message("user", "3 + 4?"),), tags=("answer:7",))
 
@@ -51,3 +58,35 @@ def test_model_sources_are_those_without_a_colon():
 def test_at_least_one():
     with pytest.raises(UserError, match="name one at least"):
         load_reward([])
+
+
+STAGES = {
+    "rl": lambda model, **given: policy.train(
+        policy.Config(model, algorithm="rloo", iterations=1, held_out=0, **given)
+    ),
+    "sample": lambda model, **given: sample.train(sample.Config(model, **given)),
+    "evaluate": lambda model, **given: drift.evaluate(drift.Config(model, answers=1, **given)),
+    "compare": lambda model, reward, **given: winrate.evaluate(winrate.Config(model, model, judge=reward, **given)),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_prompts_whose_answers_a_reward_model_has_no_room_for_are_told_before_any_is_given(
+    stage, tiny_model, tmp_path, capsys
+):
+    """It ended the stage at the first it could not read, whatever had been done until then."""
+    scorer = load_scorer(tiny_model)
+    scorer.lm_inside.config.max_position_embeddings = 32
+    save(scorer, load_tokenizer(tiny_model), tmp_path / "reward" / "model")
+    rows = [{"prompt": "One?"}, {"prompt": "Two?"}, {"prompt": "three " * 20}]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run = partial(
+        STAGES[stage], tiny_model, data=(str(tmp_path / "prompts.jsonl"),), reward=(str(tmp_path / "reward"),),
+        out=str(tmp_path / "run"), sampling=Sampling(max_new_tokens=8), layout="plain",
+    )  # fmt: skip
+    run()
+    told = capsys.readouterr().err
+    assert "1 of 3 prompts leave no room for max_new_tokens in the context of reward" in told
+    assert "('three three" in told
+    with pytest.raises(UserError, match="no room for max_new_tokens in the context of reward"):
+        run(strict=True, fresh=True)

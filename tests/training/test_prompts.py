@@ -17,6 +17,8 @@ class Asked:
     held_out: float = 0.5
     evaluation_prompts: int = 3
     strict: bool = False
+    layout: str = "plain"
+    reward: tuple[str, ...] = ("exact",)
     sampling: Sampling = field(default_factory=lambda: Sampling(max_new_tokens=20))
 
 

@@ -19,7 +19,7 @@ from truing.generation.speak import speak, with_room
 from truing.maths import ragged, statistics
 from truing.models.loading import load_chat, load_policy
 from truing.models.roles import Policy
-from truing.rewards.combine import load_reward
+from truing.rewards.combine import load_reward, readable
 from truing.training.run import Run
 
 
@@ -111,6 +111,7 @@ def evaluate(config: Config) -> dict[str, Any]:
             speakers.append(("reference_", reference, "before"))
         for _, policy, _ in speakers:
             prompts = with_room(prompts, policy, chat, run.say, config.strict)
+            prompts = readable(prompts, config.reward, policy.context, config, run.say)
         for prefix, policy, phase in speakers:
             rollouts, asked, said = speak(policy, chat, prompts, config.answers, config.sampling, config.seed)
             score_PK = np.array(reward(asked, said)).reshape(len(prompts), config.answers)

@@ -16,8 +16,8 @@ from truing.evaluation.judge import by_person, by_reward, outcomes
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak, with_room
 from truing.maths import statistics
-from truing.models.loading import load_chat, load_policy
-from truing.rewards.combine import load_reward
+from truing.models.loading import load_chat, load_context, load_policy
+from truing.rewards.combine import load_reward, readable
 from truing.training.run import Run
 
 
@@ -96,9 +96,12 @@ def evaluate(config: Config) -> dict[str, Any]:
 
         prompts = formats.read(config.data, (Prompt,), config.strict, run.say, check)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
-        judge = (
-            by_person() if config.judge == ("person",) else by_reward(load_reward(config.judge, None, config.layout))
-        )
+        if config.judge == ("person",):
+            judge = by_person()
+        else:
+            judge = by_reward(load_reward(config.judge, None, config.layout))
+            context = max(load_context(config.model), load_context(config.against))
+            prompts = readable(prompts, config.judge, context, config, run.say)
         answered, ours = answers_of(config.model, chats[0], prompts, config, config.seed, run.say)
         fitting = list({p.id: p for p in answered}.values())
         asked, theirs = answers_of(config.against, chats[1], fitting, config, config.seed + 1, run.say)

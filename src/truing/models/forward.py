@@ -21,13 +21,12 @@ PROBE = 16  # tokens of the longer sequence that a model is tried with
 WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size")  # names of their sizes, in tokens
 
 
-def context_of(lm: transformers.PreTrainedModel) -> float:
+def context_of(config: transformers.PreTrainedConfig) -> float:
     """Most tokens of a sequence; infinite where the architecture names no bound.
 
     Where it has two sets of rotary factors (longrope), and takes the long one for a whole call as soon as one sequence
     asks for that, as many as the short one is for: what is computed of a sequence must not depend on its neighbours.
     """
-    config = lm.config
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]  # some have one for each kind of layer
     short = [kind["original_max_position_embeddings"] for kind in kinds if kind.get("rope_type") == "longrope"]
@@ -56,7 +55,7 @@ def hidden(lm: transformers.PreTrainedModel, tokens: Sequences, *places: Tensor)
 
     Raises UserError where a sequence is longer than the model's context.
     """
-    longest, context = int(tokens.total_B.max()), context_of(lm)
+    longest, context = int(tokens.total_B.max()), context_of(lm.config)
     if longest > context:
         raise UserError(f"a sequence of {longest} tokens is longer than the model's context of {context}: shorten it")
     lengths, after = tokens.pieces
@@ -70,7 +69,7 @@ def hidden(lm: transformers.PreTrainedModel, tokens: Sequences, *places: Tensor)
 
 def _probe(lm: transformers.PreTrainedModel) -> tuple[Tensor, list[int]]:
     """Tokens of two sequences to try a model with, end to end, and their lengths."""
-    size = int(min(PROBE, context_of(lm)))
+    size = int(min(PROBE, context_of(lm.config)))
     lengths = [size, -(-size // 2)]
     return torch.arange(sum(lengths), device=next(lm.parameters()).device) % lm.config.vocab_size, lengths
 
@@ -146,7 +145,7 @@ def _has_window(lm: transformers.PreTrainedModel) -> bool:
     sizes = [getattr(lm.config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     kinds = getattr(lm.config, "layer_types", None)
     somewhere = kinds is None or any("sliding" in kind or "chunked" in kind for kind in kinds)
-    return somewhere and any(size and size < context_of(lm) for size in sizes)
+    return somewhere and any(size and size < context_of(lm.config) for size in sizes)
 
 
 def unsupported(lm: transformers.PreTrainedModel, why: str) -> UserError:

@@ -19,7 +19,7 @@ from truing.data.chat import Chat, Layout
 from truing.errors import UserError, first_line, neighbour
 from truing.models import attention
 from truing.models.adapters import ADAPTER, Adapter, is_adapter, merged, settings_of, taken_apart, with_adapter
-from truing.models.forward import check_hidden, unsupported
+from truing.models.forward import check_hidden, context_of, unsupported
 from truing.models.roles import Policy, Scorer
 from truing.models.weights import check_files
 
@@ -61,6 +61,11 @@ def load_chat(model: str, layout: Layout = "auto") -> Chat:
     """How conversations become the model's tokens. Raises UserError where the layout uses tokens that it lacks."""
     vocabulary = _config(model).get_text_config().vocab_size
     return Chat(load_tokenizer(model), layout, vocabulary)
+
+
+def load_context(model: str) -> float:
+    """The most tokens of a sequence that the model reads."""
+    return context_of(_config(model))
 
 
 def same_tokens(one: str, other: str) -> bool:

@@ -76,7 +76,7 @@ class Role(nn.Module):
     @property
     def context(self) -> float:
         """Most tokens of a sequence."""
-        return context_of(self.lm_inside)
+        return context_of(self.lm_inside.config)
 
     @property
     def cache_bytes(self) -> int:

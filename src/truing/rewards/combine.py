@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from truing.data.chat import Chat, Layout
+from truing.data.lengths import short_enough
 from truing.data.records import Prompt, Response
 from truing.errors import UserError
+from truing.generation.sampling import Sampling
+from truing.models.loading import load_chat, load_context
 from truing.models.precision import Precision
 from truing.models.roles import Role
 from truing.rewards.function import Reward, function_reward, load_function
@@ -68,6 +72,37 @@ def model_sources(names: Sequence[str]) -> list[str]:
     """Those of the names that mean a reward model."""
     sources = [source for _, source in map(_weight, names)]
     return [source for source in sources if source != "exact" and ":" not in source]
+
+
+class Answering(Protocol):
+    """How a policy answers, and how conversations are read."""
+
+    @property
+    def sampling(self) -> Sampling: ...
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def strict(self) -> bool: ...
+
+
+def readable(
+    prompts: Sequence[Prompt], names: Sequence[str], context: float, config: Answering, say: Callable[[str], None]
+) -> list[Prompt]:
+    """The prompts whose longest answer every reward model among `names` has room for; the others are told.
+
+    `context` is the policy's, which bounds prompt and answer together. A reward model with a tokenizer of its own may
+    need more tokens for an answer than the policy did, which no one can know before.
+    """
+    kept = list(prompts)
+    for model in model_sources(names):
+        most, chat = load_context(model), load_chat(model, config.layout)
+        lengths = [len(chat.prompt_ids(p.messages)) + config.sampling.max_new_tokens for p in kept]
+        what = f"prompts leave no room for max_new_tokens in the context of reward {model}, {most} tokens"
+        fit = short_enough(kept, [int(min(n, context)) for n in lengths], most, what, say, config.strict)
+        kept = [kept[i] for i in fit]
+    return kept
 
 
 def checked(value: object, source: str, prompt: Prompt, refuse: Refuse = stop, weight: float = 1.0) -> float:

@@ -11,14 +11,14 @@ from truing.data.formats import Read
 from truing.data.lengths import short_enough
 from truing.data.records import Prompt, split_of
 from truing.errors import UserError
-from truing.generation.sampling import Sampling
 from truing.generation.speak import with_room
+from truing.rewards import combine
 from truing.training.nets import Nets
 from truing.training.run import Run
 
 
-class Asking(Protocol):
-    """Where prompts come from and how they are divided."""
+class Asking(combine.Answering, Protocol):
+    """Where prompts come from, how they are divided, and who reads the answers."""
 
     @property
     def data(self) -> tuple[str, ...]: ...
@@ -30,10 +30,7 @@ class Asking(Protocol):
     def evaluation_prompts(self) -> int: ...
 
     @property
-    def strict(self) -> bool: ...
-
-    @property
-    def sampling(self) -> Sampling: ...
+    def reward(self) -> tuple[str, ...]: ...
 
 
 def read_prompts(config: Asking, chat: Chat, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
@@ -55,8 +52,8 @@ def read_prompts(config: Asking, chat: Chat, run: Run, read: Read = formats.read
 def fitting(
     prompts: Sequence[Prompt], evaluation: Sequence[Prompt], nets: Nets, chat: Chat, config: Asking, run: Run
 ) -> tuple[list[Prompt], list[Prompt]]:
-    """Those of both that leave room for a response in the policy's context, and for any in that of reference and
-    critic, which read it. The others are told."""
+    """Those of both that leave room for a response in the policy's context, and for any in that of reference, critic
+    and reward models, which read it. The others are told."""
     every = list({p.id: p for p in (*prompts, *evaluation)}.values())
     kept = with_room(every, nets.policy, chat, run.say, config.strict)
     context = min(role.context for role in (nets.reference, nets.critic, nets.policy) if role is not None)
@@ -65,7 +62,7 @@ def fitting(
         longest = [int(min(length, nets.policy.context)) for length in lengths]
         what = f"prompts leave no room for max_new_tokens in reference's or critic's context of {context} tokens"
         kept = [kept[i] for i in short_enough(kept, longest, context, what, run.say, config.strict)]
-    room = {p.id for p in kept}
+    room = {p.id for p in combine.readable(kept, config.reward, nets.policy.context, config, run.say)}
     learned = [p for p in prompts if p.id in room]
     if not learned:
         raise UserError("every prompt to learn on is too long for the model's context: shorten them")

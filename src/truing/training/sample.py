@@ -18,7 +18,7 @@ from truing.generation.select import By, select
 from truing.generation.speak import speak, with_room
 from truing.models.loading import load_chat, load_policy
 from truing.models.precision import Precision
-from truing.rewards.combine import load_reward
+from truing.rewards.combine import load_reward, readable
 from truing.seams import seam
 from truing.training.keeper import Facts, Keeper, Part, fingerprint
 from truing.training.optimize import settled_precision, tell
@@ -99,6 +99,7 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
         precision = settled_precision(config.precision, policy, run)
         policy.compute_as(precision, moves=False)
         prompts = with_room(prompts, policy, chat, run.say, config.strict)
+        prompts = readable(prompts, config.reward, policy.context, config, run.say)
         reward = load_reward(config.reward, chat, config.layout, precision) if config.reward else None
         tell(precision, policy, run)
         conversations: list[Conversation] = []
