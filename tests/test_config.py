@@ -165,6 +165,7 @@ def test_a_file_that_says_too_little(tmp_path: Path) -> None:
     assert load_refusal(toml(tmp_path, 'model = "m"', needed=False)) == "data is missing, and it has no default"
     assert load_refusal(toml(tmp_path, 'model = "m"\ndata = []', False)) == "data = []: it must be one value at least"
     assert load_refusal(tmp_path / "none.toml") == "cannot be read: No such file or directory"
+    assert load_refusal(tmp_path) == f"this is a folder: name a TOML file, such as {tmp_path}/config.toml of a run"
 
 
 def test_a_flag_mends_what_the_file_says_wrong(tmp_path: Path) -> None:

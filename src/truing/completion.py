@@ -8,11 +8,11 @@ from truing.config import Option, options
 
 SHELLS = ("bash", "zsh", "fish")
 USAGE = """\
-usage: truing completion bash | zsh | fish    prints a script; once it is written, new shells complete by it:
+usage: truing completion bash | zsh | fish    prints a script; a shell that has read it completes commands and options:
 
-  truing completion bash > ~/.local/share/bash-completion/completions/truing
-  truing completion fish > ~/.config/fish/completions/truing.fish
-  truing completion zsh > ~/.truing.zsh      and in ~/.zshrc: source ~/.truing.zsh"""
+  truing completion bash > ~/.truing.bash    and in ~/.bashrc: source ~/.truing.bash
+  truing completion zsh > ~/.truing.zsh      and in ~/.zshrc: source ~/.truing.zsh
+  truing completion fish > ~/.truing.fish    and in ~/.config/fish/config.fish: source ~/.truing.fish"""
 BASH = """\
 _truing() {
   local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" place="" known="" i

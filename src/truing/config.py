@@ -68,6 +68,8 @@ def parse(config: type[C], argv: Sequence[str], prog: str, description: str = ""
     typed = [t for name, table in tables.items() if name not in given for t in (f"--{name}", *_typed(table))]
     start = _unchecked(config, {name: value for name, value in values.items() if name not in tables})
     about = f"{description}\n--config FILE reads settings from a TOML file, such as a run's config.toml; flags win."
+    if any("." in name for name in _kinds(config)):
+        about += "\nThe part of a name before its dot may be left out, where no other option is called so."
     try:
         return _complete(_by_tyro(config, _gathered(config, [*typed, *rest]), prog, about.strip(), start))
     except (UserError, ValueError) as error:
@@ -147,6 +149,8 @@ def _take_config(argv: Sequence[str], prog: str) -> tuple[Path | None, list[str]
 
 def _read(config: type, path: Path, stage: str = "") -> dict[str, Any]:
     """The checked values of a TOML file, by field. A run's own names its stage: it must be the one asked for."""
+    if path.is_dir():
+        raise UserError(f"{path}: this is a folder: name a TOML file, such as {path}/config.toml of a run")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

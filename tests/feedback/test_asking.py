@@ -13,8 +13,8 @@ def shown(parts):
     ("kind", "answers", "tasks"),
     [
         ("pair", "ABCDE", ["AB", "CD"]), ("pair", "A", []), ("rank", "ABC", ["ABC"]), ("rank", "A", []),
-        ("rank", "ABCDEFGHIJ", ["ABCDEFGHI"]), ("rate", "A", ["A"]), ("rate", "", []), ("binary", "AB", ["AB"]),
-        ("edit", "AB", ["A"]), ("demo", "AB", [""]), ("chat", "", [""]),
+        ("rank", "ABCDEFGHIJ", ["ABCDE", "FGHIJ"]), ("rate", "A", ["A"]), ("rate", "", []), ("binary", "AB", ["AB"]),
+        ("edit", "AB", ["A", "B"]), ("demo", "AB", [""]), ("chat", "", [""]),
     ],
 )  # fmt: skip
 def test_answers_go_together_as_the_kind_shows_them(make, kind, answers, tasks):

@@ -123,18 +123,18 @@ def in_round(files, act):
         act(connection, store.project_named(connection))
 
 
-@pytest.mark.parametrize("kind", ["pair", "edit"])
-def test_new_answers_to_the_same_prompts_are_asked_and_the_same_ones_never_again(files, make, capsys, kind):
+@pytest.mark.parametrize(("kind", "first"), [("pair", 1), ("edit", 2)])
+def test_new_answers_to_the_same_prompts_are_asked_and_the_same_ones_never_again(files, make, capsys, kind, first):
     talk = make.conversation
-    assert made(files, talk("q", "A", "B"), kind=kind) == 1
+    assert made(files, talk("q", "A", "B"), kind=kind) == first
     assert capsys.readouterr().err == ""
-    for again in (talk("q", "A", "B"), talk(" q", "A", "B "), *([talk("q", "B", "A")] if kind != "edit" else [])):
-        assert made(files, again, kind=kind) == 1
-        assert "nothing new to ask in" in (told := capsys.readouterr().err) and "open from before: 1" in told
-    assert made(files, talk("q", "C", "B"), kind=kind) == 2
+    for again in (talk("q", "A", "B"), talk(" q", "A", "B "), talk("q", "B", "A")):
+        assert made(files, again, kind=kind) == first
+        assert "nothing new to ask in" in (told := capsys.readouterr().err) and f"open from before: {first}" in told
+    assert made(files, talk("q", "C", "B"), kind=kind) == first + 1
     in_round(files, rounds.open_round)
-    assert made(files, talk("q", "C", "B"), kind=kind) == 2  # a round does not make a question new
-    assert made(files, talk("q", "D", "A"), kind=kind) == 3
+    assert made(files, talk("q", "C", "B"), kind=kind) == first + 1  # a round does not make a question new
+    assert made(files, talk("q", "D", "A"), kind=kind) == first + 2
     assert {task.round_id is None for task in rows(Database.open(str(files / "feedback.db")), t.task)} == {True, False}
 
 
@@ -282,3 +282,9 @@ def test_people_stop_when_told():
     stop.set()
     person = people.cast(1)[0]
     assert people.work("http://127.0.0.1:9", "x", person, people.plain_worth, stop=stop) == 0
+
+
+def test_a_page_with_nothing_to_ask_says_so(files, make, capsys):
+    prepare(Config(store=str(files / "feedback.db")), local).db.close()
+    assert "nothing to ask: give --prompts" in capsys.readouterr().err
+    assert made(files, make.conversation("q", "A", "B")) == 1 and "nothing to ask" not in capsys.readouterr().err

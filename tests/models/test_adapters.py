@@ -160,12 +160,31 @@ def test_a_saved_adapter_names_what_it_was_added_to(tiny_model, tokenizer, tmp_p
     adapter_of_peft(tiny_model, tmp_path / "first")
     second = load_policy(str(tmp_path / "first"), Adapter(lora_rank=2))
     save(second, tokenizer, tmp_path / "second")
-    assert base_of(tmp_path / "second") == str(tmp_path / "first")
-    with pytest.raises(UserError, match=r"an adapter of another adapter, .*first: name a model that both are merged"):
+    assert not base_of(tmp_path / "second")  # nothing that it could be added to has been saved
+    with pytest.raises(UserError, match="names no base model"):
         load_policy(str(tmp_path / "second" / "adapter"))
-    again = load_policy(str(tmp_path / "second"), Adapter(lora_rank=2))
-    save(again, tokenizer, tmp_path / "again")
-    assert base_of(tmp_path / "again") == str(tmp_path / "second")
+    for given in ("second", "second/adapter"):
+        if given == "second/adapter":
+            adapter_of_peft(tiny_model, tmp_path / given)
+        again = load_policy(str(tmp_path / given), Adapter(lora_rank=2))
+        save(again, tokenizer, tmp_path / "again")
+        assert base_of(tmp_path / "again") == str(tmp_path / "second")
+
+
+def test_an_adapter_of_an_adapter_is_refused(tiny_model, tmp_path):
+    adapter_of_peft(tiny_model, tmp_path / "first")
+    adapter_of_peft(tiny_model, tmp_path / "second")
+    settings = json.loads((tmp_path / "second" / "adapter_config.json").read_text())
+    settings["base_model_name_or_path"] = str(tmp_path / "first")
+    (tmp_path / "second" / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match=r"an adapter of another adapter, .*first: name a model that both are merged"):
+        load_policy(str(tmp_path / "second"))
+
+
+def test_names_of_layers_without_a_rank_are_refused():
+    """All weights would learn, of which only some were asked for."""
+    with pytest.raises(UserError, match=r"lora_targets = .*: with lora_rank = 0 all weights learn"):
+        Adapter(lora_targets=("q_proj",))
 
 
 def test_what_was_taken_apart_names_its_base_again_when_saved(tiny_model, tokenizer, tmp_path):

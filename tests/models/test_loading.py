@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import shutil
 import socket
 
@@ -11,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
+from truing.models.adapters import Adapter
 from truing.models.loading import (
     is_reward_model,
     load_chat,
@@ -82,6 +84,24 @@ def test_what_cannot_be_saved_leaves_what_was_there_and_nothing_else(tiny_model,
     with pytest.raises(OSError, match="disk full"):
         save(policy, tokenizer, tmp_path / "model")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_who_may_read_one_file_of_a_model_may_read_all(tiny_model, tokenizer, tmp_path):
+    """safetensors writes for the owner alone, whatever the umask is."""
+    before = os.umask(0o027)
+    try:
+        save(load_policy(tiny_model, Adapter(lora_rank=2)), tokenizer, tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {str(p.relative_to(tmp_path)): p.stat().st_mode & 0o777 for p in tmp_path.rglob("*.*") if p.is_file()}
+    assert {"model/model.safetensors", "model/adapter/adapter_model.safetensors"} <= set(modes)
+    assert set(modes.values()) == {0o640}
+
+
+def test_a_file_is_no_model(tmp_path):
+    (tmp_path / "rows.jsonl").touch()
+    with pytest.raises(UserError, match="this is a file: name the folder of a model"):
+        load_policy(str(tmp_path / "rows.jsonl"))
 
 
 def test_dropout_is_off(tokenizer):

@@ -158,7 +158,7 @@ def test_a_critic_that_reads_other_tokens_is_none(tiny_model, tokenizer, tmp_pat
         {"pretrain_weight": 1.0}, {"kl_target": 1.0, "algorithm": "grpo"}, {"algorithm": "nope"},
         {"kl_target": 1.0, "kl_horizon": 12, "prompts_per_iteration": 60}, {"override": {"answers": math.inf}},
         {"override": {"whiten": 2}}, {"override": {"bootstrap": -1}}, {"override": {"exact_kl": 0.5}},
-        {"override": {"exact_kl": 1}},
+        {"override": {"exact_kl": 1}}, {"critic_warmup": 2, "iterations": 2},
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(bad):

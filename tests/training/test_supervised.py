@@ -254,6 +254,16 @@ def test_a_run_that_goes_on_keeps_the_smaller_micro_batch(tiny_model, tmp_path, 
     assert sizes == [24, 12] * 2
 
 
+@pytest.mark.parametrize(("batch_size", "epochs", "updates"), [(8, 3, 2), (4, 3, 0), (8, 1, 0)])
+def test_fewer_updates_than_passes_are_told(tiny_model, tmp_path, capsys, batch_size, epochs, updates):
+    tokens = Sequences.of([[1, 5]] * 4, [[6, 8]] * 4)
+    config = Config(tiny_model, ("none",), str(tmp_path / "run"), batch_size=batch_size, epochs=epochs)
+    with Run.open(config.out, config, "sft") as run:
+        fit(load_policy(tiny_model), tokens, None, config, run)
+    line = f"batch_size = 8 takes more than all 4 rows at a time: {updates} updates in all"
+    assert (line in capsys.readouterr().err) == bool(updates)
+
+
 def test_a_loss_that_is_not_finite_stops_and_names_its_batch(tiny_model, tmp_path):
     """Red when the run stops without keeping the batch."""
     policy = load_policy(tiny_model)

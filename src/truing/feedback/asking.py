@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from truing.feedback import rounds
 from truing.feedback import schema as t
 
 FEWEST = {"pair": 2, "rank": 2, "demo": 0, "chat": 0}  # answers that a task of the kind must show; else one
-MOST = {"edit": 1, "demo": 0, "chat": 0}  # that it may show; else nine
+MOST = {"pair": 2, "edit": 1, "demo": 0, "chat": 0}  # that it may show; else nine
 
 Texts = frozenset[str]  # the answers of a task, as people tell them apart
 
@@ -32,9 +33,12 @@ def distinct(conversation: Conversation) -> tuple[Conversation, int]:
 
 
 def parts(conversation: Conversation, kind: str) -> list[Conversation]:
-    """The answers of each task. Pairs show two: of four, the first and second, and the third and fourth."""
-    said = conversation.responses
-    groups = [said[: MOST.get(kind, 9)]] if kind != "pair" else [said[i : i + 2] for i in range(0, len(said), 2)]
+    """The answers of each task. Pairs show two: of four, the first and second, and the third and fourth. More answers
+    than one task of another kind may show are shared out evenly."""
+    said, most = conversation.responses, MOST.get(kind, 9)
+    tasks = math.ceil(len(said) / most) if most and said else 1
+    size = math.ceil(len(said) / tasks) if most else 0
+    groups = [said[size * i : size * (i + 1)] for i in range(tasks)]
     return [replace(conversation, responses=group) for group in groups if len(group) >= fewest(kind)]
 
 

@@ -212,7 +212,9 @@ def turn_round(config: Round) -> None:
             print(f"round {rounds.open_round(connection, project, config.models)} is open")
         elif config.action == "close":
             told = rounds.close_round(connection, project)
-            print(f"round {told['round']} is closed: snapshot {told['snapshot']}, {told['judgements']} judgements")
+            print(
+                f"round {told['round']} is closed: snapshot {told['snapshot']}, {told['judgements']} judgements to date"
+            )
         else:
             for row in rounds.listed(connection, project):
                 state = "open" if row["open"] else f"closed, snapshot {row['snapshot']}"

@@ -171,6 +171,8 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
         left = connection.scalar(_open_tasks(project))
     if config.prompts and not waiting and not made:
         _warn(f"truing label: nothing new to ask in {', '.join(config.prompts)}; tasks still open from before: {left}")
+    if not (config.prompts or left):
+        _warn("truing label: nothing to ask: give --prompts, with sampled answers or a --model, or import some first")
     if waiting and not replies:
         raise UserError(f"{len(waiting)} prompts have no answers to judge: name a --model that gives them")
     filler = Filler(db, project, waiting, replies, config)

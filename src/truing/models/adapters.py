@@ -36,6 +36,10 @@ class Adapter:
     def __post_init__(self) -> None:
         if self.lora_rank < 0 or self.lora_alpha <= 0:
             raise UserError(f"LoRA needs lora_rank >= 0 and lora_alpha > 0, not {self.lora_rank} and {self.lora_alpha}")
+        if self.lora_targets and not self.lora_rank:
+            raise UserError(
+                f"lora_targets = {self.lora_targets}: with lora_rank = 0 all weights learn: give a rank too"
+            )
 
 
 def with_adapter(lm: transformers.PreTrainedModel, adapter: Adapter, freeze: tuple[str, ...], seed: int) -> nn.Module:
@@ -134,5 +138,6 @@ def merged(lm: transformers.PreTrainedModel, folder: Path) -> transformers.PreTr
         base = lm.config.name_or_path
         raise UserError(f"{folder}: the adapter does not fit its base {base}: {first_line(error)}") from error
     whole = adapted.merge_and_unload().requires_grad_(True)  # type: ignore[operator]
-    whole.name_or_path = str(folder)  # what a further adapter is added to
+    beside = folder.name == ADAPTER and (folder.parent / "config.json").is_file()
+    whole.name_or_path = str(folder.parent) if beside else ""  # a further adapter has no other base than the whole
     return whole

@@ -33,6 +33,8 @@ def locate(model: str) -> str:
         raise UserError(
             f"model {model}: the folder holds no config.json and no model/: is the run that writes it finished?"
         )
+    if folder.is_file():
+        raise UserError(f"model {model}: this is a file: name the folder of a model, or of the run that made one")
     beside = folder.parent.is_dir() and "/" in model  # an id of the hub has two parts too, but its owner is no folder
     if not folder.is_dir() and (beside or folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
         raise UserError(f"model {model}: there is no such folder{neighbour(folder)}")
@@ -183,6 +185,8 @@ def save(
         raise
     if target.exists():
         shutil.rmtree(target)
+    for file in writing.rglob("*.safetensors"):  # written for nobody else to read, unlike all files beside them
+        file.chmod((writing / "config.json").stat().st_mode)
     writing.chmod(0o755)
     writing.rename(target)
 

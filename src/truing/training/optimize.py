@@ -84,6 +84,13 @@ def ready(role: Role, learning: Learning, moves: bool = True) -> None:
         role.compile_layers()
 
 
+def tell_few(rows: int, count: int, batch_size: int, run: Run) -> None:
+    """Say so where several passes over `count` items, `rows` in all, make fewer updates than passes."""
+    if count < min(rows, batch_size):
+        updates = math.ceil(rows / batch_size)
+        run.say(f"batch_size = {batch_size} takes more than all {count} rows at a time: {updates} updates in all")
+
+
 def settled(learning: Learning, role: Role, run: Run) -> Learning:
     """With the precision of the whole run: "auto" measures once, and a run that goes on keeps what was chosen."""
     return replace(learning, precision=settled_precision(learning.precision, role, run))

@@ -134,7 +134,7 @@ class Config:
             ("iterations", self.iterations >= 1, "1 or more"),
             ("prompts_per_iteration", self.prompts_per_iteration >= 1, "1 or more"),
             ("critic_lr", self.critic_lr >= 0, "0 or more"),
-            ("critic_warmup", self.critic_warmup >= 0, "0 or more"),
+            ("critic_warmup", 0 <= self.critic_warmup < self.iterations, "0 or more, and below iterations"),
             ("kl_target", self.kl_target >= 0, "0 or more"),
             ("kl_horizon", self.kl_horizon >= 1, "1 or more"),
             ("reference_every", self.reference_every >= 0, "0 or more"),

@@ -30,7 +30,18 @@ from truing.seams import seam
 from truing.training import processes
 from truing.training.health import worse_than_length
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, ready, settled, speed, tell, watched, whole, within_memory
+from truing.training.optimize import (
+    Learning,
+    Optimizer,
+    ready,
+    settled,
+    speed,
+    tell,
+    tell_few,
+    watched,
+    whole,
+    within_memory,
+)
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -347,6 +358,7 @@ def _short(name: str, told: dict[str, Any]) -> dict[str, Any]:
 def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict[str, float]:
     """Train on the items for the configured passes. Returns what saving state on the way cost."""
     rows = rows_in(config.epochs, len(items))
+    tell_few(rows, len(items), config.batch_size, run)
     steps = math.ceil(rows / config.batch_size)
     learning = settled(config.learning, scorer, run)
     tell(learning.precision, scorer, run)

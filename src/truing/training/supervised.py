@@ -27,7 +27,18 @@ from truing.models.roles import Policy, trainable
 from truing.seams import seam
 from truing.training import processes
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import Learning, Optimizer, ready, settled, speed, tell, watched, whole, within_memory
+from truing.training.optimize import (
+    Learning,
+    Optimizer,
+    ready,
+    settled,
+    speed,
+    tell,
+    tell_few,
+    watched,
+    whole,
+    within_memory,
+)
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -240,6 +251,7 @@ def fit(
 ) -> dict[str, float]:  # fmt: skip
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
     rows = rows_in(config.epochs, len(tokens))
+    tell_few(rows, len(tokens), config.batch_size, run)
     steps = math.ceil(rows / config.batch_size)
     learning = settled(config.learning, policy, run)
     tell(learning.precision, policy, run)

@@ -10,9 +10,11 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e"
 
 @pytest.fixture
 def judged(here):
+    here.clients = []
     here.ask("pair", f"Which? {HOSTILE}", f"A {HOSTILE}", "B", overlap=2)
     for name, place in (("Ann", 0), (f"Ben {HOSTILE}", 1)):
         client = here.signed_in(name)
+        here.clients.append(client)
         task = client.post("/api/next", json={}).json()["task"]
         answers = sorted(task["answers"], key=lambda a: a["text"])
         payload = {"verdict": "better", "winner": answers[place]["id"], "strength": 1, "reason": HOSTILE}
@@ -44,6 +46,13 @@ def test_samples_are_found_and_opened(judged):
     page = client.get(f"/samples/{path}").text
     assert "secret-model-7b" in page and "<img src=x" not in page and "better" in page
     assert client.get("/samples/nothing").status_code == 404
+
+
+def test_what_was_taken_back_is_no_longer_counted(judged):
+    ben, rita = judged.clients[1], judged.signed_in("Rita", "reviewer")
+    assert '<td class="number">2</td><td class="number">2</td>' in rita.get("/samples").text  # answers, comparisons
+    assert ben.post("/api/undo", json={"key": "key-00002"}).status_code == 200
+    assert '<td class="number">2</td><td class="number">1</td>' in rita.get("/samples").text
 
 
 def test_the_leaderboard_waits_for_two_models(judged):

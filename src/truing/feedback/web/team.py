@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse
 
 from truing.feedback import quality, store
 from truing.feedback import schema as t
+from truing.feedback.assign import standing
 from truing.feedback.web.site import Refused, needs, page, site
 
 routes = APIRouter()
@@ -55,7 +56,8 @@ def samples(request: Request, search: str = "", start: int = 0) -> HTMLResponse:
     start = max(0, min(start, 10**9))
     with here.db.reading() as connection:
         answers = select(func.count()).where(t.message.c.prompt_id == p.id).scalar_subquery()
-        said = select(func.count()).where(t.comparison.c.prompt_id == p.id).scalar_subquery()
+        stand = select(func.count()).select_from(t.comparison.join(t.annotation)).where(*standing())
+        said = stand.where(t.comparison.c.prompt_id == p.id).scalar_subquery()
         asked = select(p.id, p.messages, p.split, answers.label("answers"), said.label("comparisons"))
         asked = asked.where(p.project_id == here.project).order_by(p.created_at.desc(), p.id)
         if search:
