@@ -84,7 +84,7 @@ def load_refusal(path: Path) -> str:
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\r"), min_size=1)
-numbers = st.floats(min_value=1e-9, allow_nan=False)
+numbers = st.floats(min_value=1e-9, allow_nan=False, allow_infinity=False)
 
 
 @given(
@@ -93,7 +93,7 @@ numbers = st.floats(min_value=1e-9, allow_nan=False)
         model=texts,
         data=st.lists(texts, min_size=1).map(tuple),
         epochs=numbers,
-        batch_size=st.integers(-(2**60), 2**60),
+        batch_size=st.integers(-(2**53), 2**53),
         limit=st.none() | st.integers(0, 9),
         stops=st.lists(st.integers(0, 99)).map(tuple),
         override=st.dictionaries(texts, numbers),
@@ -199,11 +199,27 @@ def test_a_bad_flag_is_one_line(argv: list[str], complaint: str) -> None:
 def test_a_seed_counts_from_zero(tmp_path: Path) -> None:
     from truing.training import sample
 
-    with pytest.raises(UserError, match=r"^truing sample: seed = -1: it must be 0 or more$"):
-        parse(sample.Config, ["--model", "m", "--data", "d", "--out", "o", "--seed", "-1"], "truing sample")
+    for seed in ("-1", "1753260000000000000", "1" + "0" * 41):
+        with pytest.raises(UserError, match=rf"^truing sample: seed = {seed}: it must be 0 or more, and below 2\^32$"):
+            parse(sample.Config, ["--model", "m", "--data", "d", "--out", "o", "--seed", seed], "truing sample")
     (tmp_path / "s.toml").write_text('model = "m"\ndata = ["d"]\nout = "o"\nseed = -7\n')
     with pytest.raises(UserError, match=r"s\.toml: seed = -7"):
         load(sample.Config, tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "rule"),
+    [
+        ("learning.lr", "1e400", r"learning\.lr = inf: it must be finite"),
+        ("sampling.temperature", "nan", r"sampling\.temperature = nan: it must be"),
+        ("prompts_per_iteration", "1" + "0" * 23, r"prompts_per_iteration = 10+: it must be 2\^53 at most"),
+    ],
+)
+def test_numbers_are_finite_and_no_larger_than_what_is_counted(flag: str, value: str, rule: str) -> None:
+    from truing.training import policy
+
+    with pytest.raises(UserError, match=rule):
+        parse(policy.Config, ["--model", "m", "--data", "d", "--reward", "exact", f"--{flag}", value], "truing rl")
 
 
 def test_help_teaches_each_field_and_needs_no_value(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake is one line and exit code 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
     while argv[:1] == ["help"]:
-        argv = [*argv[1:2], "--help"]
+        argv = [*argv[1:], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return

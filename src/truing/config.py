@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -289,11 +290,25 @@ def _default(f: Field[Any]) -> Any:
 
 
 def _complete(built: C) -> C:
-    """What has no default must say something: `--data` with nothing after it does not. A seed counts from 0."""
+    """What has no default must say something: `--data` with nothing after it does not. A seed counts from 0; numbers
+    are finite, and no larger than what is counted anywhere."""
     for name in _required(type(built)):
         if vars(built)[name] == ():
             raise UserError(f"{name} = []: it must be one value at least")
     seed = getattr(built, "seed", 0)
-    if seed < 0:
-        raise UserError(f"seed = {seed}: it must be 0 or more")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed = {seed}: it must be 0 or more, and below 2^32")
+    for name, value in _numbers(built):
+        if not (math.isfinite(value) if isinstance(value, float) else abs(value) <= 2**53):
+            raise UserError(f"{name} = {value}: it must be {'finite' if isinstance(value, float) else '2^53 at most'}")
     return built
+
+
+def _numbers(built: Any) -> Iterator[tuple[str, int | float]]:
+    """The numbers among the settings, by the names they are typed by."""
+    for f in fields(built):
+        value = getattr(built, f.name)
+        if is_dataclass(value):
+            yield from ((f"{f.name}.{name}", number) for name, number in _numbers(value))
+        elif isinstance(value, int | float):
+            yield f.name, value

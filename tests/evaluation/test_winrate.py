@@ -21,7 +21,7 @@ def length(prompts, responses):
 
 def test_win_rate_counts_ties_a_half():
     ours = [Response("aaa")] * 20 + [Response("aa")] * 10 + [Response("a")] * 10
-    told = win_rate(PROMPTS, [*outcomes(by_reward(length), PROMPTS, ours, [Response("aa")] * 40)])
+    told = win_rate(PROMPTS, [won for _, won in outcomes(by_reward(length), PROMPTS, ours, [Response("bb")] * 40)])
     assert (told["wins"], told["ties"], told["losses"]) == (20, 10, 10)
     assert told["win_rate"] == pytest.approx(25 / 40)
     low, high = told["win_rate_interval"]
@@ -66,12 +66,13 @@ def test_prompts_that_one_of_the_two_has_no_room_for_are_left_out_of_both(tiny_m
         evaluate(replace(config, strict=True))
 
 
-def compare(tiny_model, folder, typed, monkeypatch):
-    """A person compares three pairs in both orders; returns the figures, or raises."""
+def compare(tiny_model, folder, typed, monkeypatch, **settings):
+    """A person compares three pairs, by default each once; returns the figures, or raises."""
     (folder / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Number {i}?"}) for i in range(3)))
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     data = (str(folder / "prompts.jsonl"),)
-    return evaluate(Config(tiny_model, tiny_model, data, out=str(folder / "out"), sampling=Sampling(max_new_tokens=4)))
+    given = {"sampling": Sampling(max_new_tokens=4), **settings}
+    return evaluate(Config(tiny_model, tiny_model, data, out=str(folder / "out"), **given))
 
 
 def judged(folder):
@@ -81,8 +82,8 @@ def judged(folder):
 
 def test_one_order_decided_and_the_other_a_tie_is_three_quarters_of_a_win(tiny_model, tmp_path, monkeypatch):
     # won and a tie; won in both orders; a tie and lost
-    told = compare(tiny_model, tmp_path, "1\n=\n1\n2\n=\n1\n", monkeypatch)
-    assert judged(tmp_path) == [0.75, 1.0, 0.25]
+    told = compare(tiny_model, tmp_path, "1\n=\n1\n2\n=\n1\n", monkeypatch, both_orders=True)
+    assert judged(tmp_path) == [1.0, 0.5, 1.0, 1.0, 0.5, 0.0]
     assert (told["win_rate"], told["wins"], told["ties"], told["losses"]) == (pytest.approx(2 / 3), 2, 0, 1)
     low, high = told["win_rate_interval"]
     assert 0 <= low < 2 / 3 < high <= 1
@@ -94,14 +95,23 @@ def test_what_a_person_judged_is_on_disk_before_anything_can_fail(tiny_model, tm
 
     monkeypatch.setattr(statistics, "win_rate", fail)
     with pytest.raises(ValueError, match="a mistake"):
-        compare(tiny_model, tmp_path, "1\n=\n1\n2\n=\n1\n", monkeypatch)
-    assert judged(tmp_path) == [0.75, 1.0, 0.25]
+        compare(tiny_model, tmp_path, "=\n=\n=\n", monkeypatch)
+    assert judged(tmp_path) == [0.5, 0.5, 0.5]
 
 
 def test_what_a_person_judged_is_kept_when_they_leave(tiny_model, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="nobody answers any more; the pairs judged are kept"):
-        compare(tiny_model, tmp_path, "1\n=\n1\n2\n=\n", monkeypatch)
-    assert judged(tmp_path) == [0.75, 1.0]
+    """Half of what was asked of a pair too."""
+    with pytest.raises(UserError, match=r"nobody answers any more; what was judged is kept in .*samples\.jsonl until"):
+        compare(tiny_model, tmp_path, "1\n=\n1\n", monkeypatch, both_orders=True)
+    assert judged(tmp_path) == [1.0, 0.5, 1.0]
+    with pytest.raises(UserError, match="nobody answers any more; nothing was judged"):
+        compare(tiny_model, tmp_path, "", monkeypatch)
+
+
+def test_equal_answers_are_ties_that_are_told_and_not_asked(tiny_model, tmp_path, monkeypatch, capsys):
+    told = compare(tiny_model, tmp_path, "", monkeypatch, sampling=Sampling(max_new_tokens=4, temperature=0))
+    assert (told["win_rate"], told["ties"]) == (0.5, 3)
+    assert "3 of 3 pairs are of equal answers, and count as ties" in capsys.readouterr().err
 
 
 def test_settings_are_checked():

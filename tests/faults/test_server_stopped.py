@@ -43,7 +43,7 @@ def test_a_request_sent_by_half_does_not_keep_the_page_from_stopping(label):
             half.recv(1)
         begun.send_signal(signal.SIGINT)
         begun.wait()
-    assert "0 judgements in f.db; to learn from them: truing reward --data f.db" in begun.stdout
+    assert begun.stdout.endswith("0 judgements in f.db\n")  # and no word of learning from them
     assert "Traceback" not in begun.stderr
 
 

@@ -11,7 +11,7 @@ from tests.conftest import PATIENCE_S
 from truing.data import formats
 from truing.data.records import Comparison, Rating
 from truing.errors import UserError
-from truing.feedback import auth, label, people, rounds, store
+from truing.feedback import assign, auth, label, people, rounds, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
 from truing.feedback.label import Config, prepare, serve
@@ -269,12 +269,40 @@ def test_simulated_people_come_by_the_door_and_judge_all(files, capsys):
         aside.submit(serve, wanted, local).result()
     shown = capsys.readouterr().out
     assert "Judge at http://127.0.0.1:" in shown and "4 simulated annotators gave 18 judgements" in shown
+    assert shown.endswith(
+        f"18 judgements in {wanted.store}; to learn from them: truing reward --data {wanted.store} …\n"
+    )
     db = Database.open(wanted.store)
     with db.reading() as connection:
         c = t.annotation.c
         counted = connection.execute(select(func.count(), func.count(c.annotator_id.distinct())).group_by(c.task_id))
         assert [tuple(row) for row in counted] == [(3, 3)] * 6
     assert all(person.simulated for person in rows(db, t.annotator) if person.name.startswith("simulated"))
+
+
+def test_the_last_line_counts_what_stands_and_names_the_project(files, make, capsys):
+    """Skips, and what was taken back, are no judgements; another project's are not this one's."""
+    first = prepare(config(files, prompts=(str(files / "answers.jsonl"),)), local)
+    with first.db.writing() as connection:
+        ann = auth.add_person(connection, "Ann")
+        assign.skip(connection, assign.lease(connection, first.project, ann), ann, "unclear", "key-1")
+        assign.submit(connection, assign.lease(connection, first.project, ann), ann, {"verdict": "tie"}, "key-2")
+        assign.undo(connection, ann, "key-3")
+    first.db.close()
+    for wanted, judged in (
+        (config(files, simulate=1, stop_when_done=True, port=0), 5),  # one is in Ann's hands
+        (
+            config(
+                files, prompts=(str(files / "answers.jsonl"),), project="two", simulate=1, stop_when_done=True, port=0
+            ),
+            6,
+        ),
+    ):
+        with ThreadPoolExecutor(1) as aside:
+            aside.submit(serve, wanted, local).result()
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last.startswith(f"{judged} judgements in ")
+    assert last.endswith(f'truing reward --data "{wanted.store}#project=two" …')
 
 
 def test_people_stop_when_told():

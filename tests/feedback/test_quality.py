@@ -9,6 +9,7 @@ from truing.data.records import Comparison
 from truing.feedback import assign, auth, exchange, people, quality, rounds, snapshot, store
 from truing.feedback import schema as t
 from truing.feedback.simulate import Annotator
+from truing.feedback.votes import Label
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
 from truing.maths.statistics import wilson
@@ -300,3 +301,20 @@ def test_error_rates_do_not_depend_on_how_a_pair_is_named(sqlite, tmp_path, make
         with sqlite.reading() as connection:
             rates.append(quality.error_rates(connection, store.project_named(connection, project)))
     assert len(rates[0]) == 3 and rates[0] == pytest.approx(rates[1], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("groups", "known"),
+    [(["AB", "CD"], set()), (["AB", "BC"], set()), (["AB", "CDE"], set("CDE")), (["AB", "BC", "CA"], set("ABC"))],
+)
+def test_error_rates_are_told_of_nobody_whom_they_could_be_anothers(groups, known):
+    """Of two who disagree either may err: A, without any error beside B at random, was given 0.52, and so was B."""
+    rng, labels = np.random.default_rng(0), []
+    for group, judges in enumerate(groups):
+        for item in range(40):
+            better = int(rng.integers(2))
+            for person in judges:
+                said = better if person != "B" else int(rng.integers(2))
+                pair = (f"{group} {item} a", f"{group} {item} b")
+                labels.append(Label(pair, person, said, f"{person}{pair}", f"{group} {item}"))
+    assert set(quality.reliability(labels)) == known

@@ -48,6 +48,7 @@ def test_help_of_a_command_is_asked_for_either_way_and_shows_hyphens(truing):
         and "--batch_" not in told.stdout
     )
     assert truing("help").stdout == truing("help", "help").stdout == truing("--help").stdout
+    assert truing("help", "feedback", "import").stdout == truing("feedback", "import", "--help").stdout
     assert "The part of a name before its dot may be left out" in told.stdout
     assert 'there is no command "stf"; did you mean "sft"?' in truing("help", "stf").stderr
 

@@ -16,6 +16,7 @@ from truing.maths.agreement import (
     davidson,
     dawid_skene,
     fleiss_kappa,
+    identifiable,
     krippendorff_alpha,
     to_elo,
 )
@@ -328,3 +329,26 @@ def test_to_elo_turns_odds_of_ten_into_400_points():
     assert to_elo([np.log(10), 0]).tolist() == pytest.approx([1400, 1000])
     games = simulated_games(1, [0.6, 0.0, -0.6], 3000)
     np.testing.assert_allclose(elo(games, 3, k=4), to_elo(davidson(games, 3).strength_M), atol=60)
+
+
+@pytest.mark.parametrize(
+    ("together", "known"),
+    [
+        (["AB"], ""), (["AB", "BC"], ""), (["AB", "BC", "CD"], ""), (["ABC"], "ABC"), (["AB", "BC", "CA"], "ABC"),
+        (["AB", "BC", "CD", "DA"], ""), (["AB", "BC", "CD", "DE", "EA"], "ABCDE"), (["ABC", "DE"], "ABC"),
+        (["ABC", "CD", "DE"], "ABCDE"), (["A", "B", "C"], ""), ([], ""),
+    ],
+)  # fmt: skip
+def test_identifiable(together, known):
+    """Rings of three and of five settle who errs, and for those linked to them; chains and rings of four do not."""
+    label_IR = np.full((len(together), 5), -1)
+    for i, people in enumerate(together):
+        label_IR[i, ["ABCDE".index(person) for person in people]] = i % 2
+    assert "".join(name for name, told in zip("ABCDE", identifiable(label_IR), strict=True) if told) == known
+
+
+def test_what_is_not_identifiable_has_two_explanations():
+    """Along a chain the one in the middle may be at random, or, as likely, the two at its ends."""
+    middle, ends = (0.0, 0.5, 0.0), (0.5, 0.0, 0.5)
+    agree = [[(1 - 2 * e[a]) * (1 - 2 * e[b]) for a, b in ((0, 1), (1, 2))] for e in (middle, ends)]
+    assert agree[0] == agree[1]

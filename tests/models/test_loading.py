@@ -98,6 +98,15 @@ def test_who_may_read_one_file_of_a_model_may_read_all(tiny_model, tokenizer, tm
     assert set(modes.values()) == {0o640}
 
 
+def test_weights_that_are_not_finite_are_not_saved(tiny_model, tokenizer, tmp_path):
+    """The last update may have broken them: the run ended as if all were well."""
+    policy = load_policy(tiny_model)
+    next(p for name, p in policy.lm_inside.named_parameters() if "q_proj" in name).data[0, 0] = float("nan")
+    with pytest.raises(UserError, match=r"1 weights are not finite, first .*q_proj.*, and not saved: try a smaller lr"):
+        save(policy, tokenizer, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_is_no_model(tmp_path):
     (tmp_path / "rows.jsonl").touch()
     with pytest.raises(UserError, match="this is a file: name the folder of a model"):

@@ -9,7 +9,7 @@ from truing.errors import UserError
 from truing.evaluation import drift, winrate
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_scorer, load_tokenizer, save
-from truing.rewards.combine import checked, load_reward, model_sources, weighted_sum
+from truing.rewards.combine import checked, load_reward, model_sources, readable, weighted_sum
 from truing.training import policy, sample
 
 PROMPT = Prompt((Message("user", "3 + 4?"),), tags=("answer:7",))
@@ -70,18 +70,53 @@ STAGES = {
 }
 
 
+def short_reward(tiny_model, folder, context):
+    """A reward model of a context below the policy's; returns its run."""
+    scorer = load_scorer(tiny_model)
+    scorer.lm_inside.config.max_position_embeddings = context
+    save(scorer, load_tokenizer(tiny_model), folder / "reward" / "model")
+    return str(folder / "reward")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_prompt_that_does_not_say_what_is_right_is_refused_before_any_answer(stage, tiny_model, tmp_path):
+    rows = [{"prompt": "One?", "tags": ["answer:1"]}, {"prompt": "Two?"}]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(UserError, match=r'reward exact: prompt .* carries no tag "answer:'):
+        STAGES[stage](
+            tiny_model, data=(str(tmp_path / "prompts.jsonl"),), reward=("0.5*exact",), out=str(tmp_path / "run")
+        )
+    assert not list((tmp_path / "run").glob("samples.jsonl"))
+
+
+@pytest.mark.parametrize(("stop", "fits"), [((), True), (("zz",), False)])
+def test_an_answer_that_a_stop_string_ends_is_read_with_one_token_more(stop, fits, chat, tiny_model, tmp_path):
+    context = len(chat.prompt_ids(PROMPT.messages)) + 8
+    reward = short_reward(tiny_model, tmp_path, context)
+    asked = sample.Config(tiny_model, ("d",), sampling=Sampling(max_new_tokens=8, stop=stop), layout=chat.layout)
+    if fits:
+        assert readable([PROMPT], [reward], 96, asked, print) == [PROMPT]
+    else:
+        with pytest.raises(UserError, match="no room for max_new_tokens"):
+            readable([PROMPT], [reward], 96, asked, print)
+
+
+def test_an_answer_that_only_the_reward_model_finds_too_long_is_named(tiny_model, tmp_path):
+    reward = load_reward([short_reward(tiny_model, tmp_path, 16)])
+    with pytest.raises(UserError, match=f"prompt {PROMPT.id} and its answer are .* tokens to it, and its context 16"):
+        reward([PROMPT], [Response("a long answer")])
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_prompts_whose_answers_a_reward_model_has_no_room_for_are_told_before_any_is_given(
     stage, tiny_model, tmp_path, capsys
 ):
     """It ended the stage at the first it could not read, whatever had been done until then."""
-    scorer = load_scorer(tiny_model)
-    scorer.lm_inside.config.max_position_embeddings = 32
-    save(scorer, load_tokenizer(tiny_model), tmp_path / "reward" / "model")
+    reward = short_reward(tiny_model, tmp_path, 32)
     rows = [{"prompt": "One?"}, {"prompt": "Two?"}, {"prompt": "three " * 20}]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     run = partial(
-        STAGES[stage], tiny_model, data=(str(tmp_path / "prompts.jsonl"),), reward=(str(tmp_path / "reward"),),
+        STAGES[stage], tiny_model, data=(str(tmp_path / "prompts.jsonl"),), reward=(reward,),
         out=str(tmp_path / "run"), sampling=Sampling(max_new_tokens=8), layout="plain",
     )  # fmt: skip
     run()

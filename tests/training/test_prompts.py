@@ -18,7 +18,6 @@ class Asked:
     evaluation_prompts: int = 3
     strict: bool = False
     layout: str = "plain"
-    reward: tuple[str, ...] = ("exact",)
     sampling: Sampling = field(default_factory=lambda: Sampling(max_new_tokens=20))
 
 
@@ -62,10 +61,10 @@ def test_a_share_that_leaves_nothing_is_refused(chat):
 def test_prompts_without_room_are_told_and_left_out(policy, tokenizer):
     chat, run = Chat(tokenizer, "plain"), Told()
     short, long = prompts(3), prompts(2, "long", 500)
-    learned, held_out = fitting([*short, long[0]], [long[1]], nets_of(policy), chat, Asked(), run)
+    learned, held_out = fitting(([*short, long[0]], [long[1]]), nets_of(policy), chat, Asked(), run)
     assert learned == short and held_out == short[:3] and run.said
     with pytest.raises(UserError, match="every prompt"):
-        fitting(long, short, nets_of(policy), chat, Asked(), run)
+        fitting((long, short), nets_of(policy), chat, Asked(), run)
 
 
 def test_prompts_that_leave_a_critic_no_room_for_a_long_answer_are_told_before_it_reads_one(
@@ -76,8 +75,8 @@ def test_prompts_that_leave_a_critic_no_room_for_a_long_answer_are_told_before_i
     critic.lm_inside.config.max_position_embeddings = 48
     short, long = prompts(3), prompts(1, "long", 10)
     assert len(chat.prompt_ids(long[0].messages)) + 20 > 48
-    assert fitting([*short, *long], short, nets_of(policy), chat, Asked(), run)[0] == [*short, *long]
-    assert fitting([*short, *long], short, nets_of(policy, critic), chat, Asked(), run)[0] == short
+    assert fitting(([*short, *long], short), nets_of(policy), chat, Asked(), run)[0] == [*short, *long]
+    assert fitting(([*short, *long], short), nets_of(policy, critic), chat, Asked(), run)[0] == short
     assert len(run.said) == 1 and run.said[0].startswith(
         "1 of 4 prompts leave no room for max_new_tokens in reference's or critic's context of 48 tokens; the first, "
     )

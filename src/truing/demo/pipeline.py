@@ -148,7 +148,7 @@ def evaluate(config: Config, folder: Path, data: Path, whole: Run) -> dict[str, 
         for prompt, answer, score in zip(asked, said, true_reward(asked, said), strict=True):
             whole.sample(0, phase, prompt=prompt.text, response=answer.text, score=score)
     reward = _summary(folder / "reward")
-    summary = win_rate(asked, [*outcomes(by_reward(true_reward), asked, new, old)])
+    summary = win_rate(asked, [won for _, won in outcomes(by_reward(true_reward), asked, new, old)])
     summary |= {k: reward[k] for k in reward if k.startswith("reward_model_accuracy") or k.endswith("wins_accuracy")}
     summary["reward_model_ceiling"] = ceiling(config.error_rate)
     summary |= drift(after, before, rollouts, SAMPLING.temperature, 8192)

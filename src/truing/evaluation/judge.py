@@ -42,20 +42,22 @@ def outcomes(
     prompts: Sequence[Prompt],
     ours: Sequence[Response],
     theirs: Sequence[Response],
-    both_orders: bool = True,
+    both_orders: bool = False,
     seed: int = 0,
-) -> Iterator[float]:
-    """For each prompt, how far ours is the better answer, in [0, 1]; each before the next pair is judged, so that what
-    a person said can be kept, whatever comes after.
+) -> Iterator[tuple[int, float]]:
+    """The place of a prompt, and how far ours is the better answer to it, in [0, 1]: each judgement before the next
+    pair is shown, so that what a person said can be kept, whatever comes after.
 
-    A judge may lean towards what it reads first: it sees both orders, and the mean counts (Zheng et al. 2023,
-    arXiv:2306.05685), or each pair once in random order.
+    A judge may lean towards what it reads first: each of the two is read first as often, in random order, or both
+    orders are judged, and their mean counts (Zheng et al. 2023, arXiv:2306.05685). Answers that read the same are a
+    tie that nobody is asked about.
     """
-    rng = np.random.default_rng(seed)
-    for prompt, our, their in zip(prompts, ours, theirs, strict=True):
-        if both_orders:
-            yield (judge(prompt, our, their) + 1 - judge(prompt, their, our)) / 2
-        elif rng.random() < 0.5:
-            yield judge(prompt, our, their)
-        else:
-            yield 1 - judge(prompt, their, our)
+    ours_first_P = np.random.default_rng(seed).permutation(np.arange(len(prompts)) % 2 == 0)
+    for place, (prompt, our, their) in enumerate(zip(prompts, ours, theirs, strict=True)):
+        if our.text.strip() == their.text.strip():
+            yield place, 0.5
+            continue
+        if both_orders or ours_first_P[place]:
+            yield place, judge(prompt, our, their)
+        if both_orders or not ours_first_P[place]:
+            yield place, 1 - judge(prompt, their, our)

@@ -39,8 +39,8 @@ class Config:
     """At most so many prompts, the first ones; 0: all."""
     answers: int = 1
     """Answers each gives to each prompt."""
-    both_orders: bool = True
-    """Show each pair in both orders and count the mean; else once, in random order."""
+    both_orders: bool = False
+    """Show each pair twice, in both orders, and count the mean; else once, each of the two first as often."""
     sampling: Sampling = field(default_factory=Sampling)
     """How responses are drawn."""
     layout: Layout = "auto"
@@ -107,16 +107,21 @@ def evaluate(config: Config) -> dict[str, Any]:
         asked, theirs = answers_of(config.against, chats[1], fitting, config, config.seed + 1, run.say)
         ids = {p.id for p in asked}
         ours = [our for prompt, our in zip(answered, ours, strict=True) if prompt.id in ids]
-        judged: list[float] = []
+        judged: list[list[float]] = [[] for _ in asked]
         try:
-            each = outcomes(judge, asked, ours, theirs, config.both_orders, config.seed)
-            for prompt, our, their, outcome in zip(asked, ours, theirs, each, strict=True):
-                run.sample(0, "before", prompt=prompt.text, response=their.text)
-                run.sample(0, "after", prompt=prompt.text, response=our.text, outcome=outcome)
-                judged.append(outcome)
+            for place, outcome in outcomes(judge, asked, ours, theirs, config.both_orders, config.seed):
+                prompt, our, their = asked[place].text, ours[place].text, theirs[place].text
+                run.sample(0, "before", prompt=prompt, response=their)
+                run.sample(0, "after", prompt=prompt, response=our, outcome=outcome)
+                judged[place].append(outcome)
         except EOFError:
-            kept = f"the pairs judged are kept in {config.out}/samples.jsonl until the next run there"
-            raise UserError(f"judge: nobody answers any more; {kept}") from None
-        figures = win_rate(asked, judged)
+            kept = f"what was judged is kept in {config.out}/samples.jsonl until the next run there"
+            raise UserError(
+                f"judge: nobody answers any more; {kept if any(judged) else 'nothing was judged'}"
+            ) from None
+        equal = sum(our.text.strip() == their.text.strip() for our, their in zip(ours, theirs, strict=True))
+        if equal:
+            run.say(f"{equal} of {len(asked)} pairs are of equal answers, and count as ties")
+        figures = win_rate(asked, [float(np.mean(said)) for said in judged])
         run.finish(figures)
     return figures

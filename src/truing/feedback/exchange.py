@@ -126,7 +126,8 @@ def _for_layout(records: Sequence[Record], layout: str, tell: Callable[[str], No
     judged: list[Record] = [record for record in records if isinstance(record, kinds)]
     others = Counter(type(record).__name__ for record in records if not isinstance(record, kinds))
     if judged and others:
-        tell(f"left out: {', '.join(f'{n} {name}' for name, n in others.items())}: {layout} rows hold judgements alone")
+        hold = "rankings" if layout == "oasst" else "judgements"
+        tell(f"left out: {', '.join(f'{n} {name}' for name, n in others.items())}: {layout} rows hold {hold} alone")
     found = judged if layout == "oasst" else convert(judged, (Comparison,))
     if not found:
         held = ", ".join(sorted({type(record).__name__ for record in records}))

@@ -19,7 +19,7 @@ from truing.data import formats
 from truing.data.records import Comparison, Conversation, Prompt, Rating, Response
 from truing.data.validate import Complaints, shown
 from truing.errors import UserError
-from truing.feedback import asking, auth, gold, people, store
+from truing.feedback import asking, auth, gold, people, quality, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
 from truing.feedback.replies import Misconfigured, Remote, Reply, Unreachable
@@ -128,17 +128,19 @@ def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     app = create_app(site, config.hosts, requests_a_second=0.0 if config.simulate else 50.0)
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=FAREWELL_S)
     server, stop = uvicorn.Server(settings), threading.Event()
-    helpers = [threading.Thread(target=_after_start, args=(server, config, site, stop), daemon=True)]
-    for helper in helpers:
-        helper.start()
+    threading.Thread(target=_after_start, args=(server, config, site, stop), daemon=True).start()
     try:
         server.run(sockets=[listening])
     finally:
         stop.set()
         with site.db.reading() as connection:
-            judged = store.counts(connection, site.project)["annotations"]
+            judged = quality.progress(connection, site.project)["filled"]
+            several = len(store.projects(connection)) > 1
         site.db.close()
-        print(f"{judged} judgements in {config.store}; to learn from them: truing reward --data {config.store} …")
+        source = f'"{config.store}#project={config.project}"' if several else config.store
+        command = "sft" if config.kind == "demo" else "reward"
+        print(f"{judged} judgements in {config.store}", end="")
+        print(f"; to learn from them: truing {command} --data {source} …" if judged else "")
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -153,17 +155,18 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
     """The site of a configuration, its store filled with what it brings."""
-    db = Database.open(config.store)
     asked = _read_prompts(config)
-    known = {place: _known(place) for place in (config.quiz, config.gold) if place}
+    places = filter(None, (config.quiz, config.gold))
+    known = {place: formats.read(place, (Comparison, Rating), strict=True, report=_warn) for place in places}
     guideline = _read_guideline(config.guideline)
-    replies: dict[str, Reply] = {}
+    live = [(name, *_live(name, config, local)) for name in config.model]
+    db = Database.open(config.store)  # not before all that can be refused has been read
+    replies = dict[str, Reply]()
     with db.writing() as connection:
         project = store.open_project(connection, config.project)
         if guideline:
             store.add_guideline(connection, project, guideline)
-        for name in config.model:
-            reply, checkpoint = _live(name, config, local)
+        for name, reply, checkpoint in live:
             replies[store.add_model(connection, name, checkpoint_hash=checkpoint)] = reply
         for place, onboarding in ((config.quiz, True), (config.gold, False)):
             _add_gold(connection, project, known.get(place, ()), onboarding)
@@ -301,10 +304,6 @@ def _add_prompts(
     if equal:
         _warn(f"truing label: {equal} answers are left out: they read as another answer to the same prompt")
     return list(waiting.items()), made
-
-
-def _known(place: str) -> list[Any]:
-    return formats.read(place, (Comparison, Rating), strict=True, report=_warn)
 
 
 def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: bool) -> None:

@@ -29,7 +29,7 @@ def figures(connection: Connection, project: str) -> dict[str, Any]:
     decided = [v for v in cast if v.outcome != 0.5]
     uneven = [v for v in decided if v.longer != 0.5]
     return {
-        "progress": _progress(connection, project),
+        "progress": progress(connection, project),
         "agreement": _agreement(labels),
         "ratings": _rating_agreement(alone),
         "first_wins": _first_wins(decided),
@@ -137,15 +137,19 @@ def _matrix(labels: Sequence[Label]) -> tuple[np.ndarray, list[str], list[str]]:
 
 
 def reliability(labels: Sequence[Label]) -> dict[str, Known]:
-    """How reliable people are, by Dawid and Skene, from what others judged too: of each who did so FEWEST times.
+    """How reliable people are, by Dawid and Skene, from what others judged too: of each who did so FEWEST times, and
+    where it can be told, which of two people alone it cannot.
 
     A pair counts both ways round: which of two answers is named first says nothing, and must change nothing.
     """
     shared = _shared(labels)
     pairs = [label for label in shared if isinstance(label.item, tuple)]
     turned = [label._replace(item=label.item[::-1], value=1 - label.value) for label in pairs]  # type: ignore[index]
-    label_IR, raters, _ = _matrix([*shared, *turned])
-    if len(raters) < 3:  # of two who disagree, either may be the one who errs
+    everybody_IR, people, _ = _matrix([*shared, *turned])
+    known_R = agreement.identifiable(everybody_IR)
+    label_IR = everybody_IR[:, known_R]
+    raters = [person for person, known in zip(people, known_R, strict=True) if known]
+    if not raters:
         return {}
     sittings = Counter(person for person, _ in {(label.person, label.annotation) for label in shared})
     at_once_R = [max(1.0, n / sittings[r]) for r, n in zip(raters, (label_IR >= 0).sum(0), strict=True)]
@@ -232,7 +236,7 @@ def _each(
     return rows
 
 
-def _progress(connection: Connection, project: str) -> dict[str, Any]:
+def progress(connection: Connection, project: str) -> dict[str, Any]:
     """Tasks, places, how many are filled, and judgements of the last hour."""
     c = t.annotation.c
     plain = (t.task.c.project_id == project, ~t.task.c.gold, t.task.c.kind != "review")

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse.csgraph import connected_components
 
 from truing.maths.games import Games
 from truing.maths.statistics import clopper_pearson
@@ -135,6 +136,23 @@ class Reliability:
     worth_R: Floats
     interval_R2: Floats
     log_likelihood: float
+
+
+def identifiable(label_IR: ArrayLike) -> NDArray[np.bool_]:
+    """Of which raters the judgements tell how often they err: those on, or linked to, a ring of an odd number.
+
+    How often two agree tells of the two together, (1 − 2e)(1 − 2f) of errors at random (Parisi et al. 2014,
+    arXiv:1303.3257, lemma 1): of two who disagree, either may be the one who errs, and so along a chain. A ring of
+    three settles it, or of five.
+    """
+    judged_IR = (np.asarray(label_IR) >= 0).astype(np.int64)
+    together_RR = judged_IR.T @ judged_IR > 0
+    np.fill_diagonal(together_RR, False)
+    none_RR = np.zeros_like(together_RR)
+    # Everybody twice, on two sides, and each link from one side to the other: an odd ring alone leads to one's double.
+    sides = np.block([[none_RR, together_RR], [together_RR, none_RR]]).astype(int)
+    group = connected_components(sides, directed=False)[1]
+    return np.asarray(group[: len(none_RR)] == group[len(none_RR) :])
 
 
 def dawid_skene(

@@ -195,6 +195,9 @@ def _write(
     role: Policy | Scorer, tokenizer: transformers.PreTrainedTokenizerBase, folder: Path, dtype: torch.dtype | None
 ) -> None:
     config, state = _exportable(role)
+    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise UserError(f"{len(broken)} weights are not finite, first {broken[0]}, and not saved: try a smaller lr")
     ends = Chat(tokenizer).ends
     if isinstance(role, Scorer):
         tokenizer = _padding_apart(tokenizer, ends, config.vocab_size)

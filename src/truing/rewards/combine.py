@@ -17,7 +17,7 @@ from truing.models.precision import Precision
 from truing.models.roles import Role
 from truing.rewards.function import Reward, function_reward, load_function
 from truing.rewards.http import http_reward
-from truing.rewards.verifier import exact_reward, regex_reward
+from truing.rewards.verifier import exact_reward, regex_reward, right_answers
 
 LARGEST = 3.4e38  # float32 holds no more
 Refuse = Callable[[str], None]
@@ -93,14 +93,19 @@ def readable(
     """The prompts whose longest answer every reward model among `names` has room for; the others are told.
 
     `context` is the policy's, which bounds prompt and answer together. A reward model with a tokenizer of its own may
-    need more tokens for an answer than the policy did, which no one can know before.
+    need more tokens for an answer than the policy did, which no one can know before. Raises UserError where a prompt
+    does not say what `exact` asks for.
     """
     kept = list(prompts)
+    if any(source == "exact" for _, source in map(_weight, names)):
+        for prompt in kept:
+            right_answers(prompt)
+    end = int(bool(config.sampling.stop or config.sampling.stop_tokens))  # is added to an answer that stops otherwise
     for model in model_sources(names):
         most, chat = load_context(model), load_chat(model, config.layout)
         lengths = [len(chat.prompt_ids(p.messages)) + config.sampling.max_new_tokens for p in kept]
         what = f"prompts leave no room for max_new_tokens in the context of reward {model}, {most} tokens"
-        fit = short_enough(kept, [int(min(n, context)) for n in lengths], most, what, say, config.strict)
+        fit = short_enough(kept, [int(min(n, context)) + end for n in lengths], most, what, say, config.strict)
         kept = [kept[i] for i in fit]
     return kept
 

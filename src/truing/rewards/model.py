@@ -31,6 +31,12 @@ def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget
     def score(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
         response_ids = [_read_ids(chat, response, as_sampled=same) for response in responses]
         tokens = Sequences.of([chat.prompt_ids(p.messages) for p in prompts], response_ids)
+        for prompt, length in zip(prompts, tokens.total_B.tolist(), strict=True):
+            if length > scorer.context:
+                raise UserError(
+                    f"reward {chat.tokenizer.name_or_path}: prompt {prompt.id} and its answer are {length} tokens to "
+                    f"it, and its context {scorer.context}: shorten prompts, or lower max_new_tokens"
+                )
         score_B = torch.empty(len(tokens))
         for index_B in tokens.parts(budget_tokens):
             score_B[index_B] = scorer(tokens.select(index_B))

@@ -27,10 +27,12 @@ def regex_reward(pattern: str) -> Reward:
 
 def exact_reward(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
     """1 where the response, spaces around it aside, is the answer in the prompt's tag `answer:…`, else 0."""
-    scores = []
-    for prompt, response in zip(prompts, responses, strict=True):
-        answers = [tag.removeprefix(ANSWER).strip() for tag in prompt.tags if tag.startswith(ANSWER)]
-        if not answers:
-            raise UserError(f'reward exact: prompt {prompt.id} carries no tag "{ANSWER}…" to compare with')
-        scores.append(float(response.text.strip() in answers))
-    return scores
+    return [float(said.text.strip() in right_answers(prompt)) for prompt, said in zip(prompts, responses, strict=True)]
+
+
+def right_answers(prompt: Prompt) -> list[str]:
+    """What a prompt says is right. Raises UserError where it does not say."""
+    answers = [tag.removeprefix(ANSWER).strip() for tag in prompt.tags if tag.startswith(ANSWER)]
+    if not answers:
+        raise UserError(f'reward exact: prompt {prompt.id} carries no tag "{ANSWER}…" to compare with')
+    return answers

@@ -277,7 +277,7 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
     """The whole stage, from files to a run's folder. `reward` given in Python takes the place of those named."""
     with Run.open(config.out, config, "rl", fresh=config.fresh) as run:
         chat = load_chat(config.model, config.layout)
-        prompts, evaluation = read_prompts(config, chat, run, read)
+        found = read_prompts(config, chat, run, read)
         nets = assemble(config, run)
         refuse = refusing(config.bad_rewards, run)
         if reward is None:
@@ -285,7 +285,7 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judged(judging), config)
-        prompts, evaluation = fitting(prompts, evaluation, nets, chat, config, run)
+        prompts, evaluation = fitting(found, nets, chat, config, run, () if reward else config.reward)
         adapts, cuts = bool(config.lora.lora_rank), config.sampling.truncates
         for line in beforehand(len(prompts), config.asked, config.learning.lr, adapts, cuts):
             run.say(line)

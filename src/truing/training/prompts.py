@@ -18,7 +18,7 @@ from truing.training.run import Run
 
 
 class Asking(combine.Answering, Protocol):
-    """Where prompts come from, how they are divided, and who reads the answers."""
+    """Where prompts come from, and how they are divided."""
 
     @property
     def data(self) -> tuple[str, ...]: ...
@@ -28,9 +28,6 @@ class Asking(combine.Answering, Protocol):
 
     @property
     def evaluation_prompts(self) -> int: ...
-
-    @property
-    def reward(self) -> tuple[str, ...]: ...
 
 
 def read_prompts(config: Asking, chat: Chat, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
@@ -50,10 +47,16 @@ def read_prompts(config: Asking, chat: Chat, run: Run, read: Read = formats.read
 
 
 def fitting(
-    prompts: Sequence[Prompt], evaluation: Sequence[Prompt], nets: Nets, chat: Chat, config: Asking, run: Run
+    found: tuple[Sequence[Prompt], Sequence[Prompt]],
+    nets: Nets,
+    chat: Chat,
+    config: Asking,
+    run: Run,
+    reward: Sequence[str] = (),
 ) -> tuple[list[Prompt], list[Prompt]]:
-    """Those of both that leave room for a response in the policy's context, and for any in that of reference, critic
-    and reward models, which read it. The others are told."""
+    """Those prompts to learn on, and for the figures, that leave room for a response in the policy's context, and for
+    any in that of reference, critic and the reward models among `reward`, which read it. The others are told."""
+    prompts, evaluation = found
     every = list({p.id: p for p in (*prompts, *evaluation)}.values())
     kept = with_room(every, nets.policy, chat, run.say, config.strict)
     context = min(role.context for role in (nets.reference, nets.critic, nets.policy) if role is not None)
@@ -62,7 +65,7 @@ def fitting(
         longest = [int(min(length, nets.policy.context)) for length in lengths]
         what = f"prompts leave no room for max_new_tokens in reference's or critic's context of {context} tokens"
         kept = [kept[i] for i in short_enough(kept, longest, context, what, run.say, config.strict)]
-    room = {p.id for p in combine.readable(kept, config.reward, nets.policy.context, config, run.say)}
+    room = {p.id for p in combine.readable(kept, reward, nets.policy.context, config, run.say)}
     learned = [p for p in prompts if p.id in room]
     if not learned:
         raise UserError("every prompt to learn on is too long for the model's context: shorten them")

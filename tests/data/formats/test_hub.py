@@ -51,7 +51,9 @@ def test_what_the_hub_cannot_give_is_one_line(monkeypatch):
         raise ConnectionError("no way\nto it")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(UserError, match=r"^data owner/name: no way$"):
+    with pytest.raises(
+        UserError, match=r"^data owner/name: there is no such file or folder, and the hub gives none: no way$"
+    ):
         read("owner/name", (Prompt,))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from truing.errors import UserError
+from truing.errors import UserError, neighbour
 
 HUB_ID = re.compile(r"^\w[\w.-]*/[\w.-]+(:\w+)?$")
 # A path that was mistyped must not be looked for on the network.
@@ -34,7 +34,10 @@ def rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
         table = datasets.load_from_disk(name) if is_folder else datasets.load_dataset(name, split=split or "train")
     except Exception as error:  # the library raises a dozen kinds for "not there" and "not now"
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"data {source}: {first}") from error
+        elsewhere = (
+            "" if is_folder else f"there is no such file or folder{neighbour(Path(name))}, and the hub gives none: "
+        )
+        raise UserError(f"data {source}: {elsewhere}{first}") from error
     if isinstance(table, datasets.DatasetDict):
         if "train" not in table:
             splits = ", ".join(f"{source}/{one}" for one in sorted(table))
