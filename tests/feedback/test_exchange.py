@@ -24,7 +24,7 @@ from truing.data.records import (
     Response,
 )
 from truing.errors import UserError
-from truing.feedback import assign, auth, exchange, quality, store
+from truing.feedback import assign, auth, exchange, known, quality, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
 from truing.loop import sources
@@ -605,7 +605,7 @@ def test_a_demonstration_has_the_key_it_had(make):
     told = Demonstration(Prompt((Message("user", "q"),)), "C", "Ann")
     fields = {"prompt": asdict(told.prompt), "response": "C", "annotator": "Ann"}
     before = f"import-{store.digest('p' + json.dumps(fields, sort_keys=True))[:40]}"
-    assert exchange._key([told], "p") == before != exchange._key([replace(told, conversation=True)], "p")
+    assert known._key([(told, 1)], "p") == before != known._key([(replace(told, conversation=True), 1)], "p")
 
 
 def test_a_flag_beside_a_rating_swallows_none(sqlite, make, tmp_path):

@@ -194,3 +194,14 @@ def test_a_snapshot_without_ratings_has_the_hash_it_had(sqlite, make):
         (row,) = connection.execute(select(t.annotation)).all()
         told = snapshot.described(connection, snapshot.take(connection, project))
     assert told["hash"] == store.digest(f"{row.id} {row.body_hash}")
+
+
+def test_a_snapshot_with_ratings_names_the_version_of_what_they_teach(sqlite, make):
+    """The third: a rating that its person gave twice teaches once."""
+    project, _ = make.project_with(sqlite, "rate", make.conversation("?", "A"))
+    (ann,) = make.people(sqlite, "Ann")
+    say(sqlite, project, ann, lambda ids: {"ratings": {ids["A"]: 3}})
+    with sqlite.writing() as connection:
+        (row,) = connection.execute(select(t.annotation)).all()
+        told = snapshot.described(connection, snapshot.take(connection, project))
+    assert told["hash"] == store.digest(f"{row.id} {row.body_hash} 3")

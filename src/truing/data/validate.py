@@ -29,12 +29,39 @@ class Unread:
     what: str
 
 
-def understood(found: Sequence[Record | Unread], prompt: Prompt) -> list[Record | Unread]:
-    """What people said of a prompt; the prompt itself where nobody said anything. BadRow where nothing is understood:
-    a row that people have judged is not a row that nobody has."""
-    if found and all(isinstance(one, Unread) for one in found):
-        raise BadRow(f"what it says is not understood: {', '.join(dict.fromkeys(one.what for one in found))}")  # type: ignore[union-attr]
+@dataclass(frozen=True)
+class Unusable:
+    """One of the things that a row says, with why it cannot be used: it is told as a bad row is, the rest is read."""
+
+    why: str
+
+
+Said = Record | Unread | Unusable
+
+
+def usable(read: Callable[..., Sequence[Said]], *given: Any) -> list[Said]:
+    """What `read` makes of one of the things that a row says: where it raises BadRow, the others are not lost."""
+    try:
+        return [*read(*given)]
+    except BadRow as error:
+        return [Unusable(str(error))]
+
+
+def understood(found: Sequence[Said], prompt: Prompt) -> list[Said]:
+    """What people said of a prompt; the prompt itself where nobody said anything. BadRow where nothing can be read: a
+    row that people have judged is not a row that nobody has."""
+    refuse_useless(found)
     return [*found] or [prompt]
+
+
+def refuse_useless(found: Sequence[Said]) -> None:
+    """BadRow where a row says something, and nothing of it can be read."""
+    if not found or not all(isinstance(one, Unread | Unusable) for one in found):
+        return
+    if wrong := next((one for one in found if isinstance(one, Unusable)), None):
+        raise BadRow(wrong.why)
+    unread = dict.fromkeys(one.what for one in found if isinstance(one, Unread))
+    raise BadRow(f"what it says is not understood: {', '.join(unread)}")
 
 
 def without_null(value: Any) -> Any:
@@ -124,22 +151,25 @@ def _content(value: object, key: str) -> str:
 
 
 class Complaints:
-    """Counts bad rows; tells the first ones, or stops at the first where `strict`."""
+    """Counts bad rows, and what is bad in rows of which the rest is read; tells the first ones, or stops at the first
+    where `strict`."""
 
     def __init__(self, source: str, strict: bool, report: Callable[[str], None] | None) -> None:
         self.source, self.strict, self.report = source, strict, report or (lambda line: None)
         self.count = 0
+        self.parts = 0
         self.first = ""
 
-    def add(self, place: str, reason: str) -> None:
-        """One more bad row."""
+    def add(self, place: str, reason: str, part: bool = False) -> None:
+        """One more bad row; or `part` of one, of which the rest is read."""
         line = f"{self.source}:{place}: {reason}"
         if self.strict:
             raise UserError(f"{line} (strict stops at the first bad row)")
-        self.count += 1
+        self.count += not part
+        self.parts += part
         self.first = self.first or line
-        if self.count <= MOST_TOLD:
-            self.report(f"{line}; left out")
+        if self.count + self.parts <= MOST_TOLD:
+            self.report(f"{line}; left out" + (", the rest of the row is read" if part else ""))
 
     def passes(self, record: Any, place: str, check: Callable[[Any], object] | None) -> bool:
         """Whether a check lets a record pass; where it raises BadRow, that is one more bad row."""
@@ -153,5 +183,7 @@ class Complaints:
 
     def close(self) -> None:
         """Say how many there were in all, where not all were told."""
-        if self.count > MOST_TOLD:
-            self.report(f"{self.source}: {self.count} bad rows left out in all; the first {MOST_TOLD} are told above")
+        if self.count + self.parts > MOST_TOLD:
+            parts = f" and {self.parts} bad parts of others" if self.parts else ""
+            told = f"left out in all; the first {MOST_TOLD} are told above"
+            self.report(f"{self.source}: {self.count} bad rows{parts} {told}")

@@ -6,11 +6,10 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select
+from sqlalchemy import Connection, insert, select
 
 import truing
 from truing.data import formats
@@ -33,6 +32,7 @@ from truing.errors import UserError
 from truing.feedback import asking, assign, auth, snapshot, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database, new_id, now
+from truing.feedback.known import Known
 
 JUDGEMENTS = (Comparison, Ranking, Rating, Flag, Edit, Demonstration)
 AT_ONCE = 20  # records of one transaction: a page that is open meanwhile waits for a tenth of a second
@@ -49,12 +49,13 @@ def bring_in(
     report: Callable[[str], None] | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Read files of any layout into the store: judgements as annotations of those who made them, prompts and sampled
-    answers as open tasks of a kind. What came in before is not taken twice. Returns how many of each were new.
+    answers as open tasks of a kind. What is there already is not taken twice. Returns how many of each were new.
 
     What the store cannot hold as it is, is left out, counted and told to `report` with the reason.
     """
     tell = report or (lambda line: None)
-    records = formats.read(sources, (*JUDGEMENTS, Conversation, Prompt), report=report)
+    # A file that is named twice is one: what nobody in particular says in it would count twice.
+    records = formats.read(list(dict.fromkeys(sources)), (*JUDGEMENTS, Conversation, Prompt), report=report)
     with db.writing() as connection:
         place = store.open_project(connection, project)
     counted: Counter[str] = Counter()
@@ -65,6 +66,7 @@ def bring_in(
     records, equal = _without_equal_answers(kept)
     if equal:
         tell(f"left out: {equal} sampled answers that read as another answer to their prompt")
+    known = Known(place)
     for number, sittings in enumerate(_blocks(_sittings(records))):
         if number:
             time.sleep(GAP_S)
@@ -73,7 +75,7 @@ def bring_in(
                 try:
                     # Records that cannot be held leave nothing half of them behind.
                     with connection.begin_nested():
-                        new = _bring(connection, place, sitting, kind, overlap)
+                        new = _bring(connection, known, sitting, kind, overlap)
                 except UserError as error:
                     counted["left out"] += len(sitting)
                     tell(f"left out: {_described(sitting[0])}: {error}")
@@ -215,18 +217,19 @@ def _blocks(sittings: Sequence[list[Any]]) -> Iterator[list[list[Any]]]:
         yield block
 
 
-def _bring(connection: Connection, project: str, sitting: Sequence[Any], kind: str, overlap: int) -> int:
+def _bring(connection: Connection, known: Known, sitting: Sequence[Any], kind: str, overlap: int) -> int:
     """The records of one task into the store. Returns how many of them are new."""
-    first = sitting[0]
+    first, project = sitting[0], known.project
     if isinstance(first, Prompt | Conversation):
         return int(_bring_task(connection, project, first, kind, overlap))
     if reason := _why_unstorable(first):
         raise UserError(reason)
     person = _person(connection, first.annotator)
-    prompt = store.add_prompt(connection, project, first.prompt, "import")
-    new = _new(connection, person, project, prompt, sitting)
-    if not new:
+    brought = known.new(connection, person, sitting)
+    if not brought:
         return 0
+    new = [record for record, _ in brought]
+    prompt = store.add_prompt(connection, project, first.prompt, "import")
     asked, texts = _texts(new)
     ids = [_message(connection, prompt, text) for text in texts]
     candidates = store.add_candidates(connection, prompt, ids, selection="import") if ids else None
@@ -238,54 +241,9 @@ def _bring(connection: Connection, project: str, sitting: Sequence[Any], kind: s
             shown_order=ids,
         )
     )  # fmt: skip
-    assign.submit(connection, identity, person, _payload(new, ids), _key(new, project))
+    assign.submit(connection, identity, person, _payload(new, ids), known.key(brought))
+    known.add(connection, person, brought)
     return len(new)
-
-
-def _key(records: Sequence[Any], project: str = "") -> str:
-    """What the same records have again when they come into the project again."""
-    said = "".join(json.dumps(_as_ever(record), sort_keys=True) for record in records)
-    return f"{snapshot.IMPORTED}{store.digest(project + said)[:40]}"
-
-
-def _as_ever(record: Any) -> dict[str, Any]:
-    """The fields of a record; those that earlier versions did not have only where they say something."""
-    later = {Rating: ("error", "round"), Demonstration: ("conversation",)}.get(type(record), ())
-    return {name: value for name, value in asdict(record).items() if value or name not in later}
-
-
-def _new(connection: Connection, person: str, project: str, prompt: str, sitting: Sequence[Any]) -> list[Any]:
-    """The records that this person has not said in an import into the project before; ratings may have come beside
-    others then."""
-    c, rated = t.annotation.c, t.rating.c
-    # Earlier versions left the project out: what had come into one could come into no other.
-    keys = [{_key([record], project), _key([record])} for record in sitting]
-    known = (
-        select(c.idempotency_key)
-        .join(t.task, t.task.c.id == c.task_id)
-        .where(c.annotator_id == person, c.idempotency_key.in_(set().union(*keys)), t.task.c.project_id == project)
-    )
-    came = set(connection.scalars(known))
-    new = [record for record, either in zip(sitting, keys, strict=True) if not came & either]
-    if not new or not isinstance(sitting[0], Rating):
-        return new
-    m = t.message.c
-    asked = (
-        select(m.content, rated.value, c.annotator_id, t.task.c.config)
-        .join(t.rating, rated.message_id == m.id)
-        .join(t.annotation, c.id == rated.annotation_id)
-        .join(t.task, t.task.c.id == c.task_id)
-        .where(m.prompt_id == prompt, m.content.in_([record.response for record in new]))
-        .where(c.idempotency_key.startswith(snapshot.IMPORTED), ~exists().where(t.flag.c.annotation_id == c.id))
-        .where(rated.criterion == sitting[0].criterion, rated.low == sitting[0].low, rated.high == sitting[0].high)
-    )
-    # Whose they are is looked at here: asked for it, SQLite reads all that the person has ever said.
-    said = {
-        (row.content, row.value, row.config.get("given", {}).get("round", 0))
-        for row in connection.execute(asked)
-        if row.annotator_id == person
-    }
-    return [record for record in new if (record.response, float(record.value), record.round) not in said]
 
 
 def _bring_task(connection: Connection, project: str, record: Prompt | Conversation, kind: str, overlap: int) -> bool:

@@ -21,7 +21,7 @@ MARGIN = {1: 1 / 3, 2: 2 / 3, 3: 1.0}  # Touvron et al. 2023, arXiv:2307.09288, 
 SOFT = {1: 0.7, 2: 0.85, 3: 0.95}  # the probability that the preferred answer is the better one
 IMPORTED = "import-"  # begins the keys of annotations that came in from files
 NOBODY = "imported"  # the name beside judgements that came in without one
-RATINGS_MEAN = " 2"  # the version of what ratings teach: in the hash of a snapshot that holds some
+RATINGS_MEAN = " 3"  # the version of what ratings teach: in the hash of a snapshot that holds some
 SAID_ELSEWHERE = (*OF_RATINGS, "edit")  # origins of comparisons that follow from other records
 _rated = exists().where(t.rating.c.annotation_id == t.annotation.c.id).label("rated")
 
@@ -93,11 +93,20 @@ def records(
     label, or neither. `errors`: share of judgements made at random, by the annotator's id; of others what an import
     said of them, else `prior`. Two equal texts teach nothing: they are left out, counted and told to `report`.
     """
-    reader = _Reader(connection, snapshot, strength, errors or {}, prior)
+    described(connection, snapshot)
+    member = t.snapshot_annotation.c
+    members = select(member.annotation_id).where(member.snapshot_id == snapshot)
+    reader = _Reader(connection, members, strength, errors or {}, prior)
     found = list(reader.records())
     if report and reader.equal:
         report(f"snapshot {snapshot}: left out: {reader.equal} answers compared with a text equal to theirs")
     return found
+
+
+def meaning(connection: Connection, annotations: Sequence[str], came: bool = False) -> list[Record]:
+    """What these annotations mean, as `records` tells it of a snapshot of them; `came`: of imports, with the round that
+    their file named in place of the one in which they came in."""
+    return list(_Reader(connection, annotations, "margin", {}, 0.0, came).records())
 
 
 def nobody(connection: Connection) -> str:
@@ -106,15 +115,14 @@ def nobody(connection: Connection) -> str:
 
 
 class _Reader:
-    """Reads the rows derived from a snapshot's annotations; prompts and texts once."""
+    """Reads the rows derived from annotations; prompts and texts once. `members`: their ids, or what selects these."""
 
     def __init__(
-        self, connection: Connection, snapshot: str, strength: Strength, errors: Mapping[str, float], prior: float
-    ) -> None:
+        self, connection: Connection, members: Any, strength: Strength, errors: Mapping[str, float], prior: float,
+        came: bool = False,
+    ) -> None:  # fmt: skip
         self.connection, self.strength, self.errors, self.prior = connection, strength, errors, prior
-        member = t.snapshot_annotation.c
-        self.members = select(member.annotation_id).where(member.snapshot_id == snapshot)
-        described(connection, snapshot)
+        self.members, self.came = members, came
         self.prompts: dict[tuple[str, str | None], Prompt] = {}
         self.texts: dict[str, tuple[str, str | None]] = {}
         self.nobody = nobody(connection)
@@ -139,7 +147,7 @@ class _Reader:
         for row in self._derived(t.demonstration):
             text, prompt = self._answer(row.message_id, row.prompt_id)
             if row.before_id is None:
-                yield Demonstration(prompt, text, self._who(row), _given(row).get("conversation", False))
+                yield Demonstration(prompt, text, self._who(row), given_of(row).get("conversation", False))
             else:
                 yield Edit(prompt, self.texts[row.before_id][0], text, self._who(row))
 
@@ -174,7 +182,7 @@ class _Reader:
         for row in rows:
             winner, prompt = self._answer(row.winner_id, row.prompt_id)
             weight = 1 / sizes[row.annotation_id] if row.origin == "ranking" else 1.0
-            weight = _given(row).get("weight", weight)
+            weight = given_of(row).get("weight", weight)
             target, margin = self._target(row)
             yield Comparison(
                 prompt, winner, self.texts[row.loser_id][0], target, margin, weight, row.criterion, self._who(row),
@@ -187,13 +195,14 @@ class _Reader:
 
     def _error_and_round(self, row: Any) -> tuple[float, int]:
         """What is known here of the person and the round, else what an import said of them; 0 is nothing."""
-        given = _given(row)
+        given = given_of(row)
         prior = self.prior if self._who(row) else 0.0  # of nobody in particular nothing is known
         error = self.errors.get(row.annotator_id, given.get("error") or prior)
-        return error, row.number or given.get("round", 0)
+        named = given.get("round", 0)
+        return error, named if self.came else row.number or named
 
     def _target(self, row: Any) -> tuple[float, float]:
-        given = _given(row)
+        given = given_of(row)
         if self.strength == "margin" and "target" in given:
             return given["target"], given["margin"]
         if row.tie:
@@ -237,7 +246,7 @@ class _Reader:
             self.texts[row.id] = (row.content, row.parent_id)
 
 
-def _given(row: Any) -> dict[str, Any]:
+def given_of(row: Any) -> dict[str, Any]:
     """The figures that an imported judgement came with. Taken back and said anew, it has those of the page."""
     return row.config.get("given", {}) if row.idempotency_key.startswith(IMPORTED) else {}
 

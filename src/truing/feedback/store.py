@@ -96,7 +96,7 @@ def guideline(connection: Connection, project: str) -> Any:
 
 def known_prompt(connection: Connection, project: str, prompt: Prompt) -> str | None:
     """The id of the prompt that says the same, by its normal form; None if there is none."""
-    norm = _normal_hash(prompt.messages)
+    norm = normal_hash(prompt.messages)
     return connection.scalar(
         select(t.prompt.c.id).where(t.prompt.c.project_id == project, t.prompt.c.norm_hash == norm)
     )
@@ -107,7 +107,7 @@ def add_prompt(
 ) -> str:
     """The prompt, once. The split is fixed now, by its root."""
     return known_prompt(connection, project, prompt) or add(
-        connection, t.prompt, project_id=project, root=prompt.root, norm_hash=_normal_hash(prompt.messages),
+        connection, t.prompt, project_id=project, root=prompt.root, norm_hash=normal_hash(prompt.messages),
         source=source,
         split=prompt.split if prompt.split in ("train", "test") else split_of(prompt.root, held_out),
         messages=[{"role": m.role, "content": m.content} for m in prompt.messages], tags=list(prompt.tags),
@@ -225,5 +225,6 @@ def _count(connection: Connection, table: Table, condition: Any) -> int:
     return connection.scalar(select(func.count()).select_from(table).where(condition)) or 0
 
 
-def _normal_hash(messages: Sequence[Message]) -> str:
+def normal_hash(messages: Sequence[Message]) -> str:
+    """What prompts have in common that say the same, up to spaces around their messages and forms of characters."""
     return digest("\x1e".join(f"{m.role}\x1f{unicodedata.normalize('NFKC', m.content).strip()}" for m in messages))

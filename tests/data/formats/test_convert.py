@@ -72,6 +72,13 @@ def test_only_ratings_on_one_scale_by_one_person_of_two_answers_are_compared():
     assert (one.chosen, one.rejected, one.margin, one.weight, one.origin) == ("c", "b", 0.75, 0.5, "rating")
 
 
+def test_what_a_person_rates_twice_the_same_counts_once_and_a_crowd_counts_each():
+    rated = [Rating(Q, answer, value, annotator="ann") for answer, value in (("a", 5.0), ("b", 1.0), ("a", 5.0))]
+    assert len(ratings_to_comparisons(rated)) == 1
+    assert len(ratings_to_comparisons([*rated, Rating(Q, "a", 3.0, annotator="ann")])) == 2
+    assert len(ratings_to_comparisons([Rating(Q, one.response, one.value) for one in rated])) == 2
+
+
 def test_answers_that_a_person_has_compared_are_not_compared_again_by_their_ratings():
     rated = [Rating(Q, answer, value, annotator="ann") for answer, value in (("a", 5.0), ("b", 1.0), ("c", 3.0))]
     said = Comparison(Q, "b", "a", annotator="ann")

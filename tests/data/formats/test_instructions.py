@@ -2,7 +2,7 @@ import pytest
 
 from truing.data.formats.instructions import records_of
 from truing.data.records import Comparison, Demonstration, Message, Prompt
-from truing.data.validate import BadRow
+from truing.data.validate import BadRow, Unusable
 
 ASKED = Prompt((Message("user", "Translate. \n\n Hund"),))
 
@@ -16,6 +16,11 @@ def test_each_instance_of_a_task_is_a_demonstration():
     row = {"instruction": "Translate. ", "instances": [{"input": " Hund", "output": "dog"}, {"output": "?"}]}
     bare = Prompt((Message("user", "Translate. "),))
     assert records_of(row) == [Demonstration(ASKED, "dog"), Demonstration(bare, "?")]
+
+
+def test_an_instance_that_cannot_be_used_costs_no_other():
+    row = {"instruction": "Translate. ", "instances": [{"output": " "}, {"input": " Hund", "output": "dog"}]}
+    assert records_of(row) == [Unusable('"output" is empty'), Demonstration(ASKED, "dog")]
 
 
 def test_an_instruction_alone_is_a_prompt():

@@ -2,7 +2,7 @@ import pytest
 
 from truing.data.formats.oasst import matches, records_of
 from truing.data.records import Demonstration, Message, Prompt, Ranking
-from truing.data.validate import BadRow
+from truing.data.validate import BadRow, Unusable
 
 
 def reply(text, rank=None, role="assistant", replies=(), **more):
@@ -50,3 +50,18 @@ def test_a_message_by_itself_is_named():
     assert matches(row)
     with pytest.raises(BadRow, match="those of whole trees are read"):
         records_of(row)
+
+
+def test_one_bad_message_costs_what_is_below_it_and_a_bad_rank_its_group():
+    """Was: the whole tree was left out."""
+    below = [reply("good", 0), reply("bad", 1)]
+    replies = [
+        reply("best", 0, replies=[reply("and?", role="prompter", replies=[reply("x", 10**30), reply("y", 0)])]),
+        reply(" ", 1, replies=[reply("lost", role="prompter", replies=below)]),
+        reply("worst", 2, replies=[reply("so?", role="prompter", replies=below), reply("?", role="judge"), "?"]),
+    ]
+    found = records_of({"message_tree_id": "t", "prompt": reply("q", role="prompter", replies=replies)})
+    assert [one.responses for one in found if isinstance(one, Ranking)] == [("best", "worst"), ("good", "bad")]
+    assert [one.response for one in found if isinstance(one, Demonstration)] == ["best", "good"]
+    whys = [one.why for one in found if isinstance(one, Unusable)]
+    assert len(whys) == 4 and '"text" is empty' in whys and sum('"rank"' in why for why in whys) == 1

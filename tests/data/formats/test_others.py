@@ -2,9 +2,11 @@
 
 import pytest
 
-from truing.data.formats import argilla, label_studio
+from truing.data import formats
+from truing.data.formats import argilla, files, label_studio
 from truing.data.records import Comparison, Demonstration, Message, Prompt, Ranking, Rating
-from truing.data.validate import BadRow, Unread
+from truing.data.validate import BadRow, Unread, Unusable
+from truing.errors import UserError
 
 ASKED = Prompt((Message("user", "p"),))
 
@@ -184,3 +186,59 @@ def test_label_studio_ratings_and_texts_are_of_what_they_name():
             label_studio.records_of(studio_row("rating", {"rating": value}, named="answer2"))
     with pytest.raises(BadRow, match="there are 2"):
         label_studio.records_of(studio_row("rating", {"rating": 4}, named="answer1,answer2"))
+
+
+def studio_people(*results, data=None):
+    """A task that several people have judged, each with a result of this kind and value."""
+    row = studio_row("pairwise", {}, data, named="answer1,answer2")
+    row["annotations"] = [
+        {"completed_by": i, "result": [{"from_name": "x", "to_name": "answer1,answer2", "type": kind, "value": value}]}
+        for i, (kind, value) in enumerate(results)
+    ]
+    return row
+
+
+def test_label_studio_one_persons_unusable_answer_costs_nobody_elses():
+    """Was: the whole row was left out, with what the others had said."""
+    left, right = ("pairwise", {"selected": "left"}), ("pairwise", {"selected": "right"})
+    found = label_studio.records_of(studio_people(left, ("pairwise", {}), right))
+    assert [type(one) for one in found] == [Comparison, Unusable, Comparison] and "pairwise: null" in found[1].why
+    items = {"prompt": "p", "items": [{"id": "x", "body": "X"}, {"id": "y", "body": "Y"}]}
+    moved, unsorted = ("ranker", {"ranker": {"r": ["y", "x"]}}), ("ranker", {"ranker": {"_": ["x", "y"]}})
+    ranking, unusable = label_studio.records_of(studio_people(moved, unsorted, data=items))
+    assert ranking.responses == ("Y", "X") and "does not order" in unusable.why
+    row = studio_people(left, ("relation", None))
+    row["annotations"].append({"completed_by": 9})
+    del row["annotations"][1]["result"][0]["value"], row["annotations"][1]["result"][0]["from_name"]
+    pair, unread, unusable = label_studio.records_of(row)
+    assert pair.chosen == "A" and unread == Unread("relation") and 'must have a "result"' in unusable.why
+    with pytest.raises(BadRow, match="left or right of two"):
+        label_studio.records_of(studio_people(("pairwise", {}), ("choices", {}), ("pairwise", {})))
+
+
+def test_argilla_one_persons_unusable_answer_costs_nobody_elses():
+    """Was: the whole row was left out, with what the others had said."""
+    row = argilla_row("order", [{"value": "b", "rank": 1}, {"value": "a", "rank": 2}])
+    row["responses"] |= {"quality": [{"value": 4, "user_id": "v"}], "of_a": ["?", {"value": 2}], "lost": 7}
+    ranking, unclear, broken, rating, lost = argilla.records_of(row)
+    assert ranking.responses == ("B", "A") and (rating.response, rating.value) == ("A", 2)
+    assert [type(one) for one in (unclear, broken, lost)] == [Unusable] * 3 and "which of the 2" in unclear.why
+    flat = {"prompt": "p", "a": "A", "b": "B", "of_a.responses": [4], "of_b.responses": [1], "of_b.responses.users": []}
+    rating, unusable = argilla.records_of(flat)
+    assert rating.response == "A" and "lists of one length" in unusable.why
+
+
+def test_what_is_bad_in_a_row_is_told_with_its_place_and_strict_stops(tmp_path):
+    path, told = tmp_path / "t.json", []
+    left = ("pairwise", {"selected": "left"})
+    files.save(path, [studio_people(left, ("pairwise", {})), studio_people(("pairwise", {})), studio_people(left)])
+    assert len(formats.read(str(path), (Comparison,), report=told.append)) == 2
+    assert [line.partition(": pairwise")[0] for line in told] == [f"{path}:row 1", f"{path}:row 2"]
+    assert told[0].endswith("; left out, the rest of the row is read") and told[1].endswith("; left out")
+    with pytest.raises(UserError, match=r"row 1: pairwise.*strict stops"):
+        formats.read(str(path), (Comparison,), strict=True)
+    files.save(path, [studio_people(left, *[("pairwise", {})] * 30)])
+    told.clear()
+    with pytest.raises(UserError, match="bad rows: 0, bad parts of others: 30"):
+        formats.read(str(path), (Rating,), report=told.append)
+    assert len(told) == 21 and "0 bad rows and 30 bad parts of others left out in all" in told[-1]

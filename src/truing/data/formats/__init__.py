@@ -24,7 +24,7 @@ from truing.data.formats import (
 )
 from truing.data.formats.convert import convert, distinct
 from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt, Rating, Record
-from truing.data.validate import MOST_TOLD, BadRow, Complaints, Unread, cut, without_null
+from truing.data.validate import MOST_TOLD, BadRow, Complaints, Said, Unread, Unusable, cut, without_null
 from truing.errors import UserError, nearest, neighbour
 
 Layout = Literal["native", "trl", "hh", "openrlhf", "oasst"]
@@ -56,7 +56,8 @@ def read(
     A bad row is left out and told to `report` as `file:row 17: reason`; `strict` raises UserError at the first. A
     source without a single good row raises UserError too. What compares a text with itself is left out, also where
     nothing else is there; what no reader understands is not read. Both are counted and told in a line for each source.
-    `check` raises BadRow of what a stage cannot use.
+    So is, where a row holds several people's judgements, one that cannot be used: the others are read. `check` raises
+    BadRow of what a stage cannot use.
     """
     listed = [sources] if isinstance(sources, str) else sources
     return [
@@ -76,7 +77,7 @@ def _read_one(source: str, kinds: tuple[type, ...], complaints: Complaints, chec
         try:
             found = _records_of(row)
             for record in found:
-                if not isinstance(record, Unread):
+                if not isinstance(record, Unread | Unusable):
                     _refuse_other_prompt(record, f"{name}:{place}", asked)
         except BadRow as error:
             complaints.add(place, str(error))
@@ -84,6 +85,9 @@ def _read_one(source: str, kinds: tuple[type, ...], complaints: Complaints, chec
         for record in found:
             if isinstance(record, Unread):
                 unread[record.what] += 1
+                continue
+            if isinstance(record, Unusable):
+                complaints.add(place, record.why, part=True)
                 continue
             kept = distinct(record, kinds)
             records += [kept] if kept is not None and complaints.passes(kept, place, check) else []
@@ -126,7 +130,9 @@ def _nothing(source: str, kinds: tuple[type, ...], seen: int, records: list[Reco
     """Why a source gave no record of the wanted kinds."""
     wanted = " or ".join(kind.__name__ for kind in kinds)
     if complaints.first:
-        return f"data {source}: no {wanted} in it (bad rows: {complaints.count}); the first: {complaints.first}"
+        parts = f", bad parts of others: {complaints.parts}" if complaints.parts else ""
+        bad = f"bad rows: {complaints.count}{parts}"
+        return f"data {source}: no {wanted} in it ({bad}); the first: {complaints.first}"
     if not seen:
         return f"data {source}: no {wanted} in it: it is empty"
     held = ", ".join(f"{count} {name}" for name, count in Counter(type(r).__name__ for r in records).items())
@@ -198,10 +204,12 @@ def write(
 def _lost(record: Record, row: dict[str, Any]) -> list[str]:
     """The fields of a record that its row does not give back. BadRow where it gives back another judgement."""
     try:
-        found = next((one for one in _records_of(row) if type(one) is type(record)), None)
+        read_again = _records_of(row)
+        if wrong := next((one for one in read_again if isinstance(one, Unusable)), None):
+            raise BadRow(wrong.why)
     except BadRow as error:
         raise BadRow(f"it could not be read again: {error}") from error
-    back = _fields(found)
+    back = _fields(next((one for one in read_again if type(one) is type(record)), None))
     names = [name for name, value in _fields(record).items() if name not in back or back[name] != value]
     if changed := [name for name in names if name in SAID]:
         raise BadRow(f"it would be read again with other {' and '.join(changed)}")
@@ -262,7 +270,7 @@ def _has_rows(path: Path) -> bool:
     return path.name.endswith(files.SUFFIXES) and not path.name.startswith(".") and path.is_file()
 
 
-def _records_of(row: dict[str, Any]) -> list[Record | Unread]:
+def _records_of(row: dict[str, Any]) -> list[Said]:
     """What a row says, and the names of the columns that its reader does not read."""
     there = without_null(row)
     for reader in READERS:

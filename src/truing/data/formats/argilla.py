@@ -6,7 +6,7 @@ from typing import Any
 
 from truing.data.formats import columns
 from truing.data.records import Comparison, Demonstration, Prompt, Ranking, Rating, Record
-from truing.data.validate import BadRow, Unread, is_number, is_whole, shown, understood
+from truing.data.validate import BadRow, Said, Unread, is_number, is_whole, shown, understood, usable
 
 PROMPTS = ("prompt", "instruction", "question", "input", "context", "conversation", "messages")
 NEITHER = ("tie", "both", "none", "equal", "same", "neither")
@@ -24,16 +24,17 @@ def _is_nested(row: dict[str, Any]) -> bool:
     return isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), dict)
 
 
-def records_of(row: dict[str, Any]) -> list[Record | Unread]:
+def records_of(row: dict[str, Any]) -> list[Said]:
     """Rankings, choices between answers, ratings and texts, each by the person who submitted it.
 
     An answer is a field that is not the prompt. A question whose value is a list is a ranking of fields; a text that
     names a field is a choice between two; a number rates the field that the question's name ends with, or the only one;
     any other text in answer to a question about no answer is a demonstration. Drafts and discarded ones do not count.
+    A response that cannot be used costs no other.
     """
-    if not _is_nested(row):
-        row = _nested(row)
-    fields = {name: value for name, value in row["fields"].items() if isinstance(value, str | list) and value}
+    nested = _is_nested(row)
+    there = row["fields"] if nested else {name: row[name] for name in row if "." not in name and name not in OWN}
+    fields = {name: value for name, value in there.items() if isinstance(value, str | list) and value}
     asked = next((name for name in PROMPTS if name in fields), None)
     if asked is None:
         raise BadRow(
@@ -42,31 +43,33 @@ def records_of(row: dict[str, Any]) -> list[Record | Unread]:
     prompt = columns.prompt_of(fields, asked)
     others = {name: value for name, value in fields.items() if name not in (asked, *columns.PROMPT)}
     answers = {name: value for name, value in others.items() if isinstance(value, str)}
-    found: list[Record | Unread] = []
-    for question, responses in row["responses"].items():
+    questions = row["responses"] if nested else [key.removesuffix(SAID) for key in row if key.endswith(SAID)]
+
+    def answered(question: str) -> list[Said]:
+        responses = row["responses"][question] if nested else _flat_responses(row, f"{question}{SAID}")
         if not isinstance(responses, list):
             raise BadRow(f'"responses": {question} must hold a list of responses, not {shown(responses)}')
-        for response in responses:
-            if not isinstance(response, dict):
-                raise BadRow(f'"responses": {question} must hold objects with a value, not {shown(response)}')
-            value, person = response.get("value"), str(response.get("user_id") or "")
-            if response.get("status", "submitted") == "submitted" and value is not None and str(value).strip():
-                found.append(_said(prompt, answers, question, value, person))
-    return understood(found, prompt)
+        return [said for one in responses for said in usable(_response, prompt, answers, question, one)]
+
+    return understood([said for question in questions for said in usable(answered, question)], prompt)
 
 
-def _nested(row: dict[str, Any]) -> dict[str, Any]:
-    """A flat row as a nested one: beside the values of `question.responses` stand `….users` and `….status`."""
-    fields = {name: value for name, value in row.items() if "." not in name and name not in OWN}
-    responses = {}
-    for key in (key for key in row if key.endswith(SAID)):
-        parts = {"value": row[key], "user_id": row.get(f"{key}.users"), "status": row.get(f"{key}.status")}
-        there = {name: part for name, part in parts.items() if part is not None}
-        if not all(isinstance(part, list) and len(part) == len(row[key]) for part in there.values()):
-            raise BadRow(f'"{key}" and what stands beside it must be lists of one length, not {shown(parts)}')
-        said = [dict(zip(there, one, strict=True)) for one in zip(*there.values(), strict=True)]
-        responses[key.removesuffix(SAID)] = said
-    return {"fields": fields, "responses": responses}
+def _flat_responses(row: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """A flat row's responses to a question as nested ones: beside the values stand `….users` and `….status`."""
+    parts = {"value": row[key], "user_id": row.get(f"{key}.users"), "status": row.get(f"{key}.status")}
+    there = {name: part for name, part in parts.items() if part is not None}
+    if not all(isinstance(part, list) and len(part) == len(row[key]) for part in there.values()):
+        raise BadRow(f'"{key}" and what stands beside it must be lists of one length, not {shown(parts)}')
+    return [dict(zip(there, one, strict=True)) for one in zip(*there.values(), strict=True)]
+
+
+def _response(prompt: Prompt, answers: dict[str, str], question: str, response: Any) -> list[Said]:
+    if not isinstance(response, dict):
+        raise BadRow(f'"responses": {question} must hold objects with a value, not {shown(response)}')
+    value, person = response.get("value"), str(response.get("user_id") or "")
+    if response.get("status", "submitted") != "submitted" or value is None or not str(value).strip():
+        return []
+    return [_said(prompt, answers, question, value, person)]
 
 
 def _said(prompt: Prompt, answers: dict[str, str], question: str, value: Any, person: str) -> Record | Unread:

@@ -187,11 +187,16 @@ def sitting_of(rating: Rating) -> Hashable:
 def ratings_to_comparisons(ratings: Sequence[Rating]) -> list[Comparison]:
     """Every two ratings by one person of answers to one prompt, by one criterion, in one round and on one scale.
 
-    Equal values are a tie. The margin is the difference as a share of the scale. Good / bad is the scale 0 to 1.
+    Equal values are a tie. The margin is the difference as a share of the scale. Good / bad is the scale 0 to 1. What a
+    person says twice counts once; ratings without a name are those of several people, and all count.
     """
     sittings: dict[Hashable, list[Rating]] = {}
+    said: set[Hashable] = set()
     for rating in ratings:
-        sittings.setdefault(sitting_of(rating), []).append(rating)
+        again = (sitting_of(rating), rating.response, rating.value)
+        if not rating.annotator or again not in said:
+            sittings.setdefault(sitting_of(rating), []).append(rating)
+        said.add(again)
     made = []
     for sitting in sittings.values():
         for one, two in combinations(sitting, 2):

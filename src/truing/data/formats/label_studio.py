@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from truing.data.formats import columns
-from truing.data.records import Comparison, Demonstration, Prompt, Ranking, Rating, Record
-from truing.data.validate import BadRow, Unread, is_number, shown, understood
+from truing.data.records import Comparison, Demonstration, Prompt, Ranking, Rating
+from truing.data.validate import BadRow, Said, Unread, is_number, shown, understood, usable
 
 PROMPTS = ("prompt", "instruction", "question", "input", "text")
 UNSORTED = "_"  # the ranker's bucket of what nobody moved
+READ = ("pairwise", "ranker", "rating", "textarea")  # types of results
 COLUMNS = ()  # fields have names of the project's own
 
 
@@ -30,8 +31,8 @@ class _Task:
     items: dict[str, str]
 
 
-def records_of(row: dict[str, Any]) -> list[Record | Unread]:
-    """What each person's annotation says; a skipped (cancelled) one says nothing.
+def records_of(row: dict[str, Any]) -> list[Said]:
+    """What each person's annotation says; a skipped (cancelled) one says nothing. An unusable one costs no other.
 
     `pairwise` chooses the left or right of the two fields of data that `to_name` names, in its order; `ranker` orders a
     list of objects with `id` and `body` or `text`; `rating` rates the field it names, or the only answer; `textarea` is
@@ -40,14 +41,17 @@ def records_of(row: dict[str, Any]) -> list[Record | Unread]:
     if "data" not in row:
         raise BadRow("Label Studio's JSON_MIN does not say which answer stood left: export the project as JSON")
     task = _task(row["data"])
-    found: list[Record | Unread] = []
-    for annotation in row["annotations"]:
-        if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
-            raise BadRow(f'"annotations": each must have a "result", not {shown(annotation)}')
-        if not annotation.get("was_cancelled"):
-            for result in annotation["result"]:
-                found += _said(task, result, _person(annotation.get("completed_by")))
+    found = [said for annotation in row["annotations"] for said in usable(_of_person, task, annotation)]
     return understood(found, task.prompt)
+
+
+def _of_person(task: _Task, annotation: Any) -> list[Said]:
+    if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
+        raise BadRow(f'"annotations": each must have a "result", not {shown(annotation)}')
+    if annotation.get("was_cancelled"):
+        return []
+    person = _person(annotation.get("completed_by"))
+    return [said for result in annotation["result"] for said in usable(_said, task, result, person)]
 
 
 def _task(data: dict[str, Any]) -> _Task:
@@ -68,10 +72,14 @@ def _task(data: dict[str, Any]) -> _Task:
     return _Task(columns.prompt_of(data, asked), asked, texts, items)
 
 
-def _said(task: _Task, result: Any, person: str) -> list[Record | Unread]:
-    if not isinstance(result, dict) or not isinstance(result.get("value"), dict):
+def _said(task: _Task, result: Any, person: str) -> list[Said]:
+    if not isinstance(result, dict):
+        raise BadRow(f'"result": each must be an object, not {shown(result)}')
+    kind, value, named = result.get("type"), result.get("value"), str(result.get("to_name", ""))
+    if kind not in READ:  # a relation has no value
+        return [_unread(result)]
+    if not isinstance(value, dict):
         raise BadRow(f'"result": it has no value: {shown(result)}')
-    kind, value, named = result.get("type"), result["value"], str(result.get("to_name", ""))
     if kind == "pairwise":
         return [_pair(task, value.get("selected"), named.split(","), person)]
     if kind == "ranker":
@@ -82,7 +90,11 @@ def _said(task: _Task, result: Any, person: str) -> list[Record | Unread]:
         texts = value.get("text") or []
         said = [str(text) for text in (texts if isinstance(texts, list) else [texts])]
         return [Demonstration(task.prompt, text, person) for text in said if text.strip()]
-    return [Unread(f'{kind} "{result.get("from_name", "")}"')]
+    return [_unread(result)]
+
+
+def _unread(result: dict[str, Any]) -> Unread:
+    return Unread(" ".join([str(result.get("type")), *([f'"{result["from_name"]}"'] if "from_name" in result else [])]))
 
 
 def _pair(task: _Task, side: object, named: list[str], person: str) -> Comparison:

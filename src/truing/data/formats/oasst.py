@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from truing.data.records import Demonstration, Message, Prompt, Ranking, Record
-from truing.data.validate import BadRow, is_whole, shown, text
+from truing.data.validate import BadRow, Said, Unusable, is_whole, refuse_useless, shown, text, usable
 
 ROLES = {"prompter": "user", "assistant": "assistant"}
 COLUMNS = ("message_tree_id", "tree_state", "prompt")
@@ -17,14 +17,16 @@ def matches(row: dict[str, Any]) -> bool:
     return "message_tree_id" in row and (isinstance(row.get("prompt"), dict) or "message_id" in row)
 
 
-def records_of(row: dict[str, Any]) -> list[Record]:
+def records_of(row: dict[str, Any]) -> list[Said]:
     """A ranking for each group of ranked answers, a demonstration of the best answer to each message.
 
     A group of which only some are ranked is a ranking of those; where none is, the first answer counts as the best.
+    A message that cannot be read costs what is below it, a rank its group, and neither the rest of the tree.
     """
     if "prompt" not in row:
         raise BadRow("a message by itself: of Open-Assistant's files those of whole trees are read (….trees.jsonl.gz)")
-    found = list(_walk(row["prompt"], (), str(row["message_tree_id"])))
+    found = list(_walk(row["prompt"], str(row["message_tree_id"])))
+    refuse_useless(found)
     if not found:
         raise BadRow("the tree holds no answer of the assistant")
     return found
@@ -44,23 +46,42 @@ def row_of(record: Record) -> dict[str, Any]:
     return {"message_tree_id": record.prompt.root, "prompt": replies[0]}
 
 
-def _walk(node: dict[str, Any], above: tuple[Message, ...], tree: str) -> Iterator[Record]:
-    here = (*above, Message(_role(node), text(node, "text")))  # type: ignore[arg-type]
-    replies = node.get("replies") or []
-    if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
-        raise BadRow(f'"replies" must be a list of messages, not {shown(replies)}')
-    replies = [reply for reply in replies if not reply.get("deleted")]
-    answers = [reply for reply in replies if _role(reply) == "assistant"]
-    ranked = [(_rank(reply), text(reply, "text")) for reply in answers if reply.get("rank") is not None]
-    prompt = Prompt(here, root=tree)
+def _walk(prompt: dict[str, Any], tree: str) -> Iterator[Said]:
+    todo: list[tuple[dict[str, Any], tuple[Message, ...]]] = [(prompt, (_message(prompt),))]
+    while todo:
+        node, here = todo.pop()
+        replies = node.get("replies") or []
+        if not isinstance(replies, list):
+            yield Unusable(f'"replies" must be a list of messages, not {shown(replies)}')
+            continue
+        read = []
+        for reply in replies:
+            if not isinstance(reply, dict) or not reply.get("deleted"):
+                try:
+                    read.append((reply, _message(reply)))
+                except BadRow as error:
+                    yield Unusable(str(error))
+        answers = [(reply, said.content) for reply, said in read if said.role == "assistant"]
+        yield from usable(_judged, Prompt(here, root=tree), answers)
+        todo += [(reply, (*here, said)) for reply, said in reversed(read)]
+
+
+def _judged(prompt: Prompt, answers: Sequence[tuple[dict[str, Any], str]]) -> list[Record]:
+    ranked = [(_rank(reply), said) for reply, said in answers if reply.get("rank") is not None]
+    found: list[Record] = []
     if len(ranked) >= 2:
         tiers, said = zip(*ranked, strict=True)
-        yield Ranking(prompt, said, tiers, origin="oasst")
+        found.append(Ranking(prompt, said, tiers, origin="oasst"))
     if answers:
-        best = min(ranked, key=lambda one: one[0])[1] if ranked else text(answers[0], "text")
-        yield Demonstration(prompt, best)
-    for reply in replies:
-        yield from _walk(reply, here, tree)
+        best = min(ranked, key=lambda one: one[0])[1] if ranked else answers[0][1]
+        found.append(Demonstration(prompt, best))
+    return found
+
+
+def _message(node: Any) -> Message:
+    if not isinstance(node, dict):
+        raise BadRow(f'"replies" must be a list of messages, not {shown(node)}')
+    return Message(_role(node), text(node, "text"))  # type: ignore[arg-type]
 
 
 def _role(node: dict[str, Any]) -> str:
