@@ -7,10 +7,12 @@ import pytest
 
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
+from truing.evaluation import drift
 from truing.evaluation.judge import by_reward, outcomes
 from truing.evaluation.winrate import Config, evaluate, win_rate
 from truing.generation.sampling import Sampling
 from truing.maths import statistics
+from truing.training import progress
 
 PROMPTS = [Prompt((Message("user", str(i)),)) for i in range(40)]
 
@@ -112,6 +114,20 @@ def test_equal_answers_are_ties_that_are_told_and_not_asked(tiny_model, tmp_path
     told = compare(tiny_model, tmp_path, "", monkeypatch, sampling=Sampling(max_new_tokens=4, temperature=0))
     assert (told["win_rate"], told["ties"]) == (0.5, 3)
     assert "3 of 3 pairs are of equal answers, and count as ties" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", [evaluate, drift.evaluate])
+def test_who_waits_for_answers_sees_how_far_they_are(stage, tiny_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Number {i}?"}) for i in range(3)))
+    given = {"data": (str(tmp_path / "prompts.jsonl"),), "out": str(tmp_path / "out"), "answers": 2}
+    given["sampling"] = Sampling(max_new_tokens=4)
+    if stage is evaluate:
+        stage(Config(tiny_model, tiny_model, judge=("regex:a",), **given))
+    else:
+        stage(drift.Config(tiny_model, reward=("regex:a",), reference=tiny_model, **given))
+    told = capsys.readouterr().err
+    assert told.count("6 of 6") == 2
 
 
 def test_settings_are_checked():

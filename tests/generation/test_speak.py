@@ -20,6 +20,12 @@ def test_records_and_rollouts_tell_the_same(policy, chat):
     assert len({a.seed for a in answers}) == 6
 
 
+def test_who_waits_is_told_how_many_have_been_given(policy, chat):
+    told = []
+    speak(policy, chat, PROMPTS, 2, Sampling(max_new_tokens=10), seed=3, passed=told.append)
+    assert told == sorted(set(told)) and told[-1] == 6
+
+
 def test_a_response_does_not_depend_on_the_other_prompts(policy, chat):
     sampling = Sampling(max_new_tokens=10)
     all_three = speak(policy, chat, PROMPTS, 2, sampling, seed=3)[2]

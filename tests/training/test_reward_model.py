@@ -254,3 +254,11 @@ def test_criteria_are_learned_apart(tiny_model, tmp_path):
         assert json.loads((tmp_path / "run" / "summary.json").read_text())["judgements"] == judgements
     with pytest.raises(UserError, match="no judgement is on kind; there are 3 overall, 2 on harmless"):
         train(replace(config, criterion="kind"))
+
+
+@pytest.mark.parametrize(("share", "told"), [(1e-9, True), (0, False)])
+def test_that_nothing_is_held_out_is_told_where_something_should_be(tiny_model, tmp_path, share, told):
+    records = [Comparison(Prompt((Message("user", "The cat"),)), "sat", "ran")]
+    train(Config(tiny_model, ("none",), str(tmp_path / "run"), held_out=share), lambda *_: records)
+    said = json.loads((tmp_path / "run" / "summary.json").read_text()).get("warnings", [])
+    assert any(line.startswith("nothing is held out: none of 1 judgements") for line in said) == told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from truing.maths import ragged, statistics
 from truing.models.loading import load_chat, load_policy
 from truing.models.roles import Policy
 from truing.rewards.combine import load_reward, readable
+from truing.training.progress import Progress
 from truing.training.run import Run
 
 
@@ -113,7 +115,11 @@ def evaluate(config: Config) -> dict[str, Any]:
             prompts = with_room(prompts, policy, chat, run.say, config.strict)
             prompts = readable(prompts, config.reward, policy.context, config, run.say)
         for prefix, policy, phase in speakers:
-            rollouts, asked, said = speak(policy, chat, prompts, config.answers, config.sampling, config.seed)
+            with Progress(len(prompts) * config.answers, prefix.rstrip("_") or "policy") as progress:
+                passed = partial(progress.update, figures={})
+                rollouts, asked, said = speak(
+                    policy, chat, prompts, config.answers, config.sampling, config.seed, passed=passed
+                )
             score_PK = np.array(reward(asked, said)).reshape(len(prompts), config.answers)
             mean, low, high = _mean(score_PK)
             figures |= {f"{prefix}reward": mean, f"{prefix}reward_interval": [low, high]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from truing.generation.speak import speak, with_room
 from truing.maths import statistics
 from truing.models.loading import load_chat, load_context, load_policy
 from truing.rewards.combine import load_reward, readable
+from truing.training.progress import Progress
 from truing.training.run import Run
 
 
@@ -68,7 +70,11 @@ def answers_of(
     """What a policy says to the prompts that its context has room for, and which those are."""
     policy = load_policy(model)
     prompts = with_room(prompts, policy, chat, say, config.strict)
-    _, asked, said = speak(policy, chat, prompts, config.answers, config.sampling, seed, author=model)
+    with Progress(len(prompts) * config.answers, model) as progress:
+        passed = partial(progress.update, figures={})
+        _, asked, said = speak(
+            policy, chat, prompts, config.answers, config.sampling, seed, author=model, passed=passed
+        )
     return asked, said
 
 

@@ -53,7 +53,7 @@ class Config:
     kind: Literal["pair", "rank", "rate", "binary", "demo", "edit", "chat"] = "pair"
     """What people are asked to do."""
     answers: int = 2
-    """Answers to each prompt, for rank and rate; a pair has two, an edit one."""
+    """Live answers to each prompt, for rank, rate and binary (of sampled ones all are shown); a pair has two."""
     overlap: int = 1
     """How many different people judge each task."""
     criteria: tuple[str, ...] = ()

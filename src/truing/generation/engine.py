@@ -121,12 +121,15 @@ class Engine:
         token_n, length_n = torch.cat(each_2n, 1).to(self.device)
         return trunk(self.policy.running, token_n, Decode([(band.cache, len(band.active)) for band in bands], length_n))
 
-    def run(self) -> None:
-        """Step until nothing waits and nothing is active. Long prompts come first: neighbours of like length waste the
-        least, and what is left at the end is short."""
+    def run(self, passed: Callable[[int], object] = lambda done: None) -> None:
+        """Step until nothing waits and nothing is active; `passed` is told how many have finished. Long prompts come
+        first: neighbours of like length waste the least, and what is left at the end is short."""
         self.waiting = deque(sorted(self.waiting, key=lambda sequence: -len(sequence.prompt)))
+        done = 0
         while self.waiting or self.active:
-            self.step()
+            if finished := len(self.step()):
+                done += finished
+                passed(done)
             seam("token")
 
     def _free(self) -> Band | None:

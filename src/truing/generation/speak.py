@@ -33,11 +33,12 @@ def speak(
     seed: int,
     author: str = "",
     first: int = 0,
+    passed: Callable[[int], object] = lambda done: None,
 ) -> tuple[Rollouts, list[Prompt], list[Response]]:
     """`answers` responses to each prompt, grouped by prompt: rollouts, the prompt of each, and each as a record.
 
     Response j to prompt i has a seed of its own made of (`seed`, i, j): it does not depend on its neighbours.
-    Prompts are counted from `first`, for who speaks for a part of a list.
+    Prompts are counted from `first`, for who speaks for a part of a list. `passed` is told how many have been given.
     """
     if not prompts or answers < 1:
         raise UserError("sampling needs one prompt and one answer at least")
@@ -49,7 +50,7 @@ def speak(
         for j in range(answers):
             flights.append(engine.add(ids, (seed * 1_000_003 + first + i) * 1_009 + j))
             asked.append(prompt)
-    engine.run()
+    engine.run(passed)
     settings = tuple(sorted((k, float(v)) for k, v in asdict(sampling).items() if isinstance(v, int | float)))
     responses = [
         Response(

@@ -305,6 +305,8 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
         if not learn:
             raise UserError(f"nothing to train on: {len(records)} judgements, {sum(left_out.values())} left out, "
                             f"{len(held_out)} held out")  # fmt: skip
+        if config.held_out and not held_out:
+            run.say(f"nothing is held out: none of {len(items)} judgements falls to held_out = {config.held_out}")
         cost = fit(scorer, learn, config, run)
         if config.normalise:
             flat = torch.tensor([s for row in scores(scorer, learn, config.learning.budget_tokens) for s in row])
