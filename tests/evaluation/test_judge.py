@@ -34,6 +34,13 @@ def test_both_orders_of_a_pair_are_judged_where_that_is_asked_for():
     assert told == [(place, outcome) for place in range(5) for outcome in (1.0, 0.0)]
 
 
+@pytest.mark.parametrize("seed", range(9))
+def test_those_to_judge_are_balanced_whatever_the_others_are(seed):
+    theirs = [LONG] * 12 + [SHORT] * 4 + [LONG] * 4
+    told = [*outcomes(lambda p, a, b: 1.0, [PROMPT] * 20, [LONG] * 20, theirs, seed=seed)]
+    assert sorted(outcome for _, outcome in told) == [0.0] * 2 + [0.5] * 16 + [1.0] * 2
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_each_pair_is_judged_once_and_each_side_read_first_as_often_in_random_order(seed):
     places, told = zip(*judged(lambda p, a, b: 1.0, 400, seed=seed), strict=True)

@@ -21,6 +21,12 @@ def test_answers_go_together_as_the_kind_shows_them(make, kind, answers, tasks):
     assert shown(asking.parts(make.conversation("q", *answers), kind)) == tasks
 
 
+@pytest.mark.parametrize("count", [10, 19, 73, 82])
+def test_more_answers_than_a_task_shows_are_shared_out_evenly(make, count):
+    sizes = [len(part.responses) for part in asking.parts(make.conversation("q", *map(str, range(count))), "rank")]
+    assert sum(sizes) == count and max(sizes) <= 9 and max(sizes) - min(sizes) <= 1
+
+
 def test_answers_that_read_as_one_before_are_none(make):
     kept, equal = asking.distinct(make.conversation("q", "A", "B", " A", "B\n", "C"))
     assert (shown([kept]), equal) == (["ABC"], 2)

@@ -315,4 +315,7 @@ def test_people_stop_when_told():
 def test_a_page_with_nothing_to_ask_says_so(files, make, capsys):
     prepare(Config(store=str(files / "feedback.db")), local).db.close()
     assert "nothing to ask: give --prompts" in capsys.readouterr().err
-    assert made(files, make.conversation("q", "A", "B")) == 1 and "nothing to ask" not in capsys.readouterr().err
+    formats.write([Comparison(make.prompt("known"), "good", "bad")], files / "known.jsonl")
+    prepare(Config(store=str(files / "feedback.db"), quiz=str(files / "known.jsonl")), local).db.close()
+    assert "nothing to ask" not in capsys.readouterr().err
+    assert made(files, make.conversation("q", "A", "B")) == 2 and "nothing to ask" not in capsys.readouterr().err

@@ -102,8 +102,11 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_model, tokenizer, tmp_pa
     """The last update may have broken them: the run ended as if all were well."""
     policy = load_policy(tiny_model)
     next(p for name, p in policy.lm_inside.named_parameters() if "q_proj" in name).data[0, 0] = float("nan")
-    with pytest.raises(UserError, match=r"1 weights are not finite, first .*q_proj.*, and not saved: try a smaller lr"):
+    with pytest.raises(UserError, match=r"1 weights are not finite, first .*q_proj.*, and not saved: .* smaller lr"):
         save(policy, tokenizer, tmp_path / "model")
+    next(p for name, p in policy.lm_inside.named_parameters() if "q_proj" in name).data[0, 0] = 1e6
+    with pytest.raises(UserError, match=r"1 weights are not finite, .* and not saved: too large for torch\.float16"):
+        save(policy, tokenizer, tmp_path / "model", torch.float16)
     assert not list(tmp_path.iterdir())
 
 

@@ -52,12 +52,14 @@ def outcomes(
     orders are judged, and their mean counts (Zheng et al. 2023, arXiv:2306.05685). Answers that read the same are a
     tie that nobody is asked about.
     """
-    ours_first_P = np.random.default_rng(seed).permutation(np.arange(len(prompts)) % 2 == 0)
+    equal_P = [our.text.strip() == their.text.strip() for our, their in zip(ours, theirs, strict=True)]
+    differing = len(prompts) - sum(equal_P)
+    ours_first = iter(np.random.default_rng(seed).permutation(np.arange(differing) % 2 == 0).tolist())
     for place, (prompt, our, their) in enumerate(zip(prompts, ours, theirs, strict=True)):
-        if our.text.strip() == their.text.strip():
+        if equal_P[place]:
             yield place, 0.5
-            continue
-        if both_orders or ours_first_P[place]:
+        elif both_orders:
             yield place, judge(prompt, our, their)
-        if both_orders or not ours_first_P[place]:
             yield place, 1 - judge(prompt, their, our)
+        else:
+            yield place, judge(prompt, our, their) if next(ours_first) else 1 - judge(prompt, their, our)

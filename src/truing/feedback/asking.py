@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -37,8 +38,8 @@ def parts(conversation: Conversation, kind: str) -> list[Conversation]:
     than one task of another kind may show are shared out evenly."""
     said, most = conversation.responses, MOST.get(kind, 9)
     tasks = math.ceil(len(said) / most) if most and said else 1
-    size = math.ceil(len(said) / tasks) if most else 0
-    groups = [said[size * i : size * (i + 1)] for i in range(tasks)]
+    ends = [len(said) * i // tasks if most > 2 else most * i for i in range(tasks + 1)]
+    groups = [said[start:end] for start, end in pairwise(ends)]
     return [replace(conversation, responses=group) for group in groups if len(group) >= fewest(kind)]
 
 

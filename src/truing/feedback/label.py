@@ -160,7 +160,7 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
     known = {place: formats.read(place, (Comparison, Rating), strict=True, report=_warn) for place in places}
     guideline = _read_guideline(config.guideline)
     live = [(name, *_live(name, config, local)) for name in config.model]
-    db = Database.open(config.store)  # not before all that can be refused has been read
+    db = Database.open(config.store)  # not before all files have been read
     replies = dict[str, Reply]()
     with db.writing() as connection:
         project = store.open_project(connection, config.project)
@@ -174,7 +174,7 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
         left = connection.scalar(_open_tasks(project))
     if config.prompts and not waiting and not made:
         _warn(f"truing label: nothing new to ask in {', '.join(config.prompts)}; tasks still open from before: {left}")
-    if not (config.prompts or left):
+    if not (config.prompts or left or any(known.values())):
         _warn("truing label: nothing to ask: give --prompts, with sampled answers or a --model, or import some first")
     if waiting and not replies:
         raise UserError(f"{len(waiting)} prompts have no answers to judge: name a --model that gives them")

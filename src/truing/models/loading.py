@@ -195,15 +195,16 @@ def _write(
     role: Policy | Scorer, tokenizer: transformers.PreTrainedTokenizerBase, folder: Path, dtype: torch.dtype | None
 ) -> None:
     config, state = _exportable(role)
-    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise UserError(f"{len(broken)} weights are not finite, first {broken[0]}, and not saved: try a smaller lr")
     ends = Chat(tokenizer).ends
     if isinstance(role, Scorer):
         tokenizer = _padding_apart(tokenizer, ends, config.vocab_size)
         config.pad_token_id = tokenizer.pad_token_id
     if dtype is not None:
         state = {name: value.to(dtype) for name, value in state.items()}
+    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        why = f"too large for {dtype}" if dtype else "training has broken them: try a smaller lr"
+        raise UserError(f"{len(broken)} weights are not finite, first {broken[0]}, and not saved: {why}")
     scores = isinstance(role, Scorer)
     kind = transformers.AutoModelForSequenceClassification if scores else transformers.AutoModelForCausalLM
     shell = kind.from_config(config)

@@ -30,7 +30,7 @@ class Learning:
     """How weights move."""
 
     lr: float = 1e-5
-    """Peak learning rate; 0: the usual one of the stage."""
+    """Peak learning rate; 0: the usual one of the stage, which config.toml then holds."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """What the learning rate does after the warm-up: stay, or fall so that it would be zero after the last step."""
     warmup: float = 0.0

@@ -112,7 +112,7 @@ class Config:
     freeze: tuple[str, ...] = ()
     """Patterns of the policy's parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
-    """Train a low-rank adapter; the reference is then the base with it off, and the usual lr 1e-4, not 1e-5."""
+    """Train a low-rank adapter; the reference is then the base with it off. The usual lr is 1e-4, else 1e-5."""
     learning: Learning = field(default_factory=lambda: Learning(lr=0.0, schedule="constant"))
     """How weights move."""
     seed: int = 0
