@@ -43,7 +43,7 @@ the machine
 
 Several processes learn together: torchrun --nproc-per-node N -m truing sft … (and pretrain, reward, rl).
 A model is a hub id, a folder, or an earlier run's folder; data are files or earlier runs.
-Every run is a folder: config.toml, metrics.jsonl, summary.json, samples.jsonl, model/, report.html.
+Every run is a folder: config.toml, metrics.jsonl, summary.json, model/, report.html and more.
 """
 
 

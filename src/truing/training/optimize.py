@@ -12,6 +12,7 @@ from typing import Literal, TypeVar, cast
 import torch
 from torch import nn
 
+from truing.data.batches import rows_in
 from truing.errors import Diverged, UserError
 from truing.models.precision import Precision, best_flops, described, dtype_of
 from truing.models.roles import Role
@@ -84,11 +85,13 @@ def ready(role: Role, learning: Learning, moves: bool = True) -> None:
         role.compile_layers()
 
 
-def tell_few(rows: int, count: int, batch_size: int, run: Run) -> None:
-    """Say so where several passes over `count` items, `rows` in all, make fewer updates than passes."""
+def rows_and_updates(epochs: float, count: int, batch_size: int, run: Run) -> tuple[int, int]:
+    """Rows read in so many passes over `count` of them, and the updates made of these; told where those are few."""
+    rows = rows_in(epochs, count)
+    updates = math.ceil(rows / batch_size)
     if count < min(rows, batch_size):
-        updates = math.ceil(rows / batch_size)
         run.say(f"batch_size = {batch_size} takes more than all {count} rows at a time: {updates} updates in all")
+    return rows, updates
 
 
 def settled(learning: Learning, role: Role, run: Run) -> Learning:

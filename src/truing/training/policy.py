@@ -112,7 +112,7 @@ class Config:
     freeze: tuple[str, ...] = ()
     """Patterns of the policy's parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
-    """Train a low-rank adapter; the reference is then the base with it off. The usual lr is 1e-4, else 1e-5."""
+    """Train a low-rank adapter; the reference is then the base with it off. The usual lr is 1e-4 with it, else 1e-5."""
     learning: Learning = field(default_factory=lambda: Learning(lr=0.0, schedule="constant"))
     """How weights move."""
     seed: int = 0
@@ -285,7 +285,7 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judged(judging), config)
-        prompts, evaluation = fitting(found, nets, chat, config, run, () if reward else config.reward)
+        prompts, evaluation = fitting(found, nets, chat, config, run, config.reward if reward is None else ())
         adapts, cuts = bool(config.lora.lora_rank), config.sampling.truncates
         for line in beforehand(len(prompts), config.asked, config.learning.lr, adapts, cuts):
             run.say(line)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from truing.data import formats
-from truing.data.batches import Sequences, minibatches, rows_in, within_budget
+from truing.data.batches import Sequences, minibatches, within_budget
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
 from truing.data.formats.convert import on_criterion
@@ -34,10 +34,10 @@ from truing.training.optimize import (
     Learning,
     Optimizer,
     ready,
+    rows_and_updates,
     settled,
     speed,
     tell,
-    tell_few,
     watched,
     whole,
     within_memory,
@@ -359,9 +359,7 @@ def _short(name: str, told: dict[str, Any]) -> dict[str, Any]:
 
 def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict[str, float]:
     """Train on the items for the configured passes. Returns what saving state on the way cost."""
-    rows = rows_in(config.epochs, len(items))
-    tell_few(rows, len(items), config.batch_size, run)
-    steps = math.ceil(rows / config.batch_size)
+    rows, steps = rows_and_updates(config.epochs, len(items), config.batch_size, run)
     learning = settled(config.learning, scorer, run)
     tell(learning.precision, scorer, run)
     ready(scorer, learning)

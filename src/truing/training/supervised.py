@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from truing.data import formats
-from truing.data.batches import Sequences, minibatches, rows_in
+from truing.data.batches import Sequences, minibatches
 from truing.data.chat import Chat, Layout
 from truing.data.formats import Read
 from truing.data.lengths import longest, short_enough
@@ -31,10 +31,10 @@ from truing.training.optimize import (
     Learning,
     Optimizer,
     ready,
+    rows_and_updates,
     settled,
     speed,
     tell,
-    tell_few,
     watched,
     whole,
     within_memory,
@@ -250,9 +250,7 @@ def fit(
     policy: Policy, tokens: Sequences, held_out: Sequences | None, config: Fitting, run: Run
 ) -> dict[str, float]:  # fmt: skip
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    rows = rows_in(config.epochs, len(tokens))
-    tell_few(rows, len(tokens), config.batch_size, run)
-    steps = math.ceil(rows / config.batch_size)
+    rows, steps = rows_and_updates(config.epochs, len(tokens), config.batch_size, run)
     learning = settled(config.learning, policy, run)
     tell(learning.precision, policy, run)
     ready(policy, learning)
