@@ -28,7 +28,7 @@ def test_an_export_holds_the_round_that_is_named(sqlite, make, tmp_path):
             project = store.open_project(connection)
             rounds.open_round(connection, project)
         formats.write([Comparison(make.prompt("q"), f"A {number}", "B")], tmp_path / "in.jsonl")
-        exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default")
+        exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
         with sqlite.writing() as connection:
             rounds.close_round(connection, project)
     out = str(tmp_path / "out.jsonl")
@@ -58,3 +58,10 @@ def test_stats_show_an_open_end_as_a_dash_and_as_null_in_json(sqlite, make, tmp_
     stats(Stats(store=place, json=True))
     first, second = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["leaderboard"]
     assert first["high"] is None and second["low"] is None and first["low"] == pytest.approx(668, abs=1)
+
+
+def test_an_import_that_is_refused_makes_no_store(tmp_path):
+    config, act = action_named("import")
+    with pytest.raises(UserError, match="no such file"):
+        act(config((str(tmp_path / "none.jsonl"),), store=str(tmp_path / "new.db")))
+    assert not list(tmp_path.iterdir())

@@ -71,7 +71,9 @@ def brought(db, folder, *records, project="default"):
     """What an import of these records counts, and the lines it tells."""
     formats.write(records, folder / "brought.jsonl")
     lines = []
-    return exchange.bring_in(db, [str(folder / "brought.jsonl")], project, report=lines.append), lines
+    return exchange.bring_in(
+        db, exchange.read_in([str(folder / "brought.jsonl")], lines.append), project, report=lines.append
+    ), lines
 
 
 def back(db, folder, layout="native", criterion=""):
@@ -89,7 +91,7 @@ def rows(db, table):
 @pytest.fixture
 def filled(sqlite, make, tmp_path):
     formats.write(told(make), tmp_path / "in.jsonl")
-    exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default")
+    exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
     return sqlite
 
 
@@ -150,7 +152,7 @@ def test_raw_events_name_the_criterion_and_the_scale(sqlite, make, tmp_path):
 
 
 def test_importing_twice_is_importing_once_and_people_are_told_apart(filled, tmp_path):
-    counted = exchange.bring_in(filled, [str(tmp_path / "in.jsonl")], "default")
+    counted = exchange.bring_in(filled, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
     assert counted == {"already there": 8}
     with filled.reading() as connection:
         project = store.project_named(connection)
@@ -160,7 +162,7 @@ def test_importing_twice_is_importing_once_and_people_are_told_apart(filled, tmp
 
 def test_prompts_and_sampled_answers_become_open_tasks(sqlite, make, tmp_path):
     formats.write([make.conversation("one", "A", "B"), make.prompt("two")], tmp_path / "in.jsonl")
-    assert exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default", "rank", 3) == {
+    assert exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default", "rank", 3) == {
         "Conversation": 1,
         "Prompt": 1,
     }
@@ -172,7 +174,9 @@ def test_what_cannot_be_held_is_told_and_the_rest_comes_in(sqlite, make, tmp_pat
     many = Ranking(make.prompt("many"), tuple("ABCDEFGHIJ"), tuple(range(10)))
     formats.write([many, told(make)[0]], tmp_path / "in.jsonl")
     lines = []
-    counted = exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default", report=lines.append)
+    counted = exchange.bring_in(
+        sqlite, exchange.read_in([str(tmp_path / "in.jsonl")], lines.append), "default", report=lines.append
+    )
     assert counted == {"left out": 1, "Comparison": 1} and "rank" in lines[0]
     with sqlite.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(t.task)) == 1
@@ -180,7 +184,7 @@ def test_what_cannot_be_held_is_told_and_the_rest_comes_in(sqlite, make, tmp_pat
 
 def test_a_layout_that_can_hold_nothing_is_refused(sqlite, make, tmp_path):
     formats.write([told(make)[-1]], tmp_path / "in.jsonl")
-    exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default")
+    exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
     with pytest.raises(UserError, match="nothing that the layout hh can hold: the snapshot has Demonstration"):
         exchange.take_out(sqlite, "default", tmp_path / "out.jsonl", "hh")
     with pytest.raises(UserError, match="must be one of"):
@@ -196,7 +200,7 @@ def test_exports_of_argilla_and_label_studio_come_in(sqlite, tmp_path):
     save(tmp_path / "argilla.json", [argilla])
     save(tmp_path / "studio.json", [studio])
     sources = [str(tmp_path / "argilla.json"), str(tmp_path / "studio.json")]
-    assert exchange.bring_in(sqlite, sources, "default") == {"Comparison": 2}
+    assert exchange.bring_in(sqlite, exchange.read_in(sources), "default") == {"Comparison": 2}
     exchange.take_out(sqlite, "default", tmp_path / "out.jsonl", "native")
     assert {(c.chosen, c.rejected) for c in formats.read(str(tmp_path / "out.jsonl"), (Comparison,))} == {
         ("B", "A"), ("C", "D")
@@ -486,13 +490,17 @@ def test_store_its_export_and_a_store_that_takes_the_export_in_teach_the_same(be
     assert learned(formats.read(str(tmp_path / "out.jsonl"), (Comparison, Ranking)), names) == taught
     again = Database.open(str(tmp_path / "again.db"))
     lines = []
-    counted = exchange.bring_in(again, [str(tmp_path / "out.jsonl")], "again", report=lines.append)
+    counted = exchange.bring_in(
+        again, exchange.read_in([str(tmp_path / "out.jsonl")], lines.append), "again", report=lines.append
+    )
     assert "left out" not in counted and lines == []
     twice = {identity: names[pseudonym] for identity, pseudonym in named(again).items()}
     assert learned(of_store(again.name), twice) == taught
     exchange.take_out(again, "again", tmp_path / "again.jsonl", "native")
     assert learned(formats.read(str(tmp_path / "again.jsonl"), (Comparison, Ranking)), twice) == taught
-    assert exchange.bring_in(again, [str(tmp_path / "out.jsonl")], "again") == {"already there": sum(counted.values())}
+    assert exchange.bring_in(again, exchange.read_in([str(tmp_path / "out.jsonl")]), "again") == {
+        "already there": sum(counted.values())
+    }
     again.close()
 
 
@@ -611,14 +619,17 @@ def test_a_demonstration_has_the_key_it_had(make):
 def test_a_flag_beside_a_rating_swallows_none(sqlite, make, tmp_path):
     q = make.prompt("q")
     formats.write([Flag(q, "A", "spam", "Ann"), Rating(q, "A", 0, 0, 1, annotator="Ann")], tmp_path / "in.jsonl")
-    assert exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default") == {"Flag": 1, "Rating": 1}
+    assert exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default") == {
+        "Flag": 1,
+        "Rating": 1,
+    }
 
 
 def test_an_export_that_comes_back_into_its_store_is_there_already_or_by_the_same_people(sqlite, make, tmp_path):
     given = [Comparison(make.prompt("q"), "A", "B", annotator="Ann")]
     formats.write(given, tmp_path / "in.jsonl")
-    exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default")
+    exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
     exchange.take_out(sqlite, "default", tmp_path / "out.jsonl", "native")
-    exchange.bring_in(sqlite, [str(tmp_path / "out.jsonl")], "default")
+    exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "out.jsonl")]), "default")
     with sqlite.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(t.annotator)) == 1

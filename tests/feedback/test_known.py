@@ -42,7 +42,7 @@ def test_an_export_that_comes_back_into_its_store_leaves_it_as_it_was(before, tm
     with open(out, encoding="utf-8") as lines:
         judgements = sum(1 for _ in lines)
     for _ in range(2):
-        assert exchange.bring_in(before, [out], "default") == {"already there": judgements}
+        assert exchange.bring_in(before, exchange.read_in([out]), "default") == {"already there": judgements}
     assert sizes(before) == there and learned(of_store(before.name), names) == taught
 
 
@@ -60,9 +60,13 @@ def test_every_kind_that_came_in_is_known_when_its_export_comes_back(sqlite, mak
     ]
     brought(sqlite, tmp_path, *told)
     there = sizes(sqlite)
-    assert exchange.bring_in(sqlite, [exported(sqlite, tmp_path)], "default") == {"already there": len(told)}
+    assert exchange.bring_in(sqlite, exchange.read_in([exported(sqlite, tmp_path)]), "default") == {
+        "already there": len(told)
+    }
     assert sizes(sqlite) == there
-    assert exchange.bring_in(sqlite, [str(tmp_path / "out.jsonl")], "other") != {"already there": len(told)}
+    assert exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "out.jsonl")]), "other") != {
+        "already there": len(told)
+    }
 
 
 def test_who_says_something_else_says_something_new(sqlite, make, tmp_path):
@@ -94,8 +98,12 @@ def test_equal_judgements_without_a_name_are_several_peoples_and_come_in_once(db
     assert learned(of_store(db.name), {}) == taught and sum(taught.values()) == 7
     out = exported(db, tmp_path)
     for path in (str(tmp_path / "brought.jsonl"), out):
-        assert exchange.bring_in(db, [path, path], path) == {"Comparison": 3, "Ranking": 2, "Rating": 3}
-        assert exchange.bring_in(db, [path], "default") == {"already there": 8}
+        assert exchange.bring_in(db, exchange.read_in([path, path]), path) == {
+            "Comparison": 3,
+            "Ranking": 2,
+            "Rating": 3,
+        }
+        assert exchange.bring_in(db, exchange.read_in([path]), "default") == {"already there": 8}
     more = [replace(pair, origin="elsewhere")] * 4
     assert brought(db, tmp_path, *more, *crowd[3:])[0] == {"Comparison": 2, "already there": 7}
     assert brought(db, tmp_path, *more, rate, rate)[0] == {"already there": 6}
@@ -121,7 +129,7 @@ def test_a_rating_given_twice_teaches_once_in_store_and_export_and_a_store_that_
     assert sorted(taught.values()) == [1, 1, 1]  # a before b, a before c, b as good as c
     assert learned(formats.read(out, (Comparison, Ranking)), named(sqlite)) == taught
     again = Database.open(str(tmp_path / "again.db"))
-    assert exchange.bring_in(again, [out], "default") == {"Rating": 3, "already there": 1}
+    assert exchange.bring_in(again, exchange.read_in([out]), "default") == {"Rating": 3, "already there": 1}
     assert learned(of_store(again.name), {who: "Ann" for who in named(again)}) == taught
     again.close()
 
@@ -143,7 +151,7 @@ def test_whoever_rates_what_how_often_a_file_and_all_that_it_goes_through_teach_
     first, second = (Database.open(str(tmp_path / f"{name}.db")) for name in ("first", "second"))
     brought(first, tmp_path, *told)
     out = exported(first, tmp_path)
-    exchange.bring_in(second, [out], "default")
+    exchange.bring_in(second, exchange.read_in([out]), "default")
     names = named(first)
     twice = {identity: names.get(name, name) for identity, name in named(second).items()}
     kinds = (Comparison, Ranking)
@@ -151,7 +159,7 @@ def test_whoever_rates_what_how_often_a_file_and_all_that_it_goes_through_teach_
     assert learned(of_store(first.name), names) == taught == learned(formats.read(out, kinds), names)
     assert learned(of_store(second.name), twice) == taught
     for db in (first, second):
-        assert set(exchange.bring_in(db, [out], "default")) == {"already there"}
+        assert set(exchange.bring_in(db, exchange.read_in([out]), "default")) == {"already there"}
         db.close()
 
 

@@ -51,6 +51,14 @@ def config(files, **settings):
     return Config(store=str(files / "feedback.db"), **settings)
 
 
+def test_what_is_refused_fills_nothing(files):
+    both = (str(files / "answers.jsonl"), str(files / "prompts.jsonl"))
+    with pytest.raises(UserError, match="30 prompts have no answers to judge: name a --model"):
+        prepare(config(files, prompts=both), local)
+    db = Database.open(str(files / "feedback.db"))
+    assert not rows(db, t.task) and not rows(db, t.project)
+
+
 def test_stored_answers_become_pairs_once(files):
     wanted = config(files, prompts=(str(files / "answers.jsonl"),), guideline=str(files / "guide.md"), overlap=2)
     for _ in range(2):  # a second start adds nothing

@@ -276,7 +276,7 @@ def test_what_came_in_without_a_name_is_nobodys(sqlite, tmp_path, make):
         Comparison(make.prompt(f"q{i}"), "A", "B", annotator=name) for i in range(9) for name in ("", "Ann", "Ben")
     ]
     formats.write(judged, tmp_path / "in.jsonl")
-    exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], "default")
+    exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
     with sqlite.writing() as connection:
         project = store.project_named(connection)
         told = quality.figures(connection, project)
@@ -297,7 +297,7 @@ def test_error_rates_do_not_depend_on_how_a_pair_is_named(sqlite, tmp_path, make
     formats.write(judged, tmp_path / "in.jsonl")
     rates = []
     for project in ("one", "two"):
-        exchange.bring_in(sqlite, [str(tmp_path / "in.jsonl")], project)
+        exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), project)
         with sqlite.reading() as connection:
             rates.append(quality.error_rates(connection, store.project_named(connection, project)))
     assert len(rates[0]) == 3 and rates[0] == pytest.approx(rates[1], abs=1e-9)

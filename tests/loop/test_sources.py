@@ -28,7 +28,7 @@ def filled(tmp_path):
     judged += [Demonstration(prompt("d"), "C"), Rating(prompt("r"), "D", 3), Rating(prompt("r"), "E", 5)]
     formats.write(judged, tmp_path / "in.jsonl")
     db = Database.open(str(tmp_path / "feedback.db"))
-    exchange.bring_in(db, [str(tmp_path / "in.jsonl")], "default")
+    exchange.bring_in(db, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
     return str(tmp_path / "feedback.db")
 
 
@@ -105,7 +105,7 @@ def test_a_snapshot_names_its_project_and_a_source_may_name_one(tmp_path):
     db = Database.open(place)
     for project in ("mine", "other"):
         formats.write([Comparison(prompt(project), "A", "B", annotator="Ann")], tmp_path / "in.jsonl")
-        exchange.bring_in(db, [str(tmp_path / "in.jsonl")], project)
+        exchange.bring_in(db, exchange.read_in([str(tmp_path / "in.jsonl")]), project)
     for project in ("mine", "other"):
         pinned = sources.pinned(Config((f"{place}#{project}",)))
         assert len(pinned.data[0].partition("#")[2]) == 16 and sources.pinned(pinned) == pinned
@@ -145,7 +145,9 @@ def test_what_the_stage_refuses_is_left_out_and_named_by_its_prompt(filled):
 def test_a_whole_conversation_is_one_after_the_store_too(tmp_path):
     talk = Prompt((Message("user", "q"), Message("assistant", "A"), Message("user", "and?")))
     formats.write([Demonstration(talk, "B", conversation=True), Demonstration(talk, "C")], tmp_path / "in.jsonl")
-    exchange.bring_in(Database.open(str(tmp_path / "feedback.db")), [str(tmp_path / "in.jsonl")], "default")
+    exchange.bring_in(
+        Database.open(str(tmp_path / "feedback.db")), exchange.read_in([str(tmp_path / "in.jsonl")]), "default"
+    )
     data = sources.pinned(Config((str(tmp_path / "feedback.db"),))).data
     found = sources.read(data, (Demonstration,))
     assert {one.response: one.conversation for one in found} == {"B": True, "C": False}
@@ -161,7 +163,7 @@ def test_of_whom_nothing_is_known_the_error_rate_is_the_mean_of_the_others(tmp_p
     for name, judged in (("known", shared + alone), ("unknown", alone)):
         formats.write(judged, tmp_path / f"{name}.jsonl")
         db = Database.open(str(tmp_path / f"{name}.db"))
-        exchange.bring_in(db, [str(tmp_path / f"{name}.jsonl")], "default")
+        exchange.bring_in(db, exchange.read_in([str(tmp_path / f"{name}.jsonl")]), "default")
         db.close()
     pinned = sources.pinned(Config((str(tmp_path / "known.db"), str(tmp_path / "unknown.db"))))
     known, unknown = ([*sources.read((source,), (Comparison,))] for source in pinned.data)

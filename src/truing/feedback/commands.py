@@ -124,9 +124,9 @@ class Review:
 
 def import_(config: Import) -> None:
     """Files into the store."""
-    counted = exchange.bring_in(
-        Database.open(config.store), config.data, config.project, config.kind, config.overlap, _complain
-    )
+    records = exchange.read_in(config.data, _complain)
+    db = Database.open(config.store)  # not before all files have been read: one refused makes no store
+    counted = exchange.bring_in(db, records, config.project, config.kind, config.overlap, _complain)
     print(f"{config.store}: " + (", ".join(f"{n} {name}" for name, n in sorted(counted.items())) or "nothing came in"))
 
 

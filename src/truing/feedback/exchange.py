@@ -44,18 +44,22 @@ LAYOUTS = ("native", "trl", "hh", "openrlhf", "oasst", "events")
 ALL_CRITERIA = ("native", "events")  # layouts that name a judgement's criterion
 
 
+def read_in(sources: Sequence[str], report: Callable[[str], None] | None = None) -> list[Record]:
+    """What files of any layout hold for a store."""
+    # A file that is named twice is one: what nobody in particular says in it would count twice.
+    return formats.read(list(dict.fromkeys(sources)), (*JUDGEMENTS, Conversation, Prompt), report=report)
+
+
 def bring_in(
-    db: Database, sources: Sequence[str], project: str, kind: str = "pair", overlap: int = 1,
+    db: Database, records: Sequence[Record], project: str, kind: str = "pair", overlap: int = 1,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, int]:  # fmt: skip
-    """Read files of any layout into the store: judgements as annotations of those who made them, prompts and sampled
-    answers as open tasks of a kind. What is there already is not taken twice. Returns how many of each were new.
+    """Records into the store: judgements as annotations of those who made them, prompts and sampled answers as open
+    tasks of a kind. What is there already is not taken twice. Returns how many of each were new.
 
     What the store cannot hold as it is, is left out, counted and told to `report` with the reason.
     """
     tell = report or (lambda line: None)
-    # A file that is named twice is one: what nobody in particular says in it would count twice.
-    records = formats.read(list(dict.fromkeys(sources)), (*JUDGEMENTS, Conversation, Prompt), report=report)
     with db.writing() as connection:
         place = store.open_project(connection, project)
     counted: Counter[str] = Counter()

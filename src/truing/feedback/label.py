@@ -171,13 +171,13 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
         for place, onboarding in ((config.quiz, True), (config.gold, False)):
             _add_gold(connection, project, known.get(place, ()), onboarding)
         waiting, made = _add_prompts(connection, project, asked, config)
+        if waiting and not replies:
+            raise UserError(f"{len(waiting)} prompts have no answers to judge: name a --model that gives them")
         left = connection.scalar(_open_tasks(project))
     if config.prompts and not waiting and not made:
         _warn(f"truing label: nothing new to ask in {', '.join(config.prompts)}; tasks still open from before: {left}")
     if not (config.prompts or left or any(known.values())):
         _warn("truing label: nothing to ask: give --prompts, with sampled answers or a --model, or import some first")
-    if waiting and not replies:
-        raise UserError(f"{len(waiting)} prompts have no answers to judge: name a --model that gives them")
     filler = Filler(db, project, waiting, replies, config)
     return Site(db, project, config.project, config.lease_s, config.markdown, config.https, replies, filler.wait_s)
 
