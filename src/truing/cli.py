@@ -20,30 +20,30 @@ usage: truing COMMAND [--config FILE] [options]      (truing help COMMAND tells 
 Reinforcement learning from human feedback, from a base model to an aligned one.
 
 from text to a policy
-  pretrain   a small language model and its tokenizer from raw text
-  sft        fine-tune a language model on demonstrations
-  sample     several answers to each prompt, scored and selected if wanted
-  reward     a reward model from people's comparisons and rankings
-  rl         optimise a policy against a reward: PPO and its relatives
+  pretrain    a small language model and its tokenizer from raw text
+  sft         fine-tune a language model on demonstrations
+  sample      several answers to each prompt, scored and selected if wanted
+  reward      a reward model from people's comparisons and rankings
+  rl          optimise a policy against a reward: PPO and its relatives
 people's judgements
-  label      a page where people judge a model's answers, into a store
-  feedback   import, export, stats, snapshot, backup, round, review: what is done with a store
+  label       a page where people judge a model's answers, into a store
+  feedback    import, export, stats, snapshot, backup, round, review: what is done with a store
 what came of it
-  evaluate   reward, drift, entropy, length of a policy, with intervals; best-of-n
-  compare    win rate of one policy against another
-  chat       talk with a policy
-  report     write a run's report.html again
-  export     a policy as a plain model folder, or judgements in another layout
+  evaluate    reward, drift, entropy, length of a policy, with intervals; best-of-n
+  compare     win rate of one policy against another
+  chat        talk with a policy
+  report      write a run's report.html again
+  export      a policy as a plain model folder, or judgements in another layout
 all of it
-  demo       the whole pipeline on made-up data, on a laptop, in minutes
+  demo        the whole pipeline on made-up data, on a laptop, in minutes
 the machine
-  bench      how fast it is, and how near sampling and learning come to that
-  doctor     whether it, a run's folder or a store is well, and what to do
-  completion a script by which bash, zsh or fish complete all this
+  bench       how fast it is, and how near sampling and learning come to that
+  doctor      whether it, a run's folder or a store is well, and what to do
+  completion  a script by which bash, zsh or fish complete all this
 
 Several processes learn together: torchrun --nproc-per-node N -m truing sft … (and pretrain, reward, rl).
 A model is a hub id, a folder, or an earlier run's folder; data are files or earlier runs.
-Every run is a folder: config.toml, metrics.jsonl, summary.json, model/, report.html and more.
+Every run is a folder: config.toml, summary.json, report.html; metrics.jsonl, samples.jsonl, model/ where it has them.
 """
 
 

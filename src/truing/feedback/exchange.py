@@ -45,7 +45,7 @@ ALL_CRITERIA = ("native", "events")  # layouts that name a judgement's criterion
 
 
 def read_in(sources: Sequence[str], report: Callable[[str], None] | None = None) -> list[Record]:
-    """What files of any layout hold for a store."""
+    """The judgements, sampled answers and prompts in files of any layout. Raises UserError where there are none."""
     # A file that is named twice is one: what nobody in particular says in it would count twice.
     return formats.read(list(dict.fromkeys(sources)), (*JUDGEMENTS, Conversation, Prompt), report=report)
 

@@ -112,7 +112,7 @@ class Config:
     freeze: tuple[str, ...] = ()
     """Patterns of the policy's parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
-    """Train a low-rank adapter; the reference is then the base with it off. The usual lr is 1e-4 with it, else 1e-5."""
+    """Train a low-rank adapter; the reference is the base without it. The usual lr is then 1e-4, else 1e-5."""
     learning: Learning = field(default_factory=lambda: Learning(lr=0.0, schedule="constant"))
     """How weights move."""
     seed: int = 0
@@ -149,17 +149,9 @@ class Config:
             ("save_every", self.save_every >= 0, "0 or more"),
             ("reward", bool(self.reward), "one source at least"),
             ("sampling.temperature", self.sampling.temperature > 0, "above 0: a policy that never varies cannot learn"),
-            (
-                "reference_every",
-                not (self.reference_every and self.lora.lora_rank),
-                "0 with LoRA: the base stays as it is",
-            ),
+            ("reference_every", not (self.reference_every and self.lora.lora_rank), "0 with LoRA: the base stays"),
             ("reference", not (self.reference and self.lora.lora_rank), "empty with LoRA: the base is the reference"),
-            (
-                "pretrain_data",
-                bool(self.pretrain_data) == bool(self.pretrain_weight),
-                "given together with pretrain_weight",
-            ),
+            ("pretrain_data", bool(self.pretrain_data) == bool(self.pretrain_weight), "given with pretrain_weight"),
             ("kl_target", not self.kl_target or row.kl_in_reward > 0, "0 where kl_in_reward is 0"),
             (
                 "kl_horizon",
