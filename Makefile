@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test nightly check audit docs clean
+.PHONY: setup demo test nightly check replay size audit docs clean
 
 setup: .venv/ready
 
@@ -29,6 +29,15 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Whether each stage computes what it did at a commit: make replay REV=HEAD before a commit that should change no figure.
+replay: setup
+	@test -n "$(REV)" || { echo "make replay REV=<commit>: the commit to compare with is missing" >&2; exit 2; }
+	$(BIN)/python -m benchmarks.replay "$(REV)"
+
+# How the source reads, counted; REV=<commit> counts that commit beside it.
+size: setup
+	@$(BIN)/python -m benchmarks.size $(if $(REV),"$(REV)")
 
 # Known faults of the libraries. The service is elsewhere: where it cannot be reached, that is said and nothing fails.
 audit: setup

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from truing.errors import UserError
+from truing.evaluation import report
 from truing.evaluation.report import write
 from truing.training.run import Run
 
@@ -211,3 +213,13 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     (folder / "summary.json").write_text("{")
     with pytest.raises(UserError, match=r"run/summary\.json: this is not JSON"):
         write(folder)
+
+
+def test_a_run_of_an_earlier_version_is_shown_with_the_names_of_today(tmp_path, monkeypatch) -> None:
+    run = make(tmp_path / "run", summary={"old_figure": 0.25}, steps=3)
+    lines = [{"step": 1, "reward/old": 0.5}, {"step": 2, "reward/old": 0.75}]
+    (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    monkeypatch.setattr(report, "RENAMED", {"reward/old": "reward/new", "old_figure": "new_figure"})
+    said = Page(write(run)).said()
+    assert "reward/new" in said and "new figure" in said
+    assert "reward/old" not in said and "old figure" not in said

@@ -66,6 +66,12 @@ HEADLINE = (
 )
 TERMS = ("reward", "reference", "entropy", "critic")
 SHOWN_PAIRS, MOST_PAIRS, SHOWN_OTHERS = 6, 40, 8
+RENAMED: dict[str, str] = {}  # metrics and keys of summary.json: name in an earlier version -> name today
+
+
+def present_names(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics or a summary of any version, with the names that this version gives them."""
+    return {RENAMED.get(name, name): value for name, value in row.items()}
 
 
 def tug_of_war(lines: dict[str, Line]) -> dict[str, Any] | None:
@@ -215,7 +221,7 @@ def _described(folder: Path) -> dict[str, Any]:
     warnings = ["This run is not finished: it goes on still, or was broken off."]
     if (folder / "summary.json").is_file():
         try:
-            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+            summary = present_names(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
         except ValueError as error:
             raise UserError(f"{folder.name}/summary.json: this is not JSON: {error}") from None
         warnings = [str(line) for line in summary.pop("warnings", None) or []]
@@ -223,7 +229,7 @@ def _described(folder: Path) -> dict[str, Any]:
         stage = str(tomllib.loads(config).get("stage", ""))
     except tomllib.TOMLDecodeError:
         stage = ""
-    rows = _rows(folder / "metrics.jsonl")
+    rows = [present_names(row) for row in _rows(folder / "metrics.jsonl")]
     lines = _lines(rows)
     figures = _figures(summary)
     groups, quiet = _groups(lines)

@@ -1,0 +1,291 @@
+"""Whether the working tree computes what another revision does: `make replay REV=<commit>`.
+
+Every stage runs at tiny size, by the commands a user types, on both: pretraining, SFT, sampling, reward models, PPO and
+GRPO, with and without LoRA, an evaluation, and a PPO that is killed in the middle of an iteration and resumed. All
+weights with what is saved beside them, all figures of updates and summaries and all generated texts are the same to the
+bit, or the first difference is named and the exit status is 1. A figure that only the working tree has, a new metric
+say, is listed and is no difference.
+
+The commands are one list for both trees, with the flags both understand, in float32 on one thread of the processor.
+Metrics that were renamed in between are compared by their present names (`truing.evaluation.report.RENAMED`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from benchmarks.revision import ROOT, commit_of, worktree
+from truing.evaluation.report import present_names
+from truing.seams import VARIABLE
+
+RESUMED, KILL = "resumed", "kill@minibatch:20"  # of 16 an iteration
+LIMIT_S = 900  # of one command: a bound for what hangs
+DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+TIMES = ("time", "rate/")  # figures that begin so measure the machine
+SEED, LR, LORA = "--seed 3", "--learning.precision float32 --learning.lr 1e-3", "--lora.lora-rank 4"
+STATE = "--save-state-s 0"  # after every update, so that a killed run resumes in the middle
+RL = (
+    f"rl --model sft --data prompts.jsonl --iterations 3 --prompts-per-iteration 8 --sampling.max-new-tokens 8 "
+    f"--evaluation-prompts 4 --tug-every 2 --check-every 1 {SEED} {LR} {STATE}"
+)
+PPO = (
+    f"{RL} --reward rewards.py:vowels reward --critic-from reward --scale-rewards --kl-target 2 --held-out 0.2 "
+    "--missing-end-penalty 1 --pretrain-data demonstrations.jsonl --pretrain-weight 0.1"
+)
+GRPO = f"{RL} --reward reward --algorithm grpo --override answers 4"
+SUPERVISED = f"--epochs 2 --batch-size 8 {SEED} {LR} {STATE}"
+
+# One row a run, in order: its folder's name and its command, in a folder where the runs before it lie.
+RUNS = {
+    "pretrain": f"pretrain --data texts.jsonl --vocabulary 300 --width 32 --layers 2 --heads 2 --context 64 "
+    f"--batch-size 4 --epochs 2 {SEED} {LR} {STATE}",
+    "sft": f"sft --model pretrain --data demonstrations.jsonl --evaluate-every 2 {SUPERVISED}",
+    "sft-lora": f"sft --model pretrain --data demonstrations.jsonl {LORA} {SUPERVISED}",
+    "sample": f"sample --model pretrain --data prompts.jsonl --answers 4 --prompts 12 --sampling.max-new-tokens 8 "
+    f"--sampling.top-p 0.95 --precision float32 {SEED} {STATE}",
+    "reward": f"reward --model sft --data comparisons.jsonl --language-weight 0.1 {SUPERVISED}",
+    "reward-lora": f"reward --model sft --data comparisons.jsonl {LORA} {SUPERVISED}",
+    "ppo": PPO,
+    "ppo-lora": f"{RL} --reward reward-lora --critic-from trunk {LORA}",
+    "grpo": f"{GRPO} --reference-every 2",
+    "grpo-lora": f"{GRPO} {LORA}",
+    "evaluate": f"evaluate --model ppo --reference sft --data prompts.jsonl --reward reward --prompts 12 {SEED}",
+    RESUMED: PPO,
+}
+
+REWARDS = """
+def vowels(prompt, response):
+    return sum(c in "aeiou" for c in response) / 10
+"""
+
+
+class DifferenceError(Exception):
+    """What a revision and the working tree compute differently: the first of it, with its place."""
+
+
+class FailedError(Exception):
+    """A command that ended in an error, with its last words."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A source tree that runs commands in a folder of its own."""
+
+    name: str
+    source: Path
+    folder: Path
+
+    def begin(self, name: str, fault: str = "") -> subprocess.Popen[bytes]:
+        """Start the command of a row of RUNS, to break off at a fault (`truing.seams`)."""
+        kept = {k: v for k, v in os.environ.items() if k not in DISTRIBUTED and k != VARIABLE}
+        fixed = {"PYTHONPATH": str(self.source / "src"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        fixed |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0"}  # PEFT writes a set down
+        environment = kept | fixed | ({VARIABLE: fault} if fault else {})
+        words = [sys.executable, "-m", "truing", *RUNS[name].split(), "--out", name]
+        with (self.folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=log, stderr=log)
+
+    def run(self, name: str, fault: str = "") -> None:
+        """Run the command of a row of RUNS to its end, or to its kill. Raises FailedError where it ends otherwise."""
+        process = self.begin(name, fault)
+        try:
+            code = process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise FailedError(f"{name} ({self.name}) was still at work after {LIMIT_S} s") from None
+        finally:
+            process.kill()
+        if code != (-signal.SIGKILL if fault else 0):
+            raise FailedError(f"{name} ({self.name}) ended with {code}: {_last_line(self.folder / f'{name}.log')}")
+
+    def run_resumed(self, name: str) -> None:
+        """Run it to its kill, and again to its end. Raises FailedError where the second began anew."""
+        self.run(name, KILL)
+        before = _rows(self.folder / name / "metrics.jsonl")
+        self.run(name)
+        if not before or _rows(self.folder / name / "metrics.jsonl")[: len(before)] != before:
+            raise FailedError(f"{name} ({self.name}) was not resumed: its first updates were computed again")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "without a word"
+
+
+def write_inputs(folder: Path) -> None:
+    """Small data for every stage, and the reward function."""
+    rng = random.Random(0)
+    words = ["cat", "dog", "mat", "park", "bird", "tree", "lemon", "grass", "yellow", "green", "ran", "sat", "sang"]
+
+    def text(count: int) -> str:
+        return " ".join(rng.choice(words) for _ in range(count))
+
+    prompts = [text(4) for _ in range(32)]
+    rows = {
+        "texts": [{"text": text(12)} for _ in range(40)],
+        "demonstrations": [{"prompt": p, "completion": text(rng.randrange(3, 9))} for p in prompts],
+        "comparisons": [{"prompt": p, "chosen": text(6), "rejected": text(4)} for p in prompts],
+        "prompts": [{"prompt": p} for p in prompts],
+    }
+    folder.mkdir(parents=True)
+    for name, some in rows.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    (folder / "rewards.py").write_text(REWARDS)
+
+
+def _saved(run: Path) -> Iterator[tuple[str, Any]]:
+    """Type, shape and bytes of every tensor a run keeps, and the settings beside it; not what only resuming reads."""
+    for path in sorted(run.rglob("*.safetensors")):
+        where = path.relative_to(run)
+        if "state" in where.parts:
+            continue
+        with safe_open(path, "pt") as tensors:
+            for name in sorted(tensors.keys()):
+                value = tensors.get_tensor(name)
+                digest = hashlib.sha256(value.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
+                yield f"{where}, {name}", f"{value.dtype} {tuple(value.shape)} {digest}"
+        for beside in sorted(path.parent.glob("*.json")):
+            text = beside.read_text(encoding="utf-8").replace(
+                str(run.resolve().parent), ""
+            )  # an adapter names its base
+            yield from ((f"{where.parent}/{beside.name}, {key}", value) for key, value in json.loads(text).items())
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    # A row ends at a newline only: splitlines would cut at line separators within a text, too.
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    return [json.loads(line) for line in lines if line]
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """Everything a run computed, by place and name: updates first, for they differ first."""
+    found: dict[str, Any] = {}
+    for number, row in enumerate(_rows(run / "metrics.jsonl"), 1):
+        found |= _figures(f"update {number}", row)
+    for name in ("responses.jsonl", "samples.jsonl"):
+        for number, row in enumerate(_rows(run / name), 1):
+            found |= {f"{name} row {number}, {key}": value for key, value in row.items()}
+    if (run / "summary.json").exists():
+        found |= _figures("summary", json.loads((run / "summary.json").read_text(encoding="utf-8")))
+    return found | dict(_saved(run))
+
+
+def _figures(where: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row's figures by place and present name, but for those that measure time."""
+    return {
+        f"{where}, {name}": value
+        for name, value in present_names(row).items()
+        if not name.startswith(TIMES) and not name.endswith("_s")
+    }
+
+
+def compare(name: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Names of figures that are only here. Raises DifferenceError at the first other thing that is not the same."""
+    for where, value in before.items():
+        if where not in here:
+            raise DifferenceError(f"{name}: {where}: {_short(value)} before, missing now")
+        if _as_json(here[where]) != _as_json(value):  # not ==, for which NaN differs from itself
+            raise DifferenceError(f"{name}: {where}: {_short(value)} before, {_short(here[where])} now")
+    if not before:
+        raise DifferenceError(f"{name}: nothing came out")
+    places = {where.rpartition(", ")[0] for where in before}
+    new = [where.rpartition(", ") for where in here if where not in before]
+    for place, comma, figure in new:
+        if place not in places or place.endswith(".safetensors"):
+            value = _short(here[f"{place}{comma}{figure}"])
+            raise DifferenceError(f"{name}: {place}, {figure}: {value} now, not there before")
+    return sorted({figure for _, _, figure in new})
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _but_saves(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Without how often the state was saved: which of the last saves was whole when a run was killed is chance."""
+    return {where: value for where, value in found.items() if where != "summary, states_saved"}
+
+
+def replay(trees: Sequence[Tree], runs: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Run and compare; `trees` are the revision and the working tree. Raises DifferenceError and FailedError."""
+    for tree in trees:
+        write_inputs(tree.folder)
+    with ThreadPoolExecutor(len(trees)) as pool:
+        for name in runs:
+            begun = time.monotonic()
+            run = Tree.run_resumed if name == RESUMED else Tree.run
+            list(pool.map(lambda tree, run=run, name=name: run(tree, name), trees))
+            before, here = (outcome(tree.folder / name) for tree in trees)
+            if name == RESUMED:
+                before, here = _but_saves(before), _but_saves(here)
+                compare(f"{name} beside ppo in one go", _but_saves(outcome(trees[1].folder / "ppo")), here)
+            only_here = compare(name, before, here)
+            new = f"; new: {', '.join(only_here)}" if only_here else ""
+            tell(f"{name:<11} same: {len(before)} values, {time.monotonic() - begun:.0f} s{new}")
+
+
+def needed(names: Sequence[str]) -> set[str]:
+    """These runs and all whose folders they read; the resumed one is compared with `ppo`."""
+    found = set(names) | ({"ppo"} if RESUMED in names else set())
+    while True:
+        read = {name for run in found for name in RUNS if name in RUNS[run].split()[1:]}
+        if read <= found:
+            return found
+        found |= read
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: the same; 1: not the same, or a command failed; 2: no such revision."""
+    parser = argparse.ArgumentParser(prog="replay", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("revision", help="commit, branch or tag to compare the working tree with")
+    parser.add_argument("--only", nargs="+", choices=RUNS, help="these runs, with those whose folders they read")
+    words = parser.parse_args(argv)
+    commit = commit_of(words.revision)
+    if commit is None:
+        print(f"{words.revision}: git knows no such commit here", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    runs = [name for name in RUNS if not words.only or name in needed(words.only)]
+    folder, begun = Path(tempfile.mkdtemp(prefix="replay-")), time.monotonic()
+    try:
+        # A copy of the working tree, which may be edited while this runs.
+        shutil.copytree(ROOT / "src", folder / "now" / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        with worktree(commit, folder / "tree") as before:
+            trees = (Tree(commit[:7], before, folder / "before"), Tree("here", folder / "now", folder / "here"))
+            replay(trees, runs, lambda line: print(line, flush=True))
+    except (DifferenceError, FailedError) as error:
+        what = "different" if isinstance(error, DifferenceError) else "not compared"
+        print(f"replay: {what}: {error}\nThe runs of both sides are in {folder}", file=sys.stderr)
+        return 1
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
+    print(f"replay: same as {commit[:7]}: {len(runs)} runs, {time.monotonic() - begun:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

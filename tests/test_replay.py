@@ -1,0 +1,204 @@
+"""`make replay`: two trees that compute the same are told so, and one that does not is found at its first figure."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from benchmarks import replay, revision
+from safetensors.torch import save_file
+
+
+def tree(name, source, tmp_path):
+    return replay.Tree(name, source, tmp_path / f"{name}-runs")
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """A copy of the source in which rows are shuffled with other seeds."""
+    source = tmp_path / "planted"
+    shutil.copytree(revision.ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    path = source / "src" / "truing" / "data" / "batches.py"
+    text = path.read_text()
+    assert text.count("seed * 1_000_003") == 1
+    path.write_text(text.replace("seed * 1_000_003", "seed * 1_000_033"))
+    return source
+
+
+def test_a_planted_seed_is_found_where_it_first_acts(planted, tmp_path):
+    trees = (tree("before", revision.ROOT, tmp_path), tree("here", planted, tmp_path))
+    told = []
+    with pytest.raises(replay.DifferenceError, match=r"^pretrain: update 1, loss/nll: [\d.]+ before, [\d.]+ now$"):
+        replay.replay(trees, ["pretrain"], told.append)
+    assert not told
+
+
+BEFORE = {
+    "update 1, loss": 1.5,
+    "update 2, loss": float("nan"),
+    "model/model.safetensors, head": "float32 (2,) ab",
+}
+
+
+def test_new_figures_are_listed_and_what_is_the_same_is_the_same():
+    assert replay.compare("sft", BEFORE, BEFORE) == []
+    assert replay.compare("sft", BEFORE, BEFORE | {"update 1, new": 1, "update 2, new": 1}) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("here", "line"),
+    [
+        (BEFORE | {"update 1, loss": 1.5000001}, "sft: update 1, loss: 1.5 before, 1.5000001 now"),
+        (BEFORE | {"update 2, loss": 0.0}, "sft: update 2, loss: NaN before, 0.0 now"),
+        (BEFORE | {"update 1, loss": "1.5"}, 'sft: update 1, loss: 1.5 before, "1.5" now'),
+        ({k: v for k, v in BEFORE.items() if "2" not in k}, "sft: update 2, loss: NaN before, missing now"),
+        (BEFORE | {"update 3, loss": 1.5}, "sft: update 3, loss: 1.5 now, not there before"),
+        (BEFORE | {"model/model.safetensors, x": "a"}, 'sft: model/model.safetensors, x: "a" now, not there before'),
+    ],
+)
+def test_the_first_difference_is_named(here, line):
+    with pytest.raises(replay.DifferenceError) as found:
+        replay.compare("sft", BEFORE, here)
+    assert str(found.value) == line
+
+
+HEAD = torch.tensor([1.0, 2.0])
+OTHERS = {
+    "a bit": {"head": torch.nextafter(HEAD, torch.tensor(9.0))},
+    "type": {"head": HEAD.double()},
+    "shape": {"head": HEAD[None]},
+    "sign of zero": {"body": torch.tensor([-0.0])},
+    "one tensor more": {"tail": HEAD.clone()},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_weights_differ_by_the_bit(other, tmp_path):
+    """Broken on purpose: no tensor hashed, or each by its name alone -> red."""
+    weights = {"head": HEAD, "body": torch.tensor([0.0])}
+    for run, some in (("before", weights), ("again", weights), ("here", weights | other)):
+        (tmp_path / run / "model").mkdir(parents=True)
+        save_file(some, tmp_path / run / "model" / "model.safetensors")
+    before, again, here = (replay.outcome(tmp_path / run) for run in ("before", "again", "here"))
+    assert before == again and len(before) == 2
+    with pytest.raises(replay.DifferenceError, match=f"model/model.safetensors, {next(iter(other))}: "):
+        replay.compare("sft", before, here)
+
+
+def test_what_is_saved_beside_weights_is_compared_and_the_state_is_not(tmp_path):
+    for folder in ("model", "state"):
+        (tmp_path / folder).mkdir()
+        save_file({"head": HEAD}, tmp_path / folder / "model.safetensors")
+        settings = {"scale": 0.5, "base": f"{tmp_path.parent}/pretrain/model"}
+        (tmp_path / folder / "config.json").write_text(json.dumps(settings))
+    found = replay.outcome(tmp_path)
+    assert found.pop("model/model.safetensors, head").startswith("torch.float32 (2,) ")
+    assert found == {"model/config.json, scale": 0.5, "model/config.json, base": "/pretrain/model"}
+
+
+def test_a_run_of_which_nothing_came_is_no_success():
+    with pytest.raises(replay.DifferenceError, match="nothing came out"):
+        replay.compare("sft", {}, {})
+
+
+def test_renamed_metrics_are_compared_and_times_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("truing.evaluation.report.RENAMED", {"kl/old": "kl/new"})
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"step": 7, "kl/old": 0.5, "time/learn_s": 3.2, "time_s": 1, "rate/x": 2}\n'
+    )
+    (tmp_path / "summary.json").write_text('{"time_s": 4.0, "reward": 2}')
+    assert replay.outcome(tmp_path) == {"update 1, step": 7, "update 1, kl/new": 0.5, "summary, reward": 2}
+
+
+def test_a_step_that_was_logged_twice_and_a_text_of_two_lines_are_seen(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 9}\n{"step": 1, "loss": 2}\n')
+    (tmp_path / "samples.jsonl").write_text('{"response": "a\u2028b"}\n', encoding="utf-8")
+    once = {"update 1, step": 1, "update 1, loss": 9, "samples.jsonl row 1, response": "a\u2028b"}
+    assert replay.outcome(tmp_path) == once | {"update 2, step": 1, "update 2, loss": 2}
+
+
+@pytest.fixture
+def stub(tmp_path):
+    """A tree whose `truing` is this code."""
+
+    def made(code):
+        package = tmp_path / "src" / "truing"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "__main__.py").write_text(code)
+        return replay.Tree("stub", tmp_path, tmp_path)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("code", "fault", "line"),
+    [
+        ("import sys; sys.exit('no luck')", "", r"sft \(stub\) ended with 1: no luck"),
+        ("import os; os.kill(os.getpid(), 9)", "", r"sft \(stub\) ended with -9: without a word"),
+        ("print('all done')", "kill@minibatch:20", r"sft \(stub\) ended with 0: all done"),
+    ],
+)
+def test_a_command_that_ends_otherwise_than_it_should_is_told(code, fault, line, stub):
+    with pytest.raises(replay.FailedError, match=line):
+        stub(code).run("sft", fault)
+
+
+def test_a_command_that_hangs_is_killed(stub, monkeypatch):
+    monkeypatch.setattr(replay, "LIMIT_S", 0.5)
+    with pytest.raises(replay.FailedError, match=r"sft \(stub\) was still at work after 0.5 s"):
+        stub("import time; time.sleep(600)").run("sft")
+
+
+def test_a_run_that_begins_anew_is_not_resumed(stub):
+    """Its first update has another time than before the kill."""
+    code = """
+import json, os, pathlib, signal, time
+os.makedirs("resumed", exist_ok=True)
+pathlib.Path("resumed/metrics.jsonl").write_text(json.dumps({"step": 1, "time_s": time.time()}))
+if "TRUING_FAULT" in os.environ:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with pytest.raises(replay.FailedError, match="was not resumed"):
+        stub(code).run_resumed("resumed")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "line"),
+    [
+        (None, 0, "replay: same as "),
+        (replay.DifferenceError("sft: x"), 1, "replay: different: sft: x\n"),
+        (replay.FailedError("sft ended"), 1, "replay: not compared: sft ended\n"),
+    ],
+)
+def test_the_exit_status_tells_and_only_what_differs_is_kept(raised, code, line, tmp_path, monkeypatch, capsys):
+    def replayed(trees, runs, tell):
+        assert [(tree.source / "src" / "truing" / "cli.py").is_file() for tree in trees] == [True, True]
+        assert runs == ["pretrain", "sample"]
+        if raised:
+            raise raised
+
+    monkeypatch.setattr(replay, "replay", replayed)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert replay.main(["HEAD", "--only", "sample"]) == code
+    assert line in "".join(capsys.readouterr())
+    kept = list(tmp_path.iterdir())
+    assert len(kept) == (code != 0) and not any((folder / "tree").exists() for folder in kept)
+
+
+def test_a_run_needs_those_whose_folders_it_reads():
+    assert replay.needed(["sample"]) == {"pretrain", "sample"}
+    assert "ppo" in replay.needed(["resumed"])
+    assert replay.needed(["evaluate"]) >= {"pretrain", "sft", "reward", "ppo", "evaluate"}
+
+
+def test_a_revision_lies_in_a_worktree_for_as_long_as_it_is_used(tmp_path):
+    commit = revision.commit_of("HEAD")
+    with revision.worktree(commit, tmp_path / "tree") as folder:
+        assert (folder / "src" / "truing" / "cli.py").is_file()
+    assert not folder.exists()
+
+
+def test_a_commit_that_is_none_is_refused_before_anything_runs(capsys):
+    assert replay.main(["no-such-commit"]) == 2
+    assert "no-such-commit: git knows no such commit here" in capsys.readouterr().err
