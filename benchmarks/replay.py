@@ -7,6 +7,7 @@ bit, or the first difference is named and the exit status is 1. A figure that on
 say, is listed and is no difference.
 
 The commands are one list for both trees, with the flags both understand, in float32 on one thread of the processor.
+Each is a process of its own, forked from one that has loaded the libraries, which would take half the time.
 Metrics that were renamed in between are compared by their present names (`truing.evaluation.report.RENAMED`).
 """
 
@@ -19,18 +20,18 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
+from tests.forked import Begun, Forked, forking
 
 from benchmarks.revision import ROOT, commit_of, worktree
 from truing.evaluation.report import present_names
@@ -39,7 +40,12 @@ from truing.seams import VARIABLE
 RESUMED, KILL = "resumed", "kill@minibatch:20"  # of 16 an iteration
 LIMIT_S = 900  # of one command: a bound for what hangs
 DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-TIMES = ("time", "rate/")  # figures that begin so measure the machine
+FIXED = {
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONHASHSEED": "0",  # PEFT writes a set down
+}
 SEED, LR, LORA = "--seed 3", "--learning.precision float32 --learning.lr 1e-3", "--lora.lora-rank 4"
 STATE = "--save-state-s 0"  # after every update, so that a killed run resumes in the middle
 RL = (
@@ -47,7 +53,7 @@ RL = (
     f"--evaluation-prompts 4 --tug-every 2 --check-every 1 {SEED} {LR} {STATE}"
 )
 PPO = (
-    f"{RL} --reward rewards.py:vowels reward --critic-from reward --scale-rewards --kl-target 2 --held-out 0.2 "
+    f"{RL} --reward reward.py:many_vowels reward --critic-from reward --scale-rewards --kl-target 2 --held-out 0.2 "
     "--missing-end-penalty 1 --pretrain-data demonstrations.jsonl --pretrain-weight 0.1"
 )
 GRPO = f"{RL} --reward reward --algorithm grpo --override answers 4"
@@ -59,7 +65,7 @@ RUNS = {
     f"--batch-size 4 --epochs 2 {SEED} {LR} {STATE}",
     "sft": f"sft --model pretrain --data demonstrations.jsonl --evaluate-every 2 {SUPERVISED}",
     "sft-lora": f"sft --model pretrain --data demonstrations.jsonl {LORA} {SUPERVISED}",
-    "sample": f"sample --model pretrain --data prompts.jsonl --answers 4 --prompts 12 --sampling.max-new-tokens 8 "
+    "sample": f"sample --model pretrain --data few_prompts.jsonl --answers 4 --sampling.max-new-tokens 8 "
     f"--sampling.top-p 0.95 --precision float32 {SEED} {STATE}",
     "reward": f"reward --model sft --data comparisons.jsonl --language-weight 0.1 {SUPERVISED}",
     "reward-lora": f"reward --model sft --data comparisons.jsonl {LORA} {SUPERVISED}",
@@ -71,18 +77,13 @@ RUNS = {
     RESUMED: PPO,
 }
 
-REWARDS = """
-def vowels(prompt, response):
-    return sum(c in "aeiou" for c in response) / 10
-"""
-
 
 class DifferenceError(Exception):
     """What a revision and the working tree compute differently: the first of it, with its place."""
 
 
 class FailedError(Exception):
-    """A command that ended in an error, with its last words."""
+    """A command that ended otherwise than it should, with the last line it printed."""
 
 
 @dataclass(frozen=True)
@@ -90,64 +91,76 @@ class Tree:
     """A source tree that runs commands in a folder of its own."""
 
     name: str
-    source: Path
     folder: Path
+    forked: Forked
 
-    def begin(self, name: str, fault: str = "") -> subprocess.Popen[bytes]:
-        """Start the command of a row of RUNS, to break off at a fault (`truing.seams`)."""
-        kept = {k: v for k, v in os.environ.items() if k not in DISTRIBUTED and k != VARIABLE}
-        fixed = {"PYTHONPATH": str(self.source / "src"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        fixed |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0"}  # PEFT writes a set down
-        environment = kept | fixed | ({VARIABLE: fault} if fault else {})
-        words = [sys.executable, "-m", "truing", *RUNS[name].split(), "--out", name]
-        with (self.folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=log, stderr=log)
-
-    def run(self, name: str, fault: str = "") -> None:
-        """Run the command of a row of RUNS to its end, or to its kill. Raises FailedError where it ends otherwise."""
-        process = self.begin(name, fault)
-        try:
-            code = process.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            raise FailedError(f"{name} ({self.name}) was still at work after {LIMIT_S} s") from None
-        finally:
-            process.kill()
-        if code != (-signal.SIGKILL if fault else 0):
-            raise FailedError(f"{name} ({self.name}) ended with {code}: {_last_line(self.folder / f'{name}.log')}")
-
-    def run_resumed(self, name: str) -> None:
-        """Run it to its kill, and again to its end. Raises FailedError where the second began anew."""
-        self.run(name, KILL)
-        before = _rows(self.folder / name / "metrics.jsonl")
-        self.run(name)
-        if not before or _rows(self.folder / name / "metrics.jsonl")[: len(before)] != before:
-            raise FailedError(f"{name} ({self.name}) was not resumed: its first updates were computed again")
+    def begin(self, name: str, fault: str = "") -> Begun:
+        """Start the command of a row of RUNS, to be killed at a fault (`truing.seams`)."""
+        words = [*RUNS[name].split(), "--out", name]
+        return self.forked.begin(words, {VARIABLE: fault} if fault else {}, self.folder)
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "without a word"
+@contextmanager
+def tree_at(name: str, source: Path, folder: Path, prepare: str = "load(*LIBRARIES)") -> Iterator[Tree]:
+    """A tree with the inputs of its commands and a process that runs them, once it has called `prepare`."""
+    kept = {k: v for k, v in os.environ.items() if k not in DISTRIBUTED and k != VARIABLE}
+    write_inputs(folder)
+    with forking(prepare, kept | FIXED | {"PYTHONPATH": str(source / "src")}, LIMIT_S) as forked:
+        yield Tree(name, folder, forked)
+
+
+def run(trees: Sequence[Tree], name: str, fault: str = "") -> None:
+    """Run a row of RUNS on all trees at once. Raises FailedError where one ends otherwise than it should."""
+    started = [tree.begin(name, fault) for tree in trees]
+    try:
+        for tree, command in zip(trees, started, strict=True):
+            command.wait()
+            if command.returncode != (-signal.SIGKILL if fault else 0):
+                lines = (command.stderr or command.stdout).strip().splitlines() or ["no output"]
+                raise FailedError(f"{name} ({tree.name}) ended with {command.returncode}: {lines[-1]}")
+    except TimeoutError as error:
+        raise FailedError(f"{name}: {error}") from None
+    finally:
+        for command in started:
+            command.kill()
+
+
+def run_resumed(trees: Sequence[Tree], name: str) -> None:
+    """Run it to its kill, and again to its end. Raises FailedError where the second began anew."""
+
+    def updates() -> list[list[dict[str, Any]]]:
+        return [_rows(tree.folder / name / "metrics.jsonl") for tree in trees]
+
+    run(trees, name, KILL)
+    killed = updates()
+    run(trees, name)
+    for tree, before, after in zip(trees, killed, updates(), strict=True):
+        if not before or after[: len(before)] != before:  # with their times, which no second run has
+            raise FailedError(f"{name} ({tree.name}) was not resumed: its first updates were computed again")
 
 
 def write_inputs(folder: Path) -> None:
-    """Small data for every stage, and the reward function."""
+    """Small data for every stage, and a reward function."""
     rng = random.Random(0)
     words = ["cat", "dog", "mat", "park", "bird", "tree", "lemon", "grass", "yellow", "green", "ran", "sat", "sang"]
 
     def text(count: int) -> str:
         return " ".join(rng.choice(words) for _ in range(count))
 
-    prompts = [text(4) for _ in range(32)]
+    prompts = [text(4) for _ in range(40)]
     rows = {
-        "texts": [{"text": text(12)} for _ in range(40)],
         "demonstrations": [{"prompt": p, "completion": text(rng.randrange(3, 9))} for p in prompts],
         "comparisons": [{"prompt": p, "chosen": text(6), "rejected": text(4)} for p in prompts],
         "prompts": [{"prompt": p} for p in prompts],
+        "few_prompts": [{"prompt": p} for p in prompts[:12]],
+        "texts": [{"text": text(12)} for _ in range(40)],
     }
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, some in rows.items():
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
-    (folder / "rewards.py").write_text(REWARDS)
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)) + "\n")
+    (folder / "reward.py").write_text(
+        "def many_vowels(prompt, response):\n    return sum(c in 'aeiou' for c in response) / 10\n"
+    )
 
 
 def _saved(run: Path) -> Iterator[tuple[str, Any]]:
@@ -162,9 +175,8 @@ def _saved(run: Path) -> Iterator[tuple[str, Any]]:
                 digest = hashlib.sha256(value.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
                 yield f"{where}, {name}", f"{value.dtype} {tuple(value.shape)} {digest}"
         for beside in sorted(path.parent.glob("*.json")):
-            text = beside.read_text(encoding="utf-8").replace(
-                str(run.resolve().parent), ""
-            )  # an adapter names its base
+            # An adapter names its base.
+            text = beside.read_text(encoding="utf-8").replace(str(run.resolve().parent), "")
             yield from ((f"{where.parent}/{beside.name}, {key}", value) for key, value in json.loads(text).items())
 
 
@@ -188,12 +200,13 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 def _figures(where: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A row's figures by place and present name, but for those that measure time."""
-    return {
-        f"{where}, {name}": value
-        for name, value in present_names(row).items()
-        if not name.startswith(TIMES) and not name.endswith("_s")
-    }
+    """A row's figures by place and present name."""
+    return {f"{where}, {name}": value for name, value in present_names(row).items() if not _depends_on_time(name)}
+
+
+def _depends_on_time(name: str) -> bool:
+    """Whether a figure measures time or, as how often the state was saved, follows from it."""
+    return name.startswith(("time", "rate/")) or name.endswith("_s") or name == "states_saved"
 
 
 def compare(name: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
@@ -223,27 +236,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _but_saves(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Without how often the state was saved: which of the last saves was whole when a run was killed is chance."""
-    return {where: value for where, value in found.items() if where != "summary, states_saved"}
-
-
-def replay(trees: Sequence[Tree], runs: Sequence[str], tell: Callable[[str], None]) -> None:
+def replay(trees: Sequence[Tree], runs: Sequence[str], log: Callable[[str], None]) -> None:
     """Run and compare; `trees` are the revision and the working tree. Raises DifferenceError and FailedError."""
-    for tree in trees:
-        write_inputs(tree.folder)
-    with ThreadPoolExecutor(len(trees)) as pool:
-        for name in runs:
-            begun = time.monotonic()
-            run = Tree.run_resumed if name == RESUMED else Tree.run
-            list(pool.map(lambda tree, run=run, name=name: run(tree, name), trees))
-            before, here = (outcome(tree.folder / name) for tree in trees)
-            if name == RESUMED:
-                before, here = _but_saves(before), _but_saves(here)
-                compare(f"{name} beside ppo in one go", _but_saves(outcome(trees[1].folder / "ppo")), here)
-            only_here = compare(name, before, here)
-            new = f"; new: {', '.join(only_here)}" if only_here else ""
-            tell(f"{name:<11} same: {len(before)} values, {time.monotonic() - begun:.0f} s{new}")
+    for name in runs:
+        begun = time.monotonic()
+        (run_resumed if name == RESUMED else run)(trees, name)
+        before, here = (outcome(tree.folder / name) for tree in trees)
+        only_here = compare(name, before, here)
+        if name == RESUMED:
+            compare(f"{name} beside ppo in one go", outcome(trees[1].folder / "ppo"), here)
+        new = f"; new: {', '.join(only_here)}" if only_here else ""
+        log(f"{name:<11} same: {len(before)} values, {time.monotonic() - begun:.0f} s{new}")
 
 
 def needed(names: Sequence[str]) -> set[str]:
@@ -257,24 +260,25 @@ def needed(names: Sequence[str]) -> set[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0: the same; 1: not the same, or a command failed; 2: no such revision."""
+    """0: the same; 1: not the same, or a command failed. Exits with 2 where there is no such revision."""
     parser = argparse.ArgumentParser(prog="replay", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("revision", help="commit, branch or tag to compare the working tree with")
-    parser.add_argument("--only", nargs="+", choices=RUNS, help="these runs, with those whose folders they read")
+    parser.add_argument("revision", type=commit_of, help="commit, branch or tag to compare the working tree with")
+    parser.add_argument(
+        "--only", nargs="+", choices=RUNS, metavar="RUN", help="these runs, with those whose folders they read"
+    )
     words = parser.parse_args(argv)
-    commit = commit_of(words.revision)
-    if commit is None:
-        print(f"{words.revision}: git knows no such commit here", file=sys.stderr)
-        return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     runs = [name for name in RUNS if not words.only or name in needed(words.only)]
-    folder, begun = Path(tempfile.mkdtemp(prefix="replay-")), time.monotonic()
+    folder, begun, commit = Path(tempfile.mkdtemp(prefix="replay-")), time.monotonic(), words.revision
     try:
         # A copy of the working tree, which may be edited while this runs.
         shutil.copytree(ROOT / "src", folder / "now" / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        with worktree(commit, folder / "tree") as before:
-            trees = (Tree(commit[:7], before, folder / "before"), Tree("here", folder / "now", folder / "here"))
-            replay(trees, runs, lambda line: print(line, flush=True))
+        with (
+            worktree(commit, folder / "tree") as source,
+            tree_at(commit[:7], source, folder / "before") as before,
+            tree_at("here", folder / "now", folder / "here") as here,
+        ):
+            replay((before, here), runs, lambda line: print(line, flush=True))
     except (DifferenceError, FailedError) as error:
         what = "different" if isinstance(error, DifferenceError) else "not compared"
         print(f"replay: {what}: {error}\nThe runs of both sides are in {folder}", file=sys.stderr)

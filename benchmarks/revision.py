@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 GIT = ("git", "-C", str(ROOT))
 
 
-def commit_of(revision: str) -> str | None:
-    """The commit a revision names; None where there is no such thing."""
+def commit_of(revision: str) -> str:
+    """The commit a revision names. Raises ArgumentTypeError where git knows none: it reads an argument."""
     words = [*GIT, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
     found = subprocess.run(words, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    if found.returncode:
+        raise argparse.ArgumentTypeError(f"{revision}: git knows no such commit here")
+    return found.stdout.strip()
 
 
 @contextmanager

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +14,7 @@ import hypothesis
 import pytest
 import torch
 from tests import budget
+from tests.forked import forking
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from truing.data.chat import Chat
@@ -118,83 +115,11 @@ def tiny_model(tokenizer, tmp_path_factory) -> str:
     return str(folder)
 
 
-class Forked:
-    """Commands in processes that are forked from one that has loaded everything (`tests.forked`)."""
-
-    def __init__(self, parent):
-        self.parent, self.count = parent, 0
-
-    def ask(self, request):
-        self.parent.stdin.write(json.dumps(request) + "\n")
-        self.parent.stdin.flush()
-        answer = self.parent.stdout.readline()
-        assert answer, "the process that forks has ended"
-        return json.loads(answer)
-
-    def begin(self, words, environment, folder, processes=({},), first=""):
-        """Start it, in as many processes as there are surroundings for. `first` is Python that runs before the command,
-        to break what no seam can."""
-        self.count += 1
-        stdout, stderr, script = (folder / f".{self.count}.{name}" for name in ("stdout", "stderr", "first.py"))
-        request = {"argv": words, "environment": environment, "folder": str(folder), "processes": processes,
-                   "stdout": str(stdout), "stderr": str(stderr), "first": str(script)}  # fmt: skip
-        script.write_text(first)
-        for path in (stdout, stderr):
-            path.touch()
-        return Begun(self, self.ask(request), stdout, stderr)
-
-    def __call__(self, *given, **more):
-        """Run it to its end."""
-        begun = self.begin(*given, **more)
-        try:
-            begun.wait()
-        finally:
-            begun.kill()
-        return begun
-
-
-class Begun:
-    """A command that was started, in one process or several; `codes` are what those that have ended ended with."""
-
-    def __init__(self, forked, children, *paths):
-        self.forked, self.children, self.paths = forked, children, paths
-        self.codes = [None] * len(children)
-
-    stdout = property(lambda self: self.paths[0].read_text(errors="replace"))
-    stderr = property(lambda self: self.paths[1].read_text(errors="replace"))
-    returncode = property(lambda self: next(filter(None, self.codes), 0))
-
-    def has_ended(self):
-        """Whether all its processes have."""
-        for place, child in enumerate(self.children):
-            if self.codes[place] is None:
-                self.codes[place] = self.forked.ask({"child": child})
-        return None not in self.codes
-
-    def wait(self):
-        end = time.monotonic() + PATIENCE_S
-        while not self.has_ended():
-            assert time.monotonic() < end, f"still at work after {PATIENCE_S} s\n{self.stderr}"
-            time.sleep(0.02)
-
-    def send_signal(self, number):
-        for child, code in zip(self.children, self.codes, strict=True):
-            if code is None:
-                os.kill(child, number)
-
-    def kill(self):
-        if not self.has_ended():
-            self.send_signal(signal.SIGKILL)
-            self.wait()
-
-
 @pytest.fixture(scope="session")
 def forked():
     """Run a command in a process forked from one that has loaded everything."""
-    words = [sys.executable, "-m", "tests.forked"]
-    with subprocess.Popen(words, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
-        yield Forked(parent)
-        parent.stdin.close()
+    with forking("load_all()", ENVIRONMENT, PATIENCE_S) as started:
+        yield started
 
 
 def free_port():

@@ -1,16 +1,15 @@
-"""`make replay`: two trees that compute the same are told so, and one that does not is found at its first figure."""
+"""`make replay`: whatever two trees compute differently is found, and named by the first figure that differs."""
 
 import json
 import shutil
+import textwrap
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import torch
 from benchmarks import replay, revision
 from safetensors.torch import save_file
-
-
-def tree(name, source, tmp_path):
-    return replay.Tree(name, source, tmp_path / f"{name}-runs")
 
 
 @pytest.fixture
@@ -26,11 +25,14 @@ def planted(tmp_path):
 
 
 def test_a_planted_seed_is_found_where_it_first_acts(planted, tmp_path):
-    trees = (tree("before", revision.ROOT, tmp_path), tree("here", planted, tmp_path))
-    told = []
-    with pytest.raises(replay.DifferenceError, match=r"^pretrain: update 1, loss/nll: [\d.]+ before, [\d.]+ now$"):
-        replay.replay(trees, ["pretrain"], told.append)
-    assert not told
+    lines = []
+    with (
+        replay.tree_at("before", revision.ROOT, tmp_path / "before") as before,
+        replay.tree_at("here", planted, tmp_path / "here") as here,
+        pytest.raises(replay.DifferenceError, match=r"^pretrain: update 1, loss/nll: [\d.]+ before, [\d.]+ now$"),
+    ):
+        replay.replay((before, here), ["pretrain"], lines.append)
+    assert not lines
 
 
 BEFORE = {
@@ -119,14 +121,16 @@ def test_a_step_that_was_logged_twice_and_a_text_of_two_lines_are_seen(tmp_path)
 
 @pytest.fixture
 def stub(tmp_path):
-    """A tree whose `truing` is this code."""
+    """A tree whose command runs this code instead."""
 
+    @contextmanager
     def made(code):
         package = tmp_path / "src" / "truing"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-        (package / "__main__.py").write_text(code)
-        return replay.Tree("stub", tmp_path, tmp_path)
+        (package / "cli.py").write_text("def main(argv):\n" + textwrap.indent(code, "    "))
+        with replay.tree_at("stub", tmp_path, tmp_path / "runs", prepare="") as one:
+            yield one
 
     return made
 
@@ -134,33 +138,49 @@ def stub(tmp_path):
 @pytest.mark.parametrize(
     ("code", "fault", "line"),
     [
-        ("import sys; sys.exit('no luck')", "", r"sft \(stub\) ended with 1: no luck"),
-        ("import os; os.kill(os.getpid(), 9)", "", r"sft \(stub\) ended with -9: without a word"),
-        ("print('all done')", "kill@minibatch:20", r"sft \(stub\) ended with 0: all done"),
+        ("import sys; print('no luck', file=sys.stderr); sys.exit(2)", "", r"sft \(stub\) ended with 2: no luck"),
+        ("raise ValueError('a fault of ours')", "", r"sft \(stub\) ended with 1: ValueError: a fault of ours"),
+        ("import os; os.kill(os.getpid(), 9)", "", r"sft \(stub\) ended with -9: no output"),
+        ("print('finished')", "kill@minibatch:20", r"sft \(stub\) ended with 0: finished"),
     ],
 )
-def test_a_command_that_ends_otherwise_than_it_should_is_told(code, fault, line, stub):
-    with pytest.raises(replay.FailedError, match=line):
-        stub(code).run("sft", fault)
+def test_a_command_that_ends_otherwise_than_it_should_is_named(code, fault, line, stub):
+    with stub(code) as tree, pytest.raises(replay.FailedError, match=line):
+        replay.run([tree], "sft", fault)
 
 
 def test_a_command_that_hangs_is_killed(stub, monkeypatch):
+    started, begin = [], replay.Tree.begin
     monkeypatch.setattr(replay, "LIMIT_S", 0.5)
-    with pytest.raises(replay.FailedError, match=r"sft \(stub\) was still at work after 0.5 s"):
-        stub("import time; time.sleep(600)").run("sft")
+    monkeypatch.setattr(replay.Tree, "begin", lambda *given: started.append(begin(*given)) or started[-1])
+    with (
+        stub("import time; time.sleep(600)") as tree,
+        pytest.raises(replay.FailedError, match="sft: still at work after"),
+    ):
+        replay.run([tree], "sft")
+    assert [command.codes for command in started] == [[-9]]
+
+
+RESUMES = """
+import json, os, pathlib, signal, time
+os.makedirs("resumed", exist_ok=True)
+path = pathlib.Path("resumed/metrics.jsonl")
+if not path.exists() or begins_anew:
+    path.write_text(json.dumps({"step": 1, "time_s": time.time()}))
+if "TRUING_FAULT" in os.environ:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_a_run_that_begins_anew_is_not_resumed(stub):
     """Its first update has another time than before the kill."""
-    code = """
-import json, os, pathlib, signal, time
-os.makedirs("resumed", exist_ok=True)
-pathlib.Path("resumed/metrics.jsonl").write_text(json.dumps({"step": 1, "time_s": time.time()}))
-if "TRUING_FAULT" in os.environ:
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    with pytest.raises(replay.FailedError, match="was not resumed"):
-        stub(code).run_resumed("resumed")
+    with stub("begins_anew = True\n" + RESUMES) as tree, pytest.raises(replay.FailedError, match="was not resumed"):
+        replay.run_resumed([tree], "resumed")
+
+
+def test_a_run_that_keeps_its_first_updates_is_resumed(stub):
+    with stub("begins_anew = False\n" + RESUMES) as tree:
+        replay.run_resumed([tree], "resumed")
 
 
 @pytest.mark.parametrize(
@@ -171,14 +191,15 @@ if "TRUING_FAULT" in os.environ:
         (replay.FailedError("sft ended"), 1, "replay: not compared: sft ended\n"),
     ],
 )
-def test_the_exit_status_tells_and_only_what_differs_is_kept(raised, code, line, tmp_path, monkeypatch, capsys):
-    def replayed(trees, runs, tell):
-        assert [(tree.source / "src" / "truing" / "cli.py").is_file() for tree in trees] == [True, True]
+def test_the_exit_status_and_that_only_runs_that_differ_are_kept(raised, code, line, tmp_path, monkeypatch, capsys):
+    def replayed(trees, runs, log):
+        assert [(tree.folder / "prompts.jsonl").is_file() for tree in trees] == [True, True]
         assert runs == ["pretrain", "sample"]
         if raised:
             raise raised
 
     monkeypatch.setattr(replay, "replay", replayed)
+    monkeypatch.setattr(replay, "tree_at", partial(replay.tree_at, prepare=""))  # runs nothing: loads nothing
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert replay.main(["HEAD", "--only", "sample"]) == code
     assert line in "".join(capsys.readouterr())
@@ -200,5 +221,7 @@ def test_a_revision_lies_in_a_worktree_for_as_long_as_it_is_used(tmp_path):
 
 
 def test_a_commit_that_is_none_is_refused_before_anything_runs(capsys):
-    assert replay.main(["no-such-commit"]) == 2
+    with pytest.raises(SystemExit) as ended:
+        replay.main(["no-such-commit"])
+    assert ended.value.code == 2
     assert "no-such-commit: git knows no such commit here" in capsys.readouterr().err

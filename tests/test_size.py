@@ -119,13 +119,21 @@ def test_lines_of_code_are_neither_blank_nor_comments(tmp_path):
 
 
 def test_the_table_has_a_figure_in_every_cell(tmp_path):
-    head, *lines = size.printed({"before": source(tmp_path, a="def f(x): ...\n"), "here": size.Source(tmp_path)})
+    head, *lines = size.lines_of({"before": source(tmp_path, a="def f(x): ...\n"), "here": size.Source(tmp_path)})
     assert len(lines) == len(size.TABLE) and head.endswith("here")
     for line in lines:
         before, here = line[head.index("before") : head.index("here")], line[head.index("here") :]
         assert before.strip() == here.strip() and (here[0].isdigit() or here == "none")
 
 
+def test_words_are_counted_by_the_line(tmp_path):
+    text = "from typing import Any\n\ndef f(x: Any) -> Any: ...  # type: ignore\nAnything = 1\n"
+    *_, ignored, of_any = size.lines_of({"here": source(tmp_path, a=text)})
+    assert ignored.endswith(" 1") and of_any.endswith(" 2")
+
+
 def test_a_commit_that_is_none_is_refused(capsys):
-    assert size.main(["no-such-commit"]) == 2
+    with pytest.raises(SystemExit) as ended:
+        size.main(["no-such-commit"])
+    assert ended.value.code == 2
     assert "no-such-commit: git knows no such commit here" in capsys.readouterr().err

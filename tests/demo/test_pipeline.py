@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from benchmarks.replay import outcome
 from tests.conftest import ENVIRONMENT
-from tests.faults.conftest import outcome
 
 from truing.demo.pipeline import Config, run
 from truing.errors import UserError

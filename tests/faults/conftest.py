@@ -1,13 +1,10 @@
 """Real commands, broken off on purpose."""
 
-import hashlib
-import json
-import random
 import time
 from contextlib import contextmanager
 
 import pytest
-import safetensors.torch
+from benchmarks.replay import outcome, write_inputs
 from tests.conftest import ENVIRONMENT
 
 
@@ -75,40 +72,9 @@ def many_vowels(prompt, response):
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
     """Small data for every stage."""
-    folder, rng = tmp_path_factory.mktemp("data"), random.Random(0)
-    words = ("cat", "dog", "mat", "park", "bird", "tree", "lemon", "grass", "yellow", "green", "ran", "sat", "sang")
-
-    def text(n):
-        return " ".join(rng.choice(words) for _ in range(n))
-
-    prompts = [text(4) for _ in range(40)]
-    rows = {
-        "demonstrations": [{"prompt": p, "completion": text(rng.randrange(3, 9))} for p in prompts],
-        "comparisons": [{"prompt": p, "chosen": text(6), "rejected": text(4)} for p in prompts],
-        "prompts": [{"prompt": p} for p in prompts],
-        "few_prompts": [{"prompt": p} for p in prompts[:12]],
-        "texts": [{"text": text(12)} for _ in range(40)],
-    }
-    for name, some in rows.items():
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)) + "\n")
-    (folder / "reward.py").write_text(
-        "def many_vowels(prompt, response):\n    return sum(c in 'aeiou' for c in response) / 10\n"
-    )
+    folder = tmp_path_factory.mktemp("data")
+    write_inputs(folder)
     return folder
-
-
-def outcome(run):
-    """A hash over names, types and bytes of all weights that came out, and the figures of each step but for times."""
-    digest = hashlib.sha256()
-    if (run / "responses.jsonl").exists():
-        digest.update((run / "responses.jsonl").read_bytes())
-    for model in sorted(run.glob("*/model.safetensors")):
-        for name, tensor in sorted(safetensors.torch.load_file(model).items()):
-            digest.update(f"{model.parent.name} {name} {tensor.dtype} ".encode() + tensor.numpy().tobytes())
-    path = run / "metrics.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    figures = [{k: v for k, v in row.items() if not k.startswith(("time", "rate/"))} for row in rows]
-    return digest.hexdigest(), figures
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ Broken on purpose: `checked` giving 0 for a text -> red; the moments of scores l
 import json
 
 import pytest
-from tests.faults.conftest import outcome
+from benchmarks.replay import outcome
 
 REWARD = """
 import math

@@ -8,7 +8,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from tests.faults.conftest import outcome
+from benchmarks.replay import outcome
 
 from truing.training import checkpoint
 

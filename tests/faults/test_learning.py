@@ -8,7 +8,7 @@ import json
 
 import safetensors.torch
 import torch
-from tests.faults.conftest import outcome
+from benchmarks.replay import outcome
 
 GRADIENT = """
 from truing.training import optimize
@@ -31,12 +31,13 @@ def figures(run):
 def test_a_spike_is_skipped_and_after_a_resume_too(stages, truing, tmp_path):
     command = [*stages["sft"], "--batch-size", "1", "--epochs", "4.5", "--evaluate-every", "1000"]
     spike = GRADIENT.format(update=134, factor=100)
-    truing(*command, "--out", "whole", first=spike)
+    truing(*command, "--out", "run", first=spike)
+    (tmp_path / "run").rename(tmp_path / "whole")  # a warning names the folder
     skipped = [row["step"] for row in figures(tmp_path / "whole") if row["policy/skipped"]]
     assert skipped
-    truing(*command, "--out", "broken", first=spike, fault="kill@update:131", code=-9)
-    truing(*command, "--out", "broken", first=spike)
-    assert outcome(tmp_path / "broken") == outcome(tmp_path / "whole")
+    truing(*command, "--out", "run", first=spike, fault="kill@update:131", code=-9)
+    truing(*command, "--out", "run", first=spike)
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
     largest = max(figures(tmp_path / "whole"), key=lambda row: row["policy/grad_norm"])
     assert largest["step"] in skipped and (tmp_path / "whole" / "quarantine" / "batches.jsonl").exists()
 

@@ -7,7 +7,7 @@ import json
 import time
 
 import pytest
-from tests.faults.conftest import outcome
+from benchmarks.replay import outcome
 
 from truing.rewards.function import load_function
 
