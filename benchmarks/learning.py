@@ -33,6 +33,7 @@ from truing.data.records import Message, Prompt
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.models.loading import load_policy, load_scorer, load_tokenizer
+from truing.settings import configured
 from truing.training import policy
 from truing.training.optimize import Learning
 
@@ -62,10 +63,11 @@ def ours(model: str, seed: int, folder: str) -> str:
     data = str(Path(folder) / "prompts.jsonl")
     write([p for part in prompts(seed) for p in part], data)
     policy.train(
-        policy.Config(
-            model, (data,), (f"{happy_stories.__file__}:happiness",), f"{folder}/ours",
-            iterations=ITERATIONS, prompts_per_iteration=RESPONSES,
-            critic_from="policy", layout="plain", sampling=SAMPLING, evaluation_prompts=1, tug_every=0, check_every=0,
+        configured(
+            policy.Config, model=model, data=(data,), reward=(f"{happy_stories.__file__}:happiness",),
+            out=f"{folder}/ours", iterations=ITERATIONS, prompts_per_iteration=RESPONSES,
+            critic_from="policy", chat_format="plain", sampling=SAMPLING, evaluation_prompts=1, tug_every=0,
+            check_every=0,
             learning=Learning(lr=LR, beta1=BETAS[0], beta2=BETAS[1], adam_eps=EPSILON,
                               schedule="constant", max_grad_norm=0.0, precision="float32"), seed=seed,
         )

@@ -1,7 +1,8 @@
 """Whether the working tree computes what another revision does: `make replay REV=<commit>`.
 
 Every stage runs at tiny size, by the commands a user types, on both: pretraining, SFT, sampling, reward models, PPO and
-GRPO, with and without LoRA, an evaluation, and a PPO that is killed in the middle of an iteration and resumed. All
+GRPO, with and without LoRA, an evaluation, and a PPO that is killed in the middle of an iteration and resumed. What the
+revision leaves of a killed run, the working tree resumes, too, or refuses in a line that names the version. All
 weights with what is saved beside them, all figures of updates and summaries and all generated texts are the same to the
 bit, or the first difference is named and the exit status is 1. A figure that only the working tree has, a new metric
 say, is listed and is no difference.
@@ -37,7 +38,8 @@ from benchmarks.revision import ROOT, commit_of, worktree
 from truing.evaluation.report import present_names
 from truing.seams import VARIABLE
 
-RESUMED, KILL = "resumed", "kill@minibatch:20"  # of 16 an iteration
+RESUMED, CARRIED = "resumed", "carried"
+KILL = "kill@minibatch:20"  # of 16 an iteration
 LIMIT_S = 900  # of one command: a bound for what hangs
 DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 FIXED = {
@@ -75,6 +77,7 @@ RUNS = {
     "grpo-lora": f"{GRPO} {LORA}",
     "evaluate": f"evaluate --model ppo --reference sft --data prompts.jsonl --reward reward --prompts 12 {SEED}",
     RESUMED: PPO,
+    CARRIED: PPO,
 }
 
 
@@ -137,6 +140,27 @@ def run_resumed(trees: Sequence[Tree], name: str) -> None:
     for tree, before, after in zip(trees, killed, updates(), strict=True):
         if not before or after[: len(before)] != before:  # with their times, which no second run has
             raise FailedError(f"{name} ({tree.name}) was not resumed: its first updates were computed again")
+
+
+def run_carried(trees: Sequence[Tree], name: str) -> str:
+    """Run it to its kill on the revision, and there on the working tree. Returns the line in which that refuses to.
+
+    Raises FailedError where it ends otherwise, or a refusal does not name the version that wrote the state.
+    """
+    before, here = trees
+    run([before], name, KILL)
+    shutil.copytree(before.folder / name, here.folder / name)
+    command = here.begin(name)
+    try:
+        command.wait()
+    finally:
+        command.kill()
+    lines = command.stderr.strip().splitlines()
+    if command.returncode == 2 and len(lines) == 1 and "saved by Truing" in lines[0]:
+        return lines[0]
+    if command.returncode:
+        raise FailedError(f"{name} ({here.name}) ended with {command.returncode}: {lines[-1] if lines else ''}")
+    return ""
 
 
 def write_inputs(folder: Path) -> None:
@@ -240,8 +264,12 @@ def replay(trees: Sequence[Tree], runs: Sequence[str], log: Callable[[str], None
     """Run and compare; `trees` are the revision and the working tree. Raises DifferenceError and FailedError."""
     for name in runs:
         begun = time.monotonic()
-        (run_resumed if name == RESUMED else run)(trees, name)
-        before, here = (outcome(tree.folder / name) for tree in trees)
+        if name == CARRIED and (refusal := run_carried(trees, name)):
+            log(f"{name:<11} refused: {refusal}")
+            continue
+        if name != CARRIED:
+            (run_resumed if name == RESUMED else run)(trees, name)
+        before, here = outcome(trees[0].folder / ("ppo" if name == CARRIED else name)), outcome(trees[1].folder / name)
         only_here = compare(name, before, here)
         if name == RESUMED:
             compare(f"{name} beside ppo in one go", outcome(trees[1].folder / "ppo"), here)
@@ -250,8 +278,8 @@ def replay(trees: Sequence[Tree], runs: Sequence[str], log: Callable[[str], None
 
 
 def needed(names: Sequence[str]) -> set[str]:
-    """These runs and all whose folders they read; the resumed one is compared with `ppo`."""
-    found = set(names) | ({"ppo"} if RESUMED in names else set())
+    """These runs and all whose folders they read; resumed ones are compared with `ppo`."""
+    found = set(names) | ({"ppo"} if {RESUMED, CARRIED} & set(names) else set())
     while True:
         read = {name for run in found for name in RUNS if name in RUNS[run].split()[1:]}
         if read <= found:

@@ -10,6 +10,7 @@ import time
 
 from benchmarks import work
 from truing.models.roles import trainable
+from truing.settings import configured
 from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.reward_model import Config, Item, step
 
@@ -31,7 +32,7 @@ def updates(size: str, learning: Learning) -> list[float]:
     scorer = work.scorer(size)
     ready(scorer, learning)
     optimizer = Optimizer(trainable(scorer), learning, 10**6, scorer.follow)
-    config, rows, seconds = Config("x", ("y",), learning=learning), items(size), []
+    config, rows, seconds = configured(Config, model="x", data=("y",), learning=learning), items(size), []
     if learning.compile:
         step(scorer, rows[:BATCH], optimizer, config, learning.budget_tokens)
     for start in range(0, len(rows), BATCH):

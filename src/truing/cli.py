@@ -1,308 +1,30 @@
-"""The command line: parse, call one function, print."""
+"""The command line: find the command's row, parse its settings, call its function, print."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from truing.commands import FAMILIES, TABLE, Command, actions, first_words
 from truing.errors import RunEnds, UserError, nearest
 
-C = TypeVar("C")
+if TYPE_CHECKING:
+    from truing.training.run import Result
 
-HELP = """\
+HEAD = """\
 usage: truing COMMAND [--config FILE] [options]      (truing help COMMAND tells all options)
 
 Reinforcement learning from human feedback, from a base model to an aligned one.
-
-from text to a policy
-  pretrain    a small language model and its tokenizer from raw text
-  sft         fine-tune a language model on demonstrations
-  sample      several answers to each prompt, scored and selected if wanted
-  reward      a reward model from people's comparisons and rankings
-  rl          optimise a policy against a reward: PPO and its relatives
-people's judgements
-  label       a page where people judge a model's answers, into a store
-  feedback    import, export, stats, snapshot, backup, round, review: what is done with a store
-what came of it
-  evaluate    reward, drift, entropy, length of a policy, with intervals; best-of-n
-  compare     win rate of one policy against another
-  chat        talk with a policy
-  report      write a run's report.html again
-  export      a policy as a plain model folder, or judgements in another layout
-all of it
-  demo        the whole pipeline on made-up data, on a laptop, in minutes
-the machine
-  bench       how fast it is, and how near sampling and learning come to that
-  doctor      whether it, a run's folder or a store is well, and what to do
-  completion  a script by which bash, zsh or fish complete all this
-
-Several processes learn together: torchrun --nproc-per-node N -m truing sft … (and pretrain, reward, rl).
+"""
+FOOT = """\
+Several processes learn together: torchrun --nproc-per-node N -m truing {shared} …
 A model is a hub id, a folder, or an earlier run's folder; data are files or earlier runs.
 Every run is a folder: config.toml, summary.json, report.html; metrics.jsonl, samples.jsonl, model/ where it has them.
 """
-
-
-def pretrain(argv: Sequence[str]) -> None:
-    """A small language model and its tokenizer from raw text."""
-    from truing.training.pretrain import Config, train
-
-    config = _parse(Config, argv, "pretrain")
-    train(config)
-    _conclude(config.out)
-
-
-def sft(argv: Sequence[str]) -> None:
-    """Fine-tune a language model on demonstrations."""
-    from truing.training.supervised import Config, train
-
-    _from_stores(train, _parse(Config, argv, "sft"))
-
-
-def sample(argv: Sequence[str]) -> None:
-    """Several answers to each prompt."""
-    from truing.training.sample import Config, train
-
-    _from_stores(train, _parse(Config, argv, "sample"))
-
-
-def reward(argv: Sequence[str]) -> None:
-    """A reward model from judgements."""
-    from truing.training.reward_model import Config, train
-
-    _from_stores(train, _parse(Config, argv, "reward"))
-
-
-def rl(argv: Sequence[str]) -> None:
-    """Optimise a policy against a reward."""
-    if "--explain" in argv:
-        return _explain(argv)
-    from truing.training.policy import Config, train
-
-    _from_stores(train, _parse(Config, argv, "rl"))
-
-
-def label(argv: Sequence[str]) -> None:
-    """A page where people judge a model's answers."""
-    from truing.feedback.label import Config, serve
-    from truing.feedback.replies import Reply
-
-    config = _parse(Config, argv, "label")
-
-    def local(name: str) -> tuple[Reply, str]:
-        from truing.generation.reply import LocalReply, checkpoint_hash
-        from truing.generation.sampling import Sampling
-
-        sampling = Sampling(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
-        return LocalReply(name, sampling), checkpoint_hash(name)
-
-    serve(config, local)
-
-
-def feedback(argv: Sequence[str]) -> None:
-    """What is done with a store of judgements: import, export, stats, snapshot, backup, round, review."""
-    from truing.config import parse
-    from truing.feedback.commands import ACTIONS, action_named
-
-    if not argv or argv[0] in ("-h", "--help"):
-        print("usage: truing feedback ACTION [options]      (truing feedback ACTION --help tells all options)\n")
-        for name, (config, _) in ACTIONS.items():
-            print(f"  {name:<10} {(config.__doc__ or '').splitlines()[0]}")
-        raise SystemExit(0 if argv else 2)
-    config, act = action_named(argv[0])
-    act(parse(config, argv[1:], prog=f"truing feedback {argv[0]}", description=config.__doc__ or ""))
-
-
-def evaluate(argv: Sequence[str]) -> None:
-    """Figures of one policy."""
-    from truing.evaluation.drift import Config, evaluate
-
-    config = _parse(Config, argv, "evaluate")
-    evaluate(config)
-    _conclude(config.out)
-
-
-def compare(argv: Sequence[str]) -> None:
-    """Win rate of one policy against another."""
-    from truing.evaluation.winrate import Config, evaluate
-
-    config = _parse(Config, argv, "compare")
-    evaluate(config)
-    _conclude(config.out)
-
-
-def chat(argv: Sequence[str]) -> None:
-    """Talk with a policy."""
-    from truing.evaluation.chat import Config, talk
-
-    talk(_parse(Config, argv, "chat"))
-
-
-def export(argv: Sequence[str]) -> None:
-    """A policy as a plain model folder, or judgements in another layout."""
-    from truing.evaluation.export import Config, write
-
-    print(write(_parse(Config, argv, "export")))
-
-
-def report(argv: Sequence[str]) -> None:
-    """Write a run's report again."""
-    from truing.evaluation import report as page
-
-    if len(argv) != 1 or argv[0].startswith("-"):
-        print("usage: truing report RUN      writes RUN/report.html: curves, samples, figures on one page")
-        raise SystemExit(0 if "--help" in argv or "-h" in argv else 2)
-    print(page.write(argv[0]))
-
-
-def demo(argv: Sequence[str]) -> None:
-    """The whole pipeline on made-up data."""
-    from truing.demo.pipeline import Config, run
-
-    run(_parse(Config, argv, "demo"))
-
-
-def bench(argv: Sequence[str]) -> None:
-    """How fast this machine is, and how near sampling and learning come to that."""
-    from truing.loop.bench import Config, show
-
-    show(_parse(Config, argv, "bench"))
-
-
-def doctor(argv: Sequence[str]) -> None:
-    """Whether machine, runs and stores are well."""
-    from truing.loop.doctor import examine, show
-
-    if any(argument.startswith("-") for argument in argv):
-        print("usage: truing doctor [--help] [RUN or STORE ...]   versions, space, precision; whether files are whole")
-        raise SystemExit(0 if "--help" in argv or "-h" in argv else 2)
-    if not show(examine(list(argv))):
-        raise SystemExit(1)
-
-
-def completion(argv: Sequence[str]) -> None:
-    """A script by which a shell completes commands, options and values."""
-    from truing import completion as shells
-    from truing.feedback.commands import ACTIONS
-
-    if len(argv) != 1 or argv[0] not in shells.SHELLS:
-        print(shells.USAGE)
-        raise SystemExit(0 if "--help" in argv or "-h" in argv else 2)
-    configs = {name: import_module(module).Config for name, module in SETTINGS.items()}
-    configs |= {f"feedback {name}": config for name, (config, _) in ACTIONS.items()}
-    print(shells.script(argv[0], COMMANDS, configs), end="")
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    command.__name__: command
-    for command in (
-        pretrain,
-        sft,
-        sample,
-        reward,
-        rl,
-        label,
-        feedback,
-        evaluate,
-        compare,
-        chat,
-        report,
-        export,
-        demo,
-        bench,
-        doctor,
-        completion,
-    )
-}
-
-SETTINGS = {
-    "pretrain": "truing.training.pretrain",
-    "sft": "truing.training.supervised",
-    "sample": "truing.training.sample",
-    "reward": "truing.training.reward_model",
-    "rl": "truing.training.policy",
-    "label": "truing.feedback.label",
-    "evaluate": "truing.evaluation.drift",
-    "compare": "truing.evaluation.winrate",
-    "chat": "truing.evaluation.chat",
-    "export": "truing.evaluation.export",
-    "demo": "truing.demo.pipeline",
-    "bench": "truing.loop.bench",
-}  # where the options of a command stand, as a class called Config
-
-
-LARGE = (
-    "pretrain",
-    "sft",
-    "sample",
-    "reward",
-    "rl",
-    "evaluate",
-    "compare",
-    "demo",
-    "bench",
-)  # commands that hold large tensors
-
-
-SHARED = ("pretrain", "sft", "reward", "rl")  # commands that several processes can work at
-
-
-def _parse(config: type[C], argv: Sequence[str], command: str) -> C:
-    from truing.config import parse
-
-    return parse(config, argv, prog=f"truing {command}", description=COMMANDS[command].__doc__ or "")
-
-
-def _from_stores(train: Callable[..., object], config: Any) -> None:
-    """A stage whose data may be feedback stores."""
-    from truing.loop import sources
-
-    config = sources.pinned(config)
-    train(config, read=sources.read)
-    _conclude(config.out)
-
-
-def _explain(argv: Sequence[str]) -> None:
-    """Print a row of the table in full."""
-    from truing.training.algorithms import explain
-    from truing.training.policy import Config
-
-    asked = [word for word in argv if word != "--explain"]
-    config = _parse(Config, ["--model", "-", "--data", "-", "--reward", "-", *asked], "rl")  # which no row needs
-    print(f"{config.algorithm}\n")
-    for key, value, meaning in explain(config.row):
-        print(f"  {key:<13} {value:<28} {meaning}")
-
-
-def _conclude(folder: str) -> None:
-    """Write the report and print the final figures."""
-    import json
-    from pathlib import Path
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from truing.evaluation import report as page
-    from truing.maths.statistics import interval_text
-    from truing.training import processes
-
-    if processes.rank():
-        return
-    path = page.write(folder)
-    summary = json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8"))
-    table = Table(show_header=False, box=None)
-    for name, value in summary.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            interval = summary.get(f"{name}_interval")
-            table.add_row(name, f"{value:.4g}", interval_text(interval) if interval else "")
-    Console(soft_wrap=True, markup=False).print(table)
-    print(f"\nmodel and figures: {folder}\nreport: {path}")
-
-
 DISK = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -317,24 +39,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     while argv[:1] == ["help"]:
         argv = [*argv[1:], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
-        print(HELP, end="")
+        print(_help(), end="")
         return
     if argv[0] in ("-V", "--version"):
         from truing import __version__
 
         print(f"truing {__version__}")
         return
-    if argv[0] not in COMMANDS:
-        _refuse(f'there is no command "{argv[0]}"; {nearest(argv[0], COMMANDS)}')
+    command, rest = _command_of(argv)
     _quiet()
-    if argv[0] in LARGE:
+    if command.heavy:
         _share_cores()
         from truing.models.memory import keep_freed_memory
 
         keep_freed_memory()
     try:
-        with _together(argv[0]):
-            COMMANDS[argv[0]](argv[1:])
+        with _together(command):
+            _run(command, rest)
     except (UserError, RunEnds) as error:
         _refuse(str(error), error.code)
     except BrokenPipeError:
@@ -352,18 +73,96 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def _together(command: str) -> AbstractContextManager[None]:
+def _help() -> str:
+    """What is to be had, under headings."""
+    groups: dict[str, list[str]] = {}
+    for word, (group, about) in first_words().items():
+        groups.setdefault(group, []).append(f"  {word:<11} {about}\n")
+    lines = [line for group, inside in groups.items() for line in (f"{group}\n", *inside)]
+    shared = " | ".join(name for name, command in TABLE.items() if command.shared)
+    return "\n".join([HEAD, "".join(lines), FOOT.format(shared=shared)])
+
+
+def _command_of(argv: Sequence[str]) -> tuple[Command, list[str]]:
+    """The row that is asked for by one word or two, and what stands after them."""
+    word, *rest = argv
+    if word in TABLE:
+        return TABLE[word], rest
+    if word not in FAMILIES:
+        _refuse(f'there is no command "{word}"; {nearest(word, first_words())}')
+    known = actions(word)
+    if not rest or rest[0] in ("-h", "--help"):
+        print(f"usage: truing {word} ACTION [options]      (truing {word} ACTION --help tells all options)\n")
+        for name, command in known.items():
+            print(f"  {name:<10} {command.about}")
+        raise SystemExit(0 if rest else 2)
+    if rest[0] not in known:
+        _refuse(f"truing {word} {rest[0]}: there is no such action; valid: {', '.join(known)}")
+    return known[rest[0]], rest[1:]
+
+
+def _run(command: Command, argv: Sequence[str]) -> None:
+    """Parse the settings and call what they are for."""
+    from truing.config import parse
+
+    switch = next((switch for switch in command.switches if f"--{switch.name}" in argv), None)
+    kind = command.settings
+    config: Any = parse(
+        kind,
+        [word for word in argv if switch is None or word != f"--{switch.name}"],
+        prog=f"truing {command.name}",
+        description=kind.__doc__ or "",
+        switches={known.name: known.about for known in command.switches},
+        is_partial=switch is not None,
+    )
+    result = switch.function(config) if switch else _result(command, config)
+    if command.concludes and not switch:
+        _conclude(result)
+
+
+def _result(command: Command, config: Any) -> Any:
+    """What a command's function gives; where stores may stand among its data, it reads these, too."""
+    if not command.stores:
+        return command.function(config)
+    from truing.loop import sources
+
+    return command.function(sources.pinned(config), read=sources.read)
+
+
+def _conclude(result: Result) -> None:
+    """Write the report and print the final figures."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from truing.evaluation import report
+    from truing.maths.statistics import interval_text
+    from truing.training import processes
+
+    if processes.rank():
+        return
+    page = report.write(result.folder)
+    table = Table(show_header=False, box=None)
+    for name, value in result.summary.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            interval = result.summary.get(f"{name}_interval")
+            table.add_row(name, f"{value:.4g}", interval_text(interval) if interval else "")
+    Console(soft_wrap=True, markup=False).print(table)
+    print(f"\nmodel and figures: {result.folder}\nreport: {page}")
+
+
+def _together(command: Command) -> AbstractContextManager[None]:
     """The processes that `torchrun` started as one training; only what learns can be shared."""
     if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
-    if command not in SHARED:
-        _refuse(f"{command} works in one process; several, by torchrun, learn in {', '.join(SHARED)}")
+    if not command.shared:
+        shared = ", ".join(name for name, other in TABLE.items() if other.shared)
+        _refuse(f"{command.name} works in one process; several, by torchrun, learn in {shared}")
     from truing.training.processes import joined
 
     return joined()
 
 
-def _refuse(message: str, code: int = 2) -> None:
+def _refuse(message: str, code: int = 2) -> NoReturn:
     print(f"truing: {message}", file=sys.stderr)
     raise SystemExit(code)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
 
+import tyro
+
+from truing.commands import FAMILIES, TABLE, Command, actions, first_words
 from truing.config import Option, options
 
-SHELLS = ("bash", "zsh", "fish")
-USAGE = """\
-usage: truing completion bash | zsh | fish    prints a script; a shell that has read it completes commands and options:
-
-  truing completion bash > ~/.truing.bash    and in ~/.bashrc: source ~/.truing.bash
-  truing completion zsh > ~/.truing.zsh      and in ~/.zshrc: source ~/.truing.zsh
-  truing completion fish > ~/.truing.fish    and in ~/.config/fish/config.fish: source ~/.truing.fish"""
+Shell = Literal["bash", "zsh", "fish"]
+SHELLS = get_args(Shell)
 BASH = """\
 _truing() {
   local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" place="" known="" i
@@ -47,12 +47,29 @@ end
 """
 
 
-def script(shell: str, commands: Iterable[str], configs: Mapping[str, type]) -> str:
-    """What one of SHELLS has to read. `configs` holds the settings of each command, or action (`feedback import`)."""
-    actions = [place.removeprefix("feedback ") for place in configs if place.startswith("feedback ")]
-    every = [Option("help"), Option("config", takes_value=True)]
-    words = {"": (*commands, "help"), "help": commands, "feedback": actions, "completion": SHELLS}
-    flags = {place: [*every, *options(config)] for place, config in configs.items()}
+@dataclass(frozen=True)
+class Config:
+    """A script on standard output; a shell that has read it completes commands and options by the tab key:
+
+    truing completion bash > ~/.truing.bash    and in ~/.bashrc: source ~/.truing.bash
+    truing completion zsh > ~/.truing.zsh      and in ~/.zshrc: source ~/.truing.zsh
+    truing completion fish > ~/.truing.fish    and in ~/.config/fish/config.fish: source ~/.truing.fish
+    """
+
+    shell: tyro.conf.Positional[Shell]
+    """The shell that is to read it."""
+
+
+def show(config: Config) -> None:
+    """Print the script."""
+    print(script(config.shell), end="")
+
+
+def script(shell: Shell) -> str:
+    """What a shell has to read."""
+    words: dict[str, Iterable[str]] = {"": (*first_words(), "help"), "help": first_words(), "completion": SHELLS}
+    words |= {family: actions(family) for family in FAMILIES}
+    flags = {name: _flags(command) for name, command in TABLE.items()}
     if shell == "fish":
         return FISH % "\n".join(_fish(words, flags))
     values = [
@@ -65,6 +82,13 @@ def script(shell: str, commands: Iterable[str], configs: Mapping[str, type]) -> 
     for place, known in flags.items():
         places.append(f"      '{place}':-*) known='{' '.join(f'--{option.name}' for option in known)}' ;;")
     return {"bash": BASH, "zsh": ZSH}[shell] % ("\n".join(values), "\n".join(places))
+
+
+def _flags(command: Command) -> list[Option]:
+    """The flags of a command, those that it has besides its settings first."""
+    settings = options(command.settings)
+    config = [Option("config", takes_value=True)] if settings else []
+    return [Option("help"), *config, *(Option(switch.name) for switch in command.switches), *settings]
 
 
 def _fish(words: Mapping[str, Iterable[str]], flags: Mapping[str, Iterable[Option]]) -> Iterator[str]:

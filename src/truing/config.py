@@ -6,19 +6,20 @@ import contextlib
 import io
 import math
 import re
+import sys
 import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 from pydantic import TypeAdapter, ValidationError
 from tyro.constructors import PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from truing.errors import UserError, nearest
-
-C = TypeVar("C")
+from truing.settings import C, configured, default, flat_fields, flat_groups, flattened, present_name
 
 
 @dataclass(frozen=True)
@@ -44,37 +45,55 @@ def load(config: type[C], path: str | Path) -> C:
         if name not in values:
             raise UserError(f"{path}: {name} is missing, and it has no default")
     try:
-        return _complete(config(**values))
+        return _complete(configured(config, **values))
     except (UserError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def parse(config: type[C], argv: Sequence[str], prog: str, description: str = "") -> C:
+def parse(
+    config: type[C],
+    argv: Sequence[str],
+    prog: str,
+    description: str = "",
+    switches: Mapping[str, str] = MappingProxyType({}),
+    is_partial: bool = False,
+) -> C:
     """The configuration a command line asks for: first the file after `--config`, then the flags, which win.
 
     A flag of several values may be given several times: what they say is added up, and takes the place of the file's.
-    --help prints and exits with code 0. Any mistake is a UserError of one line.
+    `switches` are flags that are no settings, with what they do: they are told, and taken out by who calls. In a
+    partial configuration nothing is required: what is missing is "-". --help prints and exits with code 0. Any mistake
+    is a UserError of one line.
     """
     file, rest = _take_config(argv, prog)
     values = _read(config, file, stage=prog.split()[-1]) if file else {}
-    rest = [_in_full(config, token) for token in rest]
+    rest = [_in_full(config, token, prog) for token in rest]
     given = [_key(token) for token in rest if token.startswith("--")]
+    missing = [name for name in _required(config) if name not in values and name not in given]
     if not {"-h", "--help"} & set(rest):
-        _refuse_unknown(config, given, prog)
-        for name in _required(config):
-            if name not in values and name not in given:
-                raise UserError(f"{prog} needs --{name} (or {name} in a --config file); {prog} --help explains it")
+        _refuse_unknown(config, given, prog, switches)
+        if not is_partial:
+            _refuse_missing(config, missing, rest, prog)
     # tyro would turn a default's keys into flags of their own, so a table of the file goes in as if typed.
     tables = {name: value for name, value in values.items() if isinstance(value, dict)}
     typed = [t for name, table in tables.items() if name not in given for t in (f"--{name}", *_typed(table))]
+    typed += [part for name in missing if is_partial for part in (f"--{name}", "-")]
     start = _unchecked(config, {name: value for name, value in values.items() if name not in tables})
-    about = f"{description}\n--config FILE reads settings from a TOML file, such as a run's config.toml; flags win."
-    if any("." in name for name in _kinds(config)):
-        about += "\nThe part of a name before its dot may be left out, where no other option is called so."
+    about = _about(config, description, switches)
     try:
-        return _complete(_by_tyro(config, _gathered(config, [*typed, *rest]), prog, about.strip(), start))
+        return _complete(_by_tyro(config, _gathered(config, [*typed, *rest]), prog, about, start))
     except (UserError, ValueError) as error:
         raise UserError(_placed(str(error), prog, file, values, given)) from None
+
+
+def _about(config: type, description: str, switches: Mapping[str, str]) -> str:
+    """What --help says above the settings."""
+    lines = [description, *(f"--{name} {what}" for name, what in switches.items())]
+    if _flags(config):
+        lines.append("--config FILE reads settings from a TOML file, such as a run's config.toml; flags win.")
+    if any("." in name for name in _kinds(config)):
+        lines.append("The part of a name before its dot may be left out, where no other option is called so.")
+    return "\n".join(lines).strip()
 
 
 def options(config: type) -> list[Option]:
@@ -165,24 +184,31 @@ def _read(config: type, path: Path, stage: str = "") -> dict[str, Any]:
 
 
 def _values(config: type, table: dict[str, Any], path: str, prefix: str) -> dict[str, Any]:
-    """The values of one TOML table, each of its field's type."""
-    types, by_name = get_type_hints(config), {f.name: f for f in fields(config)}
+    """The values of one TOML table, each of its field's type; those of flat groups by their own names."""
+    types, by_name = _types(config), {f.name: f for _, f in flat_fields(config)}
     values: dict[str, Any] = {}
-    for name, value in table.items():
-        where = f"{path}: {prefix}{name}"
+    for written, value in table.items():
+        where = f"{path}: {prefix}{written}"
+        name = present_name(written, by_name)
         if name not in by_name:
             raise UserError(f"{where}: there is no such key; {nearest(name, by_name)}")
+        if name != written:
+            _tell_new_name(where, name)
         if is_dataclass(types[name]):
             if not isinstance(value, dict):
                 raise UserError(f"{where} = {value!r}: this is a table of settings, [{prefix}{name}]")
-            inner = _values(types[name], value, path, f"{prefix}{name}.")  # type: ignore[arg-type]
+            inner = _values(types[name], value, path, f"{prefix}{name}.")
             try:
-                values[name] = replace(_default(by_name[name]), **inner)
+                values[name] = replace(default(by_name[name]), **inner)
             except (UserError, ValueError) as error:
                 raise UserError(f"{path}: {prefix}{name}: {error}") from None
         else:
             values[name] = _checked(types[name], value, where)
     return values
+
+
+def _tell_new_name(where: str, name: str) -> None:
+    print(f"{where} is called {name} now; the former name is read until 0.2", file=sys.stderr)
 
 
 def _checked(kind: Any, value: Any, where: str) -> Any:
@@ -204,15 +230,28 @@ def _tupled(value: Any) -> Any:
 
 def _unchecked(config: type[C], values: dict[str, Any]) -> C:
     """An instance with some values and all defaults, made past its checks: tyro takes the defaults it shows from it."""
-    start = object.__new__(config)
-    for f in fields(config):  # type: ignore[arg-type]
-        value = values.get(f.name, tyro.MISSING if _is_required(f) else _default(f))
+    start, groups = object.__new__(config), flat_groups(config)
+    for f in fields(config):
+        known = default(f)
+        value: Any
+        if f.name in groups:
+            value = _unchecked(groups[f.name], values if known is MISSING else vars(known) | values)
+        else:
+            value = values.get(f.name, tyro.MISSING if known is MISSING else known)
         object.__setattr__(start, f.name, value)
     return start
 
 
-def _refuse_unknown(config: type, given: Sequence[str], prog: str) -> None:
-    valid = [name.replace("_", "-") for name in _flags(config)]
+def _refuse_missing(config: type, missing: Sequence[str], rest: Sequence[str], prog: str) -> None:
+    for name in missing:
+        if name not in positionals(config):
+            raise UserError(f"{prog} needs --{name} (or {name} in a --config file); {prog} --help explains it")
+        if all(token.startswith("-") for token in rest):
+            raise UserError(f"{prog} needs {name.upper()}; {prog} --help explains it")
+
+
+def _refuse_unknown(config: type, given: Sequence[str], prog: str, switches: Iterable[str]) -> None:
+    valid = [name.replace("_", "-") for name in (*_flags(config), *switches)]
     for key in (name.replace("_", "-") for name in given):
         if key not in valid:
             raise UserError(f"{prog}: there is no --{key}; {nearest(key, valid)}")
@@ -239,33 +278,53 @@ def _gathered(config: type, tokens: Sequence[str]) -> list[str]:
     return [token for group in groups for token in group]
 
 
-def _kinds(config: type, prefix: str = "") -> dict[str, Any]:
+def _types(config: type) -> dict[str, Any]:
+    """The types of a configuration's settings by their names in files."""
+    kinds: dict[str, Any] = {}
+    groups = flat_groups(config)
+    for name, kind in get_type_hints(config).items():
+        kinds |= _types(groups[name]) if name in groups else {name: kind}
+    return kinds
+
+
+def _kinds(config: Any, prefix: str = "") -> dict[str, Any]:
     """The type of every setting by its full name."""
     kinds: dict[str, Any] = {}
-    for name, kind in get_type_hints(config).items():
-        kinds |= _kinds(kind, f"{prefix}{name}.") if is_dataclass(kind) else {f"{prefix}{name}": kind}  # type: ignore[arg-type]
+    for name, kind in _types(config).items():
+        kinds |= _kinds(kind, f"{prefix}{name}.") if is_dataclass(kind) else {f"{prefix}{name}": kind}
     return kinds
+
+
+def positionals(config: type) -> list[str]:
+    """The settings that are typed without a flag, in their place."""
+    hints = get_type_hints(config, include_extras=True)
+    return [name for name, hint in hints.items() if tyro.conf.Positional in getattr(hint, "__metadata__", ())]
 
 
 def _flags(config: type) -> list[str]:
     """The name of every flag; a switch has its opposite too."""
     names: list[str] = []
     for name, kind in _kinds(config).items():
+        if name in positionals(config):
+            continue
         table, dot, key = name.rpartition(".")
         names += [name] + ([f"{table}{dot}no_{key}"] if kind is bool else [])
     return names
 
 
-def _in_full(config: type, token: str) -> str:
-    """A flag with the name of its table, which may be left out where only one table has such a key."""
+def _in_full(config: type, token: str, prog: str = "") -> str:
+    """A flag with the name that it has today, and of its table, which may be left out where only one has such a key."""
     if not token.startswith("--"):
         return token
     flags = [flag.replace("-", "_") for flag in _flags(config)]
-    key = _key(token)
+    typed, equals, value = token.partition("=")
+    key = present_name(_key(token), flags)
     found = [flag for flag in flags if flag.endswith(f".{key}")]
+    if key != _key(token):
+        _tell_new_name(f"{prog}: {typed}", f"--{key}".replace("_", "-"))
+        return f"--{key}{equals}{value}"
     if key in flags or len(found) != 1:
         return token
-    _, equals, value = token.partition("=")
     return f"--{found[0]}{equals}{value}"
 
 
@@ -278,24 +337,23 @@ def _typed(table: dict[str, Any]) -> list[str]:
 
 
 def _required(config: type) -> list[str]:
-    return [f.name for f in fields(config) if _is_required(f)]
-
-
-def _is_required(f: Field[Any]) -> bool:
-    return f.default is MISSING and f.default_factory is MISSING
-
-
-def _default(f: Field[Any]) -> Any:
-    return f.default_factory() if f.default_factory is not MISSING else f.default
+    """The settings without a default, by their names in files."""
+    groups = flat_groups(config)
+    some: list[str] = []
+    for f in fields(config):
+        if default(f) is MISSING:
+            some += _required(groups[f.name]) if f.name in groups else [f.name]
+    return some
 
 
 def _complete(built: C) -> C:
     """What has no default must say something: `--data` with nothing after it does not. A seed counts from 0; numbers
     are finite, and no larger than what is counted anywhere."""
+    values = flattened(built)
     for name in _required(type(built)):
-        if vars(built)[name] == ():
+        if values[name] == ():
             raise UserError(f"{name} = []: it must be one value at least")
-    seed = getattr(built, "seed", 0)
+    seed = values.get("seed", 0)
     if not 0 <= seed < 2**32:
         raise UserError(f"seed = {seed}: it must be 0 or more, and below 2^32")
     for name, value in _numbers(built):
@@ -306,9 +364,8 @@ def _complete(built: C) -> C:
 
 def _numbers(built: Any) -> Iterator[tuple[str, int | float]]:
     """The numbers among the settings, by the names they are typed by."""
-    for f in fields(built):
-        value = getattr(built, f.name)
+    for key, value in flattened(built).items():
         if is_dataclass(value):
-            yield from ((f"{f.name}.{name}", number) for name, number in _numbers(value))
+            yield from ((f"{key}.{name}", number) for name, number in _numbers(value))
         elif isinstance(value, int | float):
-            yield f.name, value
+            yield key, value

@@ -16,7 +16,7 @@ TALK = [Message("user", "What colour is a lemon?")]
 def test_template_is_the_tokenizers_own(chat, tokenizer):
     ids = chat.prompt_ids(TALK)
     assert tokenizer.decode(ids) == "<|begin|><|user|>What colour is a lemon?<|assistant|>"
-    assert chat.layout == "template"
+    assert chat.format == "template"
 
 
 def test_dialogue_writes_turns(tokenizer):

@@ -8,6 +8,7 @@ from tests.conftest import ENVIRONMENT
 
 from truing.demo.pipeline import Config, run
 from truing.errors import UserError
+from truing.settings import configured
 
 SMALL = ("demo", "--scale", "0.003")
 
@@ -31,7 +32,7 @@ def test_the_whole_pipeline_in_small_and_broken_off_it_goes_on_to_the_same(demo,
     summary = every_figure_is_there(whole)
     assert f"{summary['win_rate']:.1%}" in told.stdout and "win rate against SFT" in told.stdout
     with pytest.raises(UserError, match="finished run"):
-        run(Config(str(whole), scale=0.003))
+        run(configured(Config, out=str(whole), scale=0.003))
     demo(broken, fault="kill@minibatch:9", code=-9)
     pretrained = broken / "pretrain" / "model" / "model.safetensors"
     written = pretrained.stat().st_mtime_ns

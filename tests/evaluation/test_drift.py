@@ -1,6 +1,5 @@
 import copy
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from truing.evaluation.drift import Config, best_of_n, drift, evaluate, repeats,
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.maths.statistics import wilson
+from truing.settings import changed, configured
 
 PROMPTS = [Prompt((Message("user", text),)) for text in ("The cat", "What colour?", "A bird sang")]
 
@@ -56,26 +56,28 @@ def test_a_reward_of_right_or_wrong_is_unsure_even_if_all_is_right(tiny_model, t
     """Three prompts, two answers each, all right: as three of three, not [1, 1]."""
     data = tmp_path / "prompts.jsonl"
     data.write_text("\n".join(json.dumps({"prompt": p.text}) for p in PROMPTS))
-    config = Config(
-        tiny_model, (str(data),), ("regex:.*",), out=str(tmp_path / "out"), answers=2,
+    config = configured(
+        Config, model=tiny_model, data=(str(data),), reward=("regex:.*",), out=str(tmp_path / "out"), answers=2,
         sampling=Sampling(max_new_tokens=2),
     )  # fmt: skip
-    told = evaluate(config)
+    told = evaluate(config).summary
     assert told["reward"] == 1 and told["reward_interval"] == pytest.approx(wilson(3, 3))
 
 
 def test_evaluate_writes_figures_of_both(tiny_model, tmp_path):
     data = tmp_path / "prompts.jsonl"
     data.write_text("\n".join(json.dumps({"prompt": p.text}) for p in PROMPTS))
-    config = Config(
-        tiny_model, (str(data),), ("regex:e",), reference=tiny_model, out=str(tmp_path / "out"), answers=2,
-        sampling=Sampling(max_new_tokens=5),
+    config = configured(
+        Config, model=tiny_model, data=(str(data),), reward=("regex:e",), reference=tiny_model,
+        out=str(tmp_path / "out"), answers=2, sampling=Sampling(max_new_tokens=5),
     )  # fmt: skip
-    told = evaluate(config)
+    told = evaluate(config).summary
     assert told["kl"] == pytest.approx(0, abs=1e-4) and told["reward"] == told["reference_reward"]
     assert {"entropy", "length", "unfinished", "repeated", "best_of_n", "reward_interval"} <= set(told)
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["length"] == told["length"]
     with data.open("a") as file:
         file.write("\n" + json.dumps({"prompt": "a cat " * 99}))
-    assert evaluate(replace(config, fresh=True)) == told  # a prompt longer than the context is left out
+    again = evaluate(changed(config, fresh=True)).summary
+    left_out = {"time_s", "warnings"}  # a prompt longer than the context
+    assert [f for f in again.items() if f[0] not in left_out] == [f for f in told.items() if f[0] not in left_out]
     assert "prompts leave no room" in (tmp_path / "out" / "summary.json").read_text()

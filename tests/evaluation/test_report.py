@@ -15,6 +15,7 @@ import pytest
 from truing.errors import UserError
 from truing.evaluation import report
 from truing.evaluation.report import write
+from truing.settings import OutputSettings
 from truing.training.run import Run
 
 HOSTILE = "</p><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}&amp;"
@@ -58,7 +59,7 @@ class Page(HTMLParser):
 
 
 def make(folder: Path, stage: str = "rl", summary: dict[str, Any] | None = None, steps: int = 30) -> Path:
-    with Run.open(folder, Config(), stage) as run:
+    with Run.open(OutputSettings(str(folder)), Config(), stage) as run:
         for step in range(1, steps + 1):
             figures = {"reward/mean": step / 10, "kl/per_response": 0.1 * step, "policy/lr": 1e-5, "time/sample_s": 0.4}
             if step % 10 == 1:
@@ -125,7 +126,7 @@ def test_curves_stand_in_groups_and_the_tug_of_war_apart(tmp_path: Path) -> None
 
 
 def test_samples_are_matched_by_prompt(tmp_path: Path) -> None:
-    with Run.open(tmp_path / "run", Config(), "rl") as run:
+    with Run.open(OutputSettings(str(tmp_path / "run")), Config(), "rl") as run:
         for phase, prompts in (("before", ["a?", "b?", "a?"]), ("after", ["b?", "a?", "a?"])):
             for i, prompt in enumerate(prompts):
                 run.sample(0, phase, prompt=prompt, response=f"{phase} {i}", score=None)
@@ -139,7 +140,7 @@ def test_samples_are_matched_by_prompt(tmp_path: Path) -> None:
 
 def test_rows_whose_texts_hold_other_line_ends_are_shown(tmp_path: Path) -> None:
     """Red where a row is cut at the line separator within its text: both halves are no JSON, and it was left out."""
-    with Run.open(tmp_path / "run", Config(), "rl") as run:
+    with Run.open(OutputSettings(str(tmp_path / "run")), Config(), "rl") as run:
         run.sample(1, "", prompt="a\u2028b\u0085c", response="a tall answer\u2029of two paragraphs")
         run.finish({"reward": 1.0})
     page = write(tmp_path / "run").read_text(encoding="utf-8")
@@ -147,7 +148,7 @@ def test_rows_whose_texts_hold_other_line_ends_are_shown(tmp_path: Path) -> None
 
 
 def test_hostile_text_is_only_text(tmp_path: Path) -> None:
-    with Run.open(tmp_path / "run", Config(note=HOSTILE), HOSTILE) as run:
+    with Run.open(OutputSettings(str(tmp_path / "run")), Config(note=HOSTILE), HOSTILE) as run:
         run.log(1, **{f"{HOSTILE}/x": 1.0})
         run.log(2, **{f"{HOSTILE}/x": 2.0})
         for phase in ("before", "after", ""):
@@ -173,7 +174,7 @@ def test_a_run_that_is_not_finished_has_a_page_that_says_so(tmp_path: Path) -> N
 
 
 def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
-    with Run.open(tmp_path / "run", Config(), "sft") as run:
+    with Run.open(OutputSettings(str(tmp_path / "run")), Config(), "sft") as run:
         run.finish({})
     assert "Supervised fine-tuning" in Page(write(tmp_path / "run")).said()
 
@@ -191,7 +192,7 @@ def test_the_reliability_table_and_best_of_n(tmp_path: Path) -> None:
 
 
 def test_a_parent_shows_its_table_and_every_run_inside(tmp_path: Path) -> None:
-    with Run.open(tmp_path / "demo", Config(), "demo") as whole:
+    with Run.open(OutputSettings(str(tmp_path / "demo")), Config(), "demo") as whole:
         for stage in ("rl", "pretrain", "reward"):
             make(whole.folder / stage, stage, {"reward": 1.0})
         (whole.folder / "data").mkdir()

@@ -1,7 +1,6 @@
 import io
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from truing.evaluation.judge import by_reward, outcomes
 from truing.evaluation.winrate import Config, evaluate, win_rate
 from truing.generation.sampling import Sampling
 from truing.maths import statistics
+from truing.settings import changed, configured
 from truing.training import progress
 
 PROMPTS = [Prompt((Message("user", str(i)),)) for i in range(40)]
@@ -33,15 +33,16 @@ def test_win_rate_counts_ties_a_half():
 def test_a_policy_against_itself_wins_half(tiny_model, tmp_path):
     data = tmp_path / "prompts.jsonl"
     data.write_text("\n".join(json.dumps({"prompt": f"What colour is number {i}?"}) for i in range(60)))
-    config = Config(
-        tiny_model,
-        tiny_model,
-        (str(data),),
-        ("regex:[aeiou]",),
-        str(tmp_path / "out"),
+    config = configured(
+        Config,
+        model=tiny_model,
+        against=tiny_model,
+        data=(str(data),),
+        judge=("regex:[aeiou]",),
+        out=str(tmp_path / "out"),
         sampling=Sampling(max_new_tokens=6),
     )
-    told = evaluate(config)
+    told = evaluate(config).summary
     low, high = told["win_rate_interval"]
     assert low < 0.5 < high
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -57,15 +58,15 @@ def test_prompts_that_one_of_the_two_has_no_room_for_are_left_out_of_both(tiny_m
     (tmp_path / "narrow" / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 40}))
     prompts = [f"Number {i}? " + "The cat sat. " * (9 if i == 1 else 0) for i in range(4)]
     (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": prompt}) for prompt in prompts))
-    data, judge = (str(tmp_path / "prompts.jsonl"),), ("regex:[aeiou]",)
-    for pair in ((tiny_model, str(tmp_path / "narrow")), (str(tmp_path / "narrow"), tiny_model)):
-        config = Config(*pair, data, judge, str(tmp_path / "out"), answers=2, fresh=True)
-        figures = evaluate(replace(config, sampling=Sampling(max_new_tokens=4)))
+    given = {"data": (str(tmp_path / "prompts.jsonl"),), "judge": ("regex:[aeiou]",), "out": str(tmp_path / "out")}
+    for model, against in ((tiny_model, str(tmp_path / "narrow")), (str(tmp_path / "narrow"), tiny_model)):
+        config = configured(Config, model=model, against=against, answers=2, fresh=True, **given)
+        figures = evaluate(changed(config, sampling=Sampling(max_new_tokens=4))).summary
         assert figures["wins"] + figures["ties"] + figures["losses"] == 6
         rows = [json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()]
         assert [row["prompt"][7] for row in rows] == list("000022223333")
     with pytest.raises(UserError, match="leave no room"):
-        evaluate(replace(config, strict=True))
+        evaluate(changed(config, strict=True))
 
 
 def compare(tiny_model, folder, typed, monkeypatch, **settings):
@@ -74,7 +75,9 @@ def compare(tiny_model, folder, typed, monkeypatch, **settings):
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     data = (str(folder / "prompts.jsonl"),)
     given = {"sampling": Sampling(max_new_tokens=4), **settings}
-    return evaluate(Config(tiny_model, tiny_model, data, out=str(folder / "out"), **given))
+    return evaluate(
+        configured(Config, model=tiny_model, against=tiny_model, data=data, out=str(folder / "out"), **given)
+    ).summary
 
 
 def judged(folder):
@@ -123,13 +126,13 @@ def test_who_waits_for_answers_sees_how_far_they_are(stage, tiny_model, tmp_path
     given = {"data": (str(tmp_path / "prompts.jsonl"),), "out": str(tmp_path / "out"), "answers": 2}
     given["sampling"] = Sampling(max_new_tokens=4)
     if stage is evaluate:
-        stage(Config(tiny_model, tiny_model, judge=("regex:a",), **given))
+        stage(configured(Config, model=tiny_model, against=tiny_model, judge=("regex:a",), **given))
     else:
-        stage(drift.Config(tiny_model, reward=("regex:a",), reference=tiny_model, **given))
+        stage(configured(drift.Config, model=tiny_model, reward=("regex:a",), reference=tiny_model, **given))
     told = capsys.readouterr().err
     assert told.count("6 of 6") == 2
 
 
 def test_settings_are_checked():
     with pytest.raises(UserError, match="answers = 0"):
-        Config("a", "b", ("c",), answers=0)
+        configured(Config, model="a", against="b", data=("c",), answers=0)

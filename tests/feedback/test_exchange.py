@@ -28,11 +28,12 @@ from truing.feedback import assign, auth, exchange, known, quality, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
 from truing.loop import sources
+from truing.settings import DataSettings, Flat
 
 
 @dataclass(frozen=True)
 class Config:
-    data: tuple[str, ...]
+    inputs: Flat[DataSettings]
 
 
 def told(make):
@@ -474,7 +475,7 @@ def learned(records, names):
 
 
 def of_store(place, report=None):
-    data = sources.pinned(Config((place,))).data
+    data = sources.pinned(Config(DataSettings((place,)))).inputs.data
     return sources.read(data, (Comparison, Ranking), report=report)
 
 

@@ -6,13 +6,15 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.conftest import ENVIRONMENT
 from tests.journeys.conftest import typed
 
-from truing.cli import COMMANDS
+from truing.commands import TABLE, first_words
 
+EARLIER = Path(__file__).parent / "earlier"
 PAIRS = [
     {"prompt": f"What colour is number {i}?", "chosen": "A lemon is yellow.", "rejected": "The dog."} for i in range(24)
 ]
@@ -35,7 +37,7 @@ def demos(tmp_path):
 
 def test_help_names_every_command():
     told = typed("--help")
-    assert told.returncode == 0 and all(name in told.stdout for name in COMMANDS)
+    assert told.returncode == 0 and all(f"  {word} " in told.stdout for word in first_words())
     assert typed().stdout == told.stdout
     assert typed("--version").stdout.startswith("truing ")
 
@@ -53,10 +55,11 @@ def test_help_of_a_command_is_asked_for_either_way_and_shows_hyphens(truing):
     assert 'there is no command "stf"; did you mean "sft"?' in truing("help", "stf").stderr
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"report", "completion"}))
+@pytest.mark.parametrize("command", TABLE)
 def test_every_command_explains_its_options(command, truing):
-    told = truing(command, "--help")
-    assert told.returncode == 0 and "--" in told.stdout and "Traceback" not in told.stderr
+    told = truing(*command.split(), "--help")
+    assert told.returncode == 0 and told.stdout.startswith(f"usage: truing {command} ")
+    assert "--help" in told.stdout and "Traceback" not in told.stderr
     assert "(default: )" not in told.stdout
 
 
@@ -94,6 +97,22 @@ def test_explain_prints_a_row_in_full(truing):
     assert told.returncode == 0 and "group_norm" in told.stdout and "kl_in_loss" in told.stdout
     told = truing("rl", "--explain", "--override", "clip_high", "0.375", "--choose", "kl", "k2")
     assert told.returncode == 0 and "0.375" in told.stdout and "k2" in told.stdout
+    assert "--explain" in truing("rl", "--help").stdout
+
+
+def test_explain_reads_a_file_of_settings_and_refuses_what_training_would(truing, tmp_path):
+    """Red when words are taken out before they are understood: a typo was no mistake then."""
+    (tmp_path / "mine.toml").write_text('algorithm = "grpo"\n[override]\nanswers = 3\n')
+    told = truing("rl", "--config", "mine.toml", "--explain", "--model", "any")
+    assert told.returncode == 0 and told.stdout.startswith("grpo\n") and "answers       3 " in told.stdout
+    for words, complaint in (
+        (["--explain", "--choos", "kl", "k2"], 'there is no --choos; did you mean "choose"?'),
+        (["--explian"], 'there is no --explian; did you mean "explain"?'),
+        (["--explain", "--override", "epochs", "0"], "epochs"),
+        (["--explain", "--config", "none.toml"], "none.toml: cannot be read"),
+    ):
+        told = truing("rl", *words)
+        assert told.returncode == 2 and complaint in told.stderr and not told.stdout, words
 
 
 @pytest.mark.parametrize(
@@ -118,6 +137,11 @@ def test_explain_prints_a_row_in_full(truing):
         (["rl", "--explain", "--algorithm", "grp"], 'did you mean "grpo"'),
         (["sft", "--config", "BADTOML"], "lrr"),
         (["report", "./none"], "none"),
+        (["report"], "truing report needs RUN; truing report --help explains it"),
+        (["completion", "tcsh"], r"invalid choice 'tcsh' .*'bash', 'zsh', 'fish'"),
+        (["doctor", "--all"], "there is no --all"),
+        (["feedback", "improt"], "truing feedback improt: there is no such action; valid: import, export"),
+        (["feedback", "export"], "truing feedback export needs --out"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(words, said, truing, tiny_model, pairs, demos, tmp_path):
@@ -144,34 +168,57 @@ def test_figures_of_one_prompt_end_with_an_open_interval(truing, tiny_model, tmp
     assert "(–, –)" in told.stdout and "– to –" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_the_chain_from_demonstrations_to_a_report(truing, tiny_model, pairs, demos, tmp_path):
-    few = ["--max-new-tokens", "6"]
-    chain = [
-        ["sft", "--model", tiny_model, "--data", demos, "--max-tokens", "80", "--out", "sft"],
-        ["sample", "--model", "sft", "--data", pairs, "--out", "said", "--answers", "2", *few],
-        ["reward", "--model", "sft", "--data", pairs, "--out", "reward", "--held-out", "0.3"],
-        ["rl", "--model", "sft", "--data", pairs, "--reward", "reward", "--iterations", "2", "--out", "rl", *few],
-        ["rl", "--model", "sft", "--data", "said", "--reward", "regex:e", "--algorithm", "grpo", "--lora-rank", "2",
-         "--iterations", "1", "--override", "answers", "2", "--out", "grpo", *few],
-        ["evaluate", "--model", "rl", "--reference", "sft", "--data", pairs, "--reward", "reward", "--answers", "2",
-         "--out", "figures", *few],
-        ["compare", "--model", "rl", "--against", "sft", "--data", pairs, "--judge", "reward", "--out", "duel", *few],
-        ["export", "--model", "grpo", "--out", "plain", "--dtype", "bfloat16"],
-        ["report", "rl"],
-    ]  # fmt: skip
-    for words in chain:
-        told = truing(*words)
-        assert told.returncode == 0, (words, told.stderr)
-    for run in ("sft", "said", "reward", "rl", "grpo", "figures", "duel"):
+FEW = ["--max-new-tokens", "6"]
+SMALL = {
+    "sft": ["--max-tokens", "80"],
+    "sample": FEW,
+    "rl": ["--iterations", "2", "--prompts-per-iteration", "8", *FEW],
+    "evaluate": FEW,
+    "compare": ["--prompts", "3", *FEW],
+    "chat": FEW,
+    "label": [*FEW, "--simulate", "1", "--stop-when-done", "--port", "0"],
+}
+TYPED = {"compare": "=\n" * 9, "chat": "hello\n/quit\n"}
+
+
+@pytest.fixture
+def commands(truing, tmp_path):
+    """Run the commands of a text, each with the flags that make it small."""
+
+    def run(lines):
+        for line in lines.splitlines():
+            words = line.partition("#")[0].split()[1:]
+            words += [] if "--explain" in words else SMALL.get(words[0], [])
+            stdin = TYPED.get(words[0])
+            told = truing(*words) if stdin is None else typed(*words, cwd=tmp_path, stdin=stdin)
+            assert told.returncode == 0, (line, told.stderr)
+
+    return run
+
+
+MORE = """\
+truing rl --model runs/sft --data runs/sample --reward regex:e --algorithm grpo --lora-rank 2 --out runs/grpo
+truing export --model runs/grpo --out plain
+truing report runs/ppo
+truing rl --config runs/ppo/config.toml --out runs/again
+"""
+
+
+def test_the_commands_of_an_earlier_readme_run_and_others_after_them(commands, tiny_model, pairs, demos, tmp_path):
+    """Each as it stood there."""
+    (tmp_path / "my-model").symlink_to(tiny_model)
+    for path, name in ((demos, "demonstrations"), (pairs, "comparisons"), (pairs, "prompts")):
+        (tmp_path / f"{name}.jsonl").write_text(path.read_text())
+    commands(
+        (EARLIER / "commands.txt").read_text().replace("feedback.db --out runs/reward", "feedback.db --out runs/own")
+    )
+    commands(MORE)
+    for run in ("sft", "sample", "reward", "ppo", "evaluate", "compare", "own", "grpo", "again"):
         for name in ("config.toml", "summary.json", "report.html"):
-            assert (tmp_path / run / name).stat().st_size > 0, (run, name)
-    assert list((tmp_path / "rl" / "events").iterdir())
-    rows = [json.loads(line) for line in (tmp_path / "rl" / "metrics.jsonl").read_text().splitlines()]
+            assert (tmp_path / "runs" / run / name).stat().st_size > 0, (run, name)
+    assert list((tmp_path / "runs" / "ppo" / "events").iterdir())
+    rows = [json.loads(line) for line in (tmp_path / "runs" / "ppo" / "metrics.jsonl").read_text().splitlines()]
     assert len(rows) == 2 and {"reward/mean", "kl/per_response", "policy/entropy", "tug/reward"} <= set(rows[0])
-    again = truing("rl", "--config", "rl/config.toml", "--out", "again", "--iterations", "1")
-    assert again.returncode == 0, again.stderr
-    told = typed("chat", "--model", "rl", *few, cwd=tmp_path, stdin="hello\n/quit\n")
-    assert told.returncode == 0 and len(told.stdout.splitlines()) >= 2
 
 
 def test_an_earlier_run_is_not_harmed_by_a_mistake(truing, tiny_model, demos, tmp_path):

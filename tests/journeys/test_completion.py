@@ -10,9 +10,8 @@ import time
 import pytest
 from tests.conftest import ENVIRONMENT, PATIENCE_S
 
-from truing.cli import COMMANDS, SETTINGS
+from truing.commands import TABLE, actions
 from truing.completion import SHELLS
-from truing.feedback.commands import ACTIONS
 
 TYPED = [  # what was typed so far, what is offered, and what is not
     ("truing r", {"rl", "reward", "report"}, {"sft"}),
@@ -21,7 +20,7 @@ TYPED = [  # what was typed so far, what is offered, and what is not
     ("truing rl --learning.lr", {"--learning.lr"}, set()),
     ("truing rl --model x --track ", {"none", "wandb", "trackio"}, {"--model"}),
     ("truing rl --no-", {"--no-fresh", "--no-strict"}, {"--fresh"}),
-    ("truing feedback ", set(ACTIONS), {"rl"}),
+    ("truing feedback ", set(actions("feedback")), {"rl"}),
     ("truing feedback export --", {"--store", "--snapshot", "--help", "--config"}, {"--dtype"}),
     ("truing export --", {"--dtype", "--help", "--config"}, {"--snapshot"}),
     ("truing help s", {"sft", "sample"}, {"rl"}),
@@ -85,13 +84,9 @@ def test_zsh_reads_the_script(script):
     assert b"feedback import" in said
 
 
-def test_every_command_with_options_is_in_it(script):
+def test_every_command_is_in_it_with_the_options_it_has(script):
     words = script("bash").read_text()
-    assert set(SETTINGS) | {"feedback", "report", "doctor", "completion"} == set(COMMANDS)
-    for name in [*SETTINGS, *(f"feedback {action}" for action in ACTIONS)]:
-        assert f"'{name}':-*) known='--help --config --" in words
-
-
-def test_another_shell_is_told_which_there_are(truing):
-    told = truing("completion", "tcsh")
-    assert told.returncode == 2 and "bash | zsh | fish" in told.stdout
+    for name in TABLE:
+        known = "--help" if name in ("report", "doctor", "completion") else "--help --config --"
+        assert f"'{name}':-*) known='{known}" in words, name
+    assert "'rl':-*) known='--help --config --explain --model" in words

@@ -11,11 +11,12 @@ from truing.errors import UserError
 from truing.feedback import assign, auth, exchange, rounds, store
 from truing.feedback.database import Database
 from truing.loop import sources
+from truing.settings import DataSettings, Flat
 
 
 @dataclass(frozen=True)
 class Config:
-    data: tuple[str, ...]
+    inputs: Flat[DataSettings]
 
 
 def prompt(words):
@@ -33,15 +34,15 @@ def filled(tmp_path):
 
 
 def test_a_store_is_pinned_to_a_snapshot_once_and_files_are_left_alone(filled):
-    pinned = sources.pinned(Config((filled, "rows.jsonl")))
-    place, _, frozen = pinned.data[0].partition("#")
-    assert place == filled and len(frozen) == 16 and pinned.data[1] == "rows.jsonl"
-    assert sources.pinned(pinned) == pinned == sources.pinned(Config((filled, "rows.jsonl")))
+    pinned = sources.pinned(Config(DataSettings((filled, "rows.jsonl"))))
+    place, _, frozen = pinned.inputs.data[0].partition("#")
+    assert place == filled and len(frozen) == 16 and pinned.inputs.data[1] == "rows.jsonl"
+    assert sources.pinned(pinned) == pinned == sources.pinned(Config(DataSettings((filled, "rows.jsonl"))))
 
 
 def test_records_of_store_and_file_come_together(filled, tmp_path):
     formats.write([Comparison(prompt("file"), "F", "G")], tmp_path / "more.jsonl")
-    data = sources.pinned(Config((filled, str(tmp_path / "more.jsonl")))).data
+    data = sources.pinned(Config(DataSettings((filled, str(tmp_path / "more.jsonl"))))).inputs.data
     found = sources.read(data, (Comparison,))
     assert sorted(c.prompt.text for c in found) == ["file", "q0", "q1", "q2", "q3", "r"]
     assert [d.response for d in sources.read(data[:1], (Demonstration,))] == ["C"]
@@ -66,8 +67,8 @@ def judged_in_rounds(place, *projects):
 
 def said(source):
     """Which projects and rounds the records of a source are of."""
-    data = sources.pinned(Config((source,))).data
-    assert sources.pinned(Config(data)).data == data  # a snapshot, from now on
+    data = sources.pinned(Config(DataSettings((source,)))).inputs.data
+    assert sources.pinned(Config(DataSettings(data))).inputs.data == data  # a snapshot, from now on
     return sorted(c.chosen[:-2] for c in sources.read(data, (Comparison,)))
 
 
@@ -97,7 +98,7 @@ def test_a_name_with_an_equals_sign_is_that_of_a_project_where_there_is_one(tmp_
 
 def test_a_store_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such store"):
-        sources.pinned(Config((str(tmp_path / "no.db"),)))
+        sources.pinned(Config(DataSettings((str(tmp_path / "no.db"),))))
 
 
 def test_a_snapshot_names_its_project_and_a_source_may_name_one(tmp_path):
@@ -107,9 +108,9 @@ def test_a_snapshot_names_its_project_and_a_source_may_name_one(tmp_path):
         formats.write([Comparison(prompt(project), "A", "B", annotator="Ann")], tmp_path / "in.jsonl")
         exchange.bring_in(db, exchange.read_in([str(tmp_path / "in.jsonl")]), project)
     for project in ("mine", "other"):
-        pinned = sources.pinned(Config((f"{place}#{project}",)))
-        assert len(pinned.data[0].partition("#")[2]) == 16 and sources.pinned(pinned) == pinned
-        assert [c.prompt.text for c in sources.read(pinned.data, (Comparison,))] == [project]
+        pinned = sources.pinned(Config(DataSettings((f"{place}#{project}",))))
+        assert len(pinned.inputs.data[0].partition("#")[2]) == 16 and sources.pinned(pinned) == pinned
+        assert [c.prompt.text for c in sources.read(pinned.inputs.data, (Comparison,))] == [project]
     for source, said in (
         ("", 'there is no project "default" in this store; there are: mine, other .*project=NAME,round=NUMBER'),
         ("#othre", 'there is no project "othre" in this store; there are: mine, other .*after # stands a snapshot, a'),
@@ -121,13 +122,13 @@ def test_a_snapshot_names_its_project_and_a_source_may_name_one(tmp_path):
         ("#project=mine,project=other", '"project=other" is not understood'),
     ):
         with pytest.raises(UserError, match=said):
-            sources.pinned(Config((f"{place}{source}",)))
+            sources.pinned(Config(DataSettings((f"{place}{source}",))))
     with pytest.raises(UserError, match="there is no snapshot mine"):
         sources.read([f"{place}#mine"], (Comparison,))
 
 
 def test_what_the_stage_refuses_is_left_out_and_named_by_its_prompt(filled):
-    data, told = sources.pinned(Config((filled,))).data, []
+    data, told = sources.pinned(Config(DataSettings((filled,)))).inputs.data, []
 
     def check(record):
         if record.prompt.text == "q1":
@@ -148,7 +149,7 @@ def test_a_whole_conversation_is_one_after_the_store_too(tmp_path):
     exchange.bring_in(
         Database.open(str(tmp_path / "feedback.db")), exchange.read_in([str(tmp_path / "in.jsonl")]), "default"
     )
-    data = sources.pinned(Config((str(tmp_path / "feedback.db"),))).data
+    data = sources.pinned(Config(DataSettings((str(tmp_path / "feedback.db"),)))).inputs.data
     found = sources.read(data, (Demonstration,))
     assert {one.response: one.conversation for one in found} == {"B": True, "C": False}
 
@@ -165,8 +166,8 @@ def test_of_whom_nothing_is_known_the_error_rate_is_the_mean_of_the_others(tmp_p
         db = Database.open(str(tmp_path / f"{name}.db"))
         exchange.bring_in(db, exchange.read_in([str(tmp_path / f"{name}.jsonl")]), "default")
         db.close()
-    pinned = sources.pinned(Config((str(tmp_path / "known.db"), str(tmp_path / "unknown.db"))))
-    known, unknown = ([*sources.read((source,), (Comparison,))] for source in pinned.data)
+    pinned = sources.pinned(Config(DataSettings((str(tmp_path / "known.db"), str(tmp_path / "unknown.db")))))
+    known, unknown = ([*sources.read((source,), (Comparison,))] for source in pinned.inputs.data)
     of = {c.prompt.text[0]: c.error for c in known}
     rates = {c.annotator: c.error for c in known if c.prompt.text.startswith("q")}
     assert len(rates) == 3 and 0 < of["d"] == pytest.approx(sum(rates.values()) / 3) and of["e"] == 0.375

@@ -10,6 +10,7 @@ from truing.evaluation import drift, winrate
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_scorer, load_tokenizer, save
 from truing.rewards.combine import checked, load_reward, model_sources, readable, weighted_sum
+from truing.settings import DataSettings, configured
 from truing.training import policy, sample
 
 PROMPT = Prompt((Message("user", "3 + 4?"),), tags=("answer:7",))
@@ -61,12 +62,12 @@ def test_at_least_one():
 
 
 STAGES = {
-    "rl": lambda model, **given: policy.train(
-        policy.Config(model, algorithm="rloo", iterations=1, held_out=0, **given)
+    "rl": lambda **given: policy.train(configured(policy.Config, algorithm="rloo", iterations=1, held_out=0, **given)),
+    "sample": lambda **given: sample.train(configured(sample.Config, **given)),
+    "evaluate": lambda **given: drift.evaluate(configured(drift.Config, answers=1, **given)),
+    "compare": lambda model, reward, **given: winrate.evaluate(
+        configured(winrate.Config, model=model, against=model, judge=reward, **given)
     ),
-    "sample": lambda model, **given: sample.train(sample.Config(model, **given)),
-    "evaluate": lambda model, **given: drift.evaluate(drift.Config(model, answers=1, **given)),
-    "compare": lambda model, reward, **given: winrate.evaluate(winrate.Config(model, model, judge=reward, **given)),
 }
 
 
@@ -84,7 +85,7 @@ def test_a_prompt_that_does_not_say_what_is_right_is_refused_before_any_answer(s
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(UserError, match=r'reward exact: prompt .* carries no tag "answer:'):
         STAGES[stage](
-            tiny_model, data=(str(tmp_path / "prompts.jsonl"),), reward=("0.5*exact",), out=str(tmp_path / "run")
+            model=tiny_model, data=(str(tmp_path / "prompts.jsonl"),), reward=("0.5*exact",), out=str(tmp_path / "run")
         )
     assert not list((tmp_path / "run").glob("samples.jsonl"))
 
@@ -93,12 +94,12 @@ def test_a_prompt_that_does_not_say_what_is_right_is_refused_before_any_answer(s
 def test_an_answer_that_a_stop_string_ends_is_read_with_one_token_more(stop, fits, chat, tiny_model, tmp_path):
     context = len(chat.prompt_ids(PROMPT.messages)) + 8
     reward = short_reward(tiny_model, tmp_path, context)
-    asked = sample.Config(tiny_model, ("d",), sampling=Sampling(max_new_tokens=8, stop=stop), layout=chat.layout)
+    asked = [DataSettings(("d",), chat_format=chat.format), Sampling(max_new_tokens=8, stop=stop), print]
     if fits:
-        assert readable([PROMPT], [reward], 96, asked, print) == [PROMPT]
+        assert readable([PROMPT], [reward], 96, *asked) == [PROMPT]
     else:
         with pytest.raises(UserError, match="no room for max_new_tokens"):
-            readable([PROMPT], [reward], 96, asked, print)
+            readable([PROMPT], [reward], 96, *asked)
 
 
 def test_an_answer_that_only_the_reward_model_finds_too_long_is_named(tiny_model, tmp_path):
@@ -116,8 +117,8 @@ def test_prompts_whose_answers_a_reward_model_has_no_room_for_are_told_before_an
     rows = [{"prompt": "One?"}, {"prompt": "Two?"}, {"prompt": "three " * 20}]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     run = partial(
-        STAGES[stage], tiny_model, data=(str(tmp_path / "prompts.jsonl"),), reward=(reward,),
-        out=str(tmp_path / "run"), sampling=Sampling(max_new_tokens=8), layout="plain",
+        STAGES[stage], model=tiny_model, data=(str(tmp_path / "prompts.jsonl"),), reward=(reward,),
+        out=str(tmp_path / "run"), sampling=Sampling(max_new_tokens=8), chat_format="plain",
     )  # fmt: skip
     run()
     told = capsys.readouterr().err

@@ -7,13 +7,12 @@ from truing.data.batches import Sequences
 from truing.data.records import Message, Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
-from truing.training.judge import LEFT_OUT, Judge, refusing, scored
+from truing.training.judge import LEFT_OUT, Judge, ScoreSettings, refusing, scored
 
 NAN, INF = math.nan, math.inf
 
 
-class Shaping:
-    missing_end_penalty, reward_clip, scale_rewards = 0.5, 0.0, True
+SHAPED = ScoreSettings(missing_end_penalty=0.5, scale_rewards=True)
 
 
 class Told:
@@ -35,7 +34,7 @@ def said(groups):
 def test_a_response_without_a_score_keeps_none_and_moves_no_moment():
     """Broken on purpose: moments of all scores -> red."""
     prompts, answers = [Prompt((Message("user", "x"),))] * 4, [Response("a", finish_reason="stop")] * 4
-    some, all_good = Judge(lambda p, r: [1.0, NAN, 3.0, NAN], Shaping), Judge(lambda p, r: [1.0, 3.0], Shaping)
+    some, all_good = Judge(lambda p, r: [1.0, NAN, 3.0, NAN], SHAPED), Judge(lambda p, r: [1.0, 3.0], SHAPED)
     score_B = some(prompts, answers)
     assert score_B.isnan().tolist() == [False, True, False, True]
     assert torch.equal(score_B[::2], all_good(prompts[:2], answers[:2])) and some.moments == all_good.moments

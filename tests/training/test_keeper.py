@@ -7,6 +7,7 @@ import torch
 from tests.conftest import PATIENCE_S
 
 from truing.errors import UserError
+from truing.settings import RunSettings
 from truing.training import checkpoint, keeper
 from truing.training.keeper import Draws, Facts, Keeper, Weights, fingerprint
 from truing.training.run import Run
@@ -16,14 +17,17 @@ from truing.training.stop import Stopped
 @dataclass(frozen=True)
 class Config:
     lr: float = 0.1
-    track: str = "none"
+
+
+def settings(folder, save_state_s=0.0, **more):
+    return RunSettings(str(folder), save_state_s=save_state_s, **more)
 
 
 def saved_run(folder, steps=2, data="d"):
     generator, value = torch.Generator().manual_seed(1), {"x": 1}
-    with Run.open(folder, Config(), "rl") as run:
+    with Run.open(settings(folder), Config(), "rl") as run:
         parts = {"draws": Draws(generator), "value": Facts(lambda: value, value.update)}
-        with Keeper(run, parts, data, 0.0, False) as kept:
+        with Keeper(run, parts, data) as kept:
             for step in range(1, steps + 1):
                 torch.rand(3, generator=generator)
                 value["x"] = step
@@ -35,9 +39,9 @@ def saved_run(folder, steps=2, data="d"):
 
 def go_on(folder, data="d", allow_inexact=False):
     generator, value = torch.Generator(), {"x": 0}
-    with Run.open(folder, Config(), "rl") as run:
+    with Run.open(settings(folder, allow_inexact=allow_inexact), Config(), "rl") as run:
         parts = {"draws": Draws(generator), "value": Facts(lambda: value, value.update)}
-        done = Keeper(run, parts, data, 0.0, allow_inexact).resume()
+        done = Keeper(run, parts, data).resume()
     return done, value["x"], torch.rand(3, generator=generator)
 
 
@@ -70,6 +74,21 @@ def test_another_machine_is_named_and_must_be_allowed(tmp_path, monkeypatch):
     assert go_on(tmp_path / "r", allow_inexact=True)[0] == 2
 
 
+def test_a_state_of_another_format_is_refused_by_the_version_that_wrote_it(tmp_path, monkeypatch):
+    """One without a format, as they were written first, is of the first."""
+    saved_run(tmp_path / "r")
+    home = tmp_path / "r" / "state"
+    state, _ = checkpoint.newest(home)
+    state.facts.pop("format")
+    state.facts["machine"]["truing"] = "0.0.9"
+    checkpoint.write(home, state)
+    monkeypatch.setattr(keeper, "FORMAT", 2)
+    with pytest.raises(UserError, match=r"saved by Truing 0\.0\.9 in format 1, and Truing \S+ reads format 2"):
+        go_on(tmp_path / "r", allow_inexact=True)
+    monkeypatch.setattr(keeper, "FORMAT", 1)
+    assert go_on(tmp_path / "r", allow_inexact=True)[0] == 2
+
+
 def test_other_data_are_refused_with_both_fingerprints(tmp_path):
     saved_run(tmp_path / "r", data="aaaa")
     with pytest.raises(UserError, match=r"aaaa then, bbbb now"):
@@ -85,7 +104,7 @@ def test_the_clock_set_back_a_day_changes_nothing(tmp_path, monkeypatch):
 
 
 def test_a_signal_saves_whatever_the_clock_says(tmp_path):
-    with Run.open(tmp_path / "r", Config(), "rl") as run, Keeper(run, {}, "d", -1.0, False) as kept:
+    with Run.open(settings(tmp_path / "r", -1.0), Config(), "rl") as run, Keeper(run, {}, "d") as kept:
         kept.passed(1)
         assert not (tmp_path / "r" / "state").exists()
         kept.stopping.asked = 15
@@ -115,8 +134,8 @@ def test_training_goes_on_while_a_state_is_written_and_leaving_waits(tmp_path, s
     """Broken on purpose: the state not copied, or the keeper left without waiting -> red."""
     go, _ = slow_disk
     weight, value = torch.nn.Linear(2, 2), {"x": [1]}
-    with Run.open(tmp_path / "r", Config(), "rl") as run:
-        with Keeper(run, {"w": Weights(weight), "v": Facts(lambda: value, value.update)}, "d", 0.0, False) as kept:
+    with Run.open(settings(tmp_path / "r"), Config(), "rl") as run:
+        with Keeper(run, {"w": Weights(weight), "v": Facts(lambda: value, value.update)}, "d") as kept:
             before = weight.weight.detach().clone()
             kept.passed(1)
             weight.weight.data += 1
@@ -130,7 +149,7 @@ def test_training_goes_on_while_a_state_is_written_and_leaving_waits(tmp_path, s
 
 def test_a_signal_waits_until_all_is_written(tmp_path, slow_disk):
     go, _ = slow_disk
-    with Run.open(tmp_path / "r", Config(), "rl") as run, Keeper(run, {}, "d", 0.0, False) as kept:
+    with Run.open(settings(tmp_path / "r"), Config(), "rl") as run, Keeper(run, {}, "d") as kept:
         kept.stopping.asked = 15
         threading.Timer(0.05, go.set).start()
         with pytest.raises(Stopped):
@@ -142,14 +161,14 @@ def test_a_full_disk_is_told_at_the_next_save_or_at_the_end(tmp_path, slow_disk,
     """Broken on purpose: the writer's error dropped -> red."""
     go, full = slow_disk
     go.set(), full.set()
-    with Run.open(tmp_path / "r", Config(), "rl") as run:
-        with pytest.raises(UserError, match="make room"), Keeper(run, {}, "d", 0.0, False) as kept:
+    with Run.open(settings(tmp_path / "r"), Config(), "rl") as run:
+        with pytest.raises(UserError, match="make room"), Keeper(run, {}, "d") as kept:
             kept.passed(1)
             kept.passed(2)
             raise AssertionError("the second save tells what became of the first")
-        with pytest.raises(UserError, match="make room"), Keeper(run, {}, "d", 0.0, False) as kept:
+        with pytest.raises(UserError, match="make room"), Keeper(run, {}, "d") as kept:
             kept.passed(1)
-        with pytest.raises(KeyError), Keeper(run, {}, "d", 0.0, False) as kept:
+        with pytest.raises(KeyError), Keeper(run, {}, "d") as kept:
             kept.passed(1)
             raise KeyError  # what ended the run is told, and the other beside it
     assert "could not be written: make room" in capsys.readouterr().err
@@ -159,7 +178,7 @@ def test_where_memory_holds_no_copy_the_training_waits(tmp_path, monkeypatch, sl
     go, _ = slow_disk
     monkeypatch.setattr(keeper, "free_bytes", lambda: 0)
     monkeypatch.setattr(checkpoint, "frozen", lambda state: pytest.fail("copied"))
-    with Run.open(tmp_path / "r", Config(), "rl") as run, Keeper(run, {}, "d", 0.0, False) as kept:
+    with Run.open(settings(tmp_path / "r"), Config(), "rl") as run, Keeper(run, {}, "d") as kept:
         threading.Timer(0.05, go.set).start()
         kept.passed(1)
         assert len(checkpoint.saved(tmp_path / "r" / "state")) == 1

@@ -8,6 +8,7 @@ from truing.errors import Diverged, UserError
 from truing.models import precision
 from truing.models.loading import load_policy
 from truing.models.roles import trainable
+from truing.settings import RunSettings
 from truing.training import supervised
 from truing.training.checkpoint import State
 from truing.training.optimize import (
@@ -152,7 +153,7 @@ def test_a_run_keeps_the_precision_it_began_with(tiny_model, tmp_path, monkeypat
     for gain, continues in ((9.0, False), (0.5, True), (0.5, False)):
         monkeypatch.setattr(precision, "bfloat16_gain", lambda width, device, gain=gain: gain)
         monkeypatch.setattr(precision, "NARROWEST", 1)
-        with Run(tmp_path / "run", Learning(), "sft", continues=continues) as run:
+        with Run(RunSettings(str(tmp_path / "run")), Learning(), "sft", continues=continues) as run:
             chosen.append(settled(Learning(), load_policy(tiny_model), run).precision)
             run.log(1, loss=1.0)
     assert chosen == ["bfloat16", "bfloat16", "float32"]

@@ -11,14 +11,11 @@ from truing.maths.kl import AdaptiveKL
 from truing.models.loading import load_policy
 from truing.models.roles import trainable
 from truing.training.checkpoint import State
+from truing.training.judge import Judge, ScoreSettings
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy_state import Standing
 from truing.training.policy_step import Place
-
-
-class Judge:
-    moments = RunningMoments(1.0, 2.0, 3)
 
 
 class Extra:
@@ -28,7 +25,9 @@ class Extra:
 def standing(tiny_model, **more):
     policy = load_policy(tiny_model)
     nets = Nets(policy, copy.deepcopy(policy), None, Optimizer(trainable(policy), Learning(), 9), None)
-    return Standing(nets, Judge(), torch.Generator(), AdaptiveKL(0.1, 2.0, 10.0), Extra(), **more)
+    judge = Judge(None, ScoreSettings())
+    judge.moments = RunningMoments(1.0, 2.0, 3)
+    return Standing(nets, judge, torch.Generator(), AdaptiveKL(0.1, 2.0, 10.0), Extra(), **more)
 
 
 def test_an_iteration_broken_off_is_put_back_whole(tiny_model):

@@ -4,6 +4,7 @@ import pytest
 
 from truing.errors import UserError
 from truing.models.loading import load_tokenizer
+from truing.settings import configured
 from truing.training.optimize import Learning
 from truing.training.pretrain import Config, build, train, train_tokenizer, windows
 
@@ -27,21 +28,21 @@ def test_windows_cover_every_token_once():
 
 def test_build_has_the_size_asked_for():
     tokenizer = train_tokenizer([TEXT], 300)
-    lm = build(Config(("x",), width=32, layers=3, heads=2, context=40), tokenizer).lm_inside
+    lm = build(configured(Config, data=("x",), width=32, layers=3, heads=2, context=40), tokenizer).lm_inside
     assert (lm.config.hidden_size, lm.config.num_hidden_layers, lm.config.max_position_embeddings) == (32, 3, 40)
-    same = build(Config(("x",), width=32, layers=3, heads=2, context=40), tokenizer).lm_inside
-    other = build(Config(("x",), width=32, layers=3, heads=2, context=40, seed=1), tokenizer).lm_inside
+    same = build(configured(Config, data=("x",), width=32, layers=3, heads=2, context=40), tokenizer).lm_inside
+    other = build(configured(Config, data=("x",), width=32, layers=3, heads=2, context=40, seed=1), tokenizer).lm_inside
     assert (lm.lm_head.weight == same.lm_head.weight).all() and not (lm.lm_head.weight == other.lm_head.weight).all()
 
 
 def test_a_small_model_learns_its_text(tmp_path):
     (tmp_path / "text.txt").write_text(TEXT * 200)
-    config = Config(
-        (str(tmp_path / "text.txt"),), str(tmp_path / "run"), vocabulary=300, width=32, layers=2, heads=2, context=32,
-        epochs=4, batch_size=4, held_out=0.1, learning=Learning(lr=1e-2),
+    config = configured(
+        Config, data=(str(tmp_path / "text.txt"),), out=str(tmp_path / "run"), vocabulary=300, width=32, layers=2,
+        heads=2, context=32, epochs=4, batch_size=4, held_out=0.1, learning=Learning(lr=1e-2),
     )  # fmt: skip
-    train(config)
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = train(config).summary
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["held_out_loss"] < 0.3 * summary["held_out_loss_before"]
     assert load_tokenizer(str(tmp_path / "run")).chat_template
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -53,4 +54,4 @@ def test_a_small_model_learns_its_text(tmp_path):
 )
 def test_impossible_settings_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"^{name} = "):
-        Config(("x",), **{name: value})
+        configured(Config, data=("x",), **{name: value})

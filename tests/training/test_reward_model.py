@@ -10,13 +10,14 @@ from truing.data.batches import Sequences
 from truing.data.formats import write
 from truing.data.records import Comparison, Message, Prompt, Ranking
 from truing.errors import UserError
-from truing.models.loading import load_policy, load_scorer
+from truing.models.loading import load_chat, load_policy, load_scorer
 from truing.models.roles import trainable
+from truing.settings import changed, configured
 from truing.training import reward_model
 from truing.training.optimize import Learning, Optimizer
 from truing.training.reward_model import Config, Item, encode, preference_loss, scored_pairs, scores, step, train
 
-BASE = Config("m", ("d",), learning=Learning(lr=1e-3, schedule="constant", adam_eps=1e-8))
+BASE = configured(Config, model="m", data=("d",), learning=Learning(lr=1e-3, schedule="constant", adam_eps=1e-8))
 ITEMS = [
     Item((1, 4), ((5, 6), (7,)), (0, 1), "a"),
     Item((1,), ((8, 9, 10), (11,), (12, 13)), (1, 0, 2), "b", ranked=True),
@@ -169,7 +170,10 @@ def test_a_pass_reads_every_judgement_and_the_last_update_what_is_left(tiny_mode
 
     monkeypatch.setattr(reward_model, "step", watching)
     records = [Comparison(Prompt((Message("user", f"Number {i}?"),)), "sat", "ran") for i in range(7)]
-    train(Config(tiny_model, ("none",), str(tmp_path / "run"), batch_size=4, held_out=0), lambda *_: records)
+    train(
+        configured(Config, model=tiny_model, data=("none",), out=str(tmp_path / "run"), batch_size=4, held_out=0),
+        lambda *_: records,
+    )
     assert list(map(len, read)) == [4, 3]
     assert sorted(root for batch in read for root in batch) == sorted(r.prompt.root for r in records)
     rates = [json.loads(line)["reward_model/lr"] for line in (tmp_path / "run" / "metrics.jsonl").open()]
@@ -193,7 +197,10 @@ def test_what_the_context_has_no_room_for_is_left_out(tiny_model, tmp_path):
     """The tiny model's context is 96. Broken on purpose: max_tokens alone asked -> red in the batch they fall in."""
     prompt = Prompt((Message("user", "The cat"),))
     records = [Comparison(prompt, "sat", "ran " * 99), Comparison(prompt, "sat", "ran")]
-    train(Config(tiny_model, ("none",), str(tmp_path / "run"), epochs=1, held_out=0), lambda *_: records)
+    train(
+        configured(Config, model=tiny_model, data=("none",), out=str(tmp_path / "run"), epochs=1, held_out=0),
+        lambda *_: records,
+    )
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["left_out_too_long"] == 1
     (said,) = summary["warnings"]
@@ -218,19 +225,20 @@ def test_a_reward_model_learns_and_is_normalised(tiny_model, tmp_path):
         prompt = Prompt((Message("user", f"What colour is number {i}?"),))
         records.append(Comparison(prompt, good, bad) if i % 2 else Ranking(prompt, (bad, good), (1, 0)))
     write(records, tmp_path / "pairs.jsonl")
-    config = Config(
-        tiny_model, (str(tmp_path / "pairs.jsonl"),), str(tmp_path / "run"), epochs=4, batch_size=8, held_out=0.2,
-        learning=Learning(lr=3e-3),
+    config = configured(
+        Config, model=tiny_model, data=(str(tmp_path / "pairs.jsonl"),), out=str(tmp_path / "run"), epochs=4,
+        batch_size=8, held_out=0.2, learning=Learning(lr=3e-3),
     )  # fmt: skip
-    scorer = train(config)
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = train(config).summary
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["reward_model_accuracy"] == 1.0
     assert summary["held_out_pairs"] + summary["judgements"] == 80
-    again = load_scorer(str(tmp_path / "run"))
-    assert (again.mean, again.std) == (pytest.approx(scorer.mean), pytest.approx(scorer.std))
+    items, _ = encode(records, load_chat(tiny_model), 512)
+    score_B = torch.tensor(scores(load_scorer(str(tmp_path / "run")), items, 1000)).flatten()
+    assert score_B.mean() == pytest.approx(0, abs=0.05) and score_B.std() == pytest.approx(1, abs=0.05)
     with pytest.raises(UserError, match="no Comparison or Ranking"):
         (tmp_path / "prompts.jsonl").write_text('{"prompt": "x"}\n')
-        train(replace(config, data=(str(tmp_path / "prompts.jsonl"),), fresh=True))
+        train(changed(config, data=(str(tmp_path / "prompts.jsonl"),), fresh=True))
     assert (tmp_path / "run" / "model" / "config.json").is_file()
 
 
@@ -239,7 +247,7 @@ def test_a_reward_model_learns_and_is_normalised(tiny_model, tmp_path):
 )
 def test_impossible_settings_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"^{name} = "):
-        Config("m", ("d",), **{name: value})
+        configured(Config, model="m", data=("d",), **{name: value})
 
 
 def test_criteria_are_learned_apart(tiny_model, tmp_path):
@@ -248,7 +256,14 @@ def test_criteria_are_learned_apart(tiny_model, tmp_path):
         return [Comparison(prompt, "A lemon.", "A dog.", criterion=criterion) for prompt in prompts]
 
     write([*pairs(3, ""), *pairs(2, "harmless")], tmp_path / "pairs.jsonl")
-    config = Config(tiny_model, (str(tmp_path / "pairs.jsonl"),), str(tmp_path / "run"), held_out=0, fresh=True)
+    config = configured(
+        Config,
+        model=tiny_model,
+        data=(str(tmp_path / "pairs.jsonl"),),
+        out=str(tmp_path / "run"),
+        held_out=0,
+        fresh=True,
+    )
     for criterion, judgements in (("", 3), ("harmless", 2)):
         train(replace(config, criterion=criterion))
         assert json.loads((tmp_path / "run" / "summary.json").read_text())["judgements"] == judgements
@@ -259,6 +274,9 @@ def test_criteria_are_learned_apart(tiny_model, tmp_path):
 @pytest.mark.parametrize(("share", "told"), [(1e-9, True), (0, False)])
 def test_that_nothing_is_held_out_is_told_where_something_should_be(tiny_model, tmp_path, share, told):
     records = [Comparison(Prompt((Message("user", "The cat"),)), "sat", "ran")]
-    train(Config(tiny_model, ("none",), str(tmp_path / "run"), held_out=share), lambda *_: records)
+    train(
+        configured(Config, model=tiny_model, data=("none",), out=str(tmp_path / "run"), held_out=share),
+        lambda *_: records,
+    )
     said = json.loads((tmp_path / "run" / "summary.json").read_text()).get("warnings", [])
     assert any(line.startswith("nothing is held out: none of 1 judgements") for line in said) == told

@@ -18,6 +18,7 @@ import torch
 
 import truing
 from truing.errors import Busy, UserError
+from truing.settings import RunSettings
 from truing.training import checkpoint
 from truing.training import run as run_module
 from truing.training.run import MOST_WARNINGS, Run, is_finished, replace_text, to_json, to_toml
@@ -50,7 +51,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def test_config_toml_names_stage_and_version_and_leaves_out_none(tmp_path: Path) -> None:
-    with Run.open(tmp_path / "run", Config(), "sft") as run:
+    with Run.open(RunSettings(str(tmp_path / "run")), Config(), "sft") as run:
         assert not (tmp_path / "run").exists(), "nothing is written before there is something to write"
         run.log(1)
     text = (tmp_path / "run" / "config.toml").read_text()
@@ -65,7 +66,7 @@ def test_to_toml_round_trips_awkward_strings() -> None:
 
 
 def test_figures_that_are_not_finite_become_null(tmp_path: Path) -> None:
-    with Run.open(tmp_path, Config(), "rl") as run:
+    with Run.open(RunSettings(str(tmp_path)), Config(), "rl") as run:
         run.log(1, **{"reward/mean": 0.5, "loss/policy": math.nan, "kl/per_response": -math.inf})
         run.sample(1, "", prompt="p", response="r", score=math.inf)
         run.finish({"reward": math.nan, "interval": [np.float32(0.25), math.inf], "rows": [{"n": np.int64(3)}]})
@@ -80,7 +81,7 @@ def test_figures_that_are_not_finite_become_null(tmp_path: Path) -> None:
 
 
 def test_a_row_can_be_read_before_the_run_ends(tmp_path: Path) -> None:
-    with Run.open(tmp_path, Config(), "sft") as run:
+    with Run.open(RunSettings(str(tmp_path)), Config(), "sft") as run:
         run.log(1, loss=2.0)
         run.sample(1, "before", prompt="p", response="r")
         assert rows(tmp_path / "metrics.jsonl")[0]["step"] == 1
@@ -90,14 +91,14 @@ def test_a_row_can_be_read_before_the_run_ends(tmp_path: Path) -> None:
 
 def test_texts_of_any_kind_are_kept(tmp_path: Path) -> None:
     text = 'line\nbreak " </script> 文 \u2028 \udc80'
-    with Run.open(tmp_path, Config(), "sample") as run:
+    with Run.open(RunSettings(str(tmp_path)), Config(), "sample") as run:
         run.sample(0, "", prompt=text, response=text)
     assert len((tmp_path / "samples.jsonl").read_bytes().split(b"\n")) == 2
     assert json.loads((tmp_path / "samples.jsonl").read_text())["response"] == text
 
 
 def test_tensorboard_events_are_written(tmp_path: Path) -> None:
-    with Run.open(tmp_path, Config(), "rl") as run:
+    with Run.open(RunSettings(str(tmp_path)), Config(), "rl") as run:
         run.log(1, **{"reward/mean": 0.5, "broken": math.nan})
     events = b"".join(f.read_bytes() for f in (tmp_path / "events").iterdir())
     assert b"reward/mean" in events
@@ -111,13 +112,13 @@ def test_what_is_no_run_is_refused_and_unharmed(tmp_path: Path, name: str) -> No
     kept.parent.mkdir(exist_ok=True)
     kept.write_text("precious")
     with pytest.raises(UserError, match=r"out .*out: "):
-        Run.open(out, Config(), "sft", fresh=True)
+        Run.open(RunSettings(str(out), fresh=True), Config(), "sft")
     assert kept.read_text() == "precious"
     assert sum(f.is_file() for f in tmp_path.rglob("*")) == 1
 
 
 def finished(folder: Path) -> None:
-    with Run.open(folder, Config(), "sft") as run:
+    with Run.open(RunSettings(str(folder)), Config(), "sft") as run:
         run.log(1, loss=1.0)
         (run.folder / "model").mkdir()
         (run.folder / "notes.txt").write_text("mine")
@@ -127,12 +128,12 @@ def finished(folder: Path) -> None:
 def test_a_finished_run_is_refused_without_fresh(tmp_path: Path) -> None:
     finished(tmp_path)
     with pytest.raises(UserError, match="--fresh"):
-        Run.open(tmp_path, Config(), "sft")
+        Run.open(RunSettings(str(tmp_path)), Config(), "sft")
 
 
 def test_fresh_costs_nothing_until_something_is_written(tmp_path: Path) -> None:
     finished(tmp_path)
-    with pytest.raises(UserError, match="bad data"), Run.open(tmp_path, Config(), "sft", fresh=True):
+    with pytest.raises(UserError, match="bad data"), Run.open(RunSettings(str(tmp_path), fresh=True), Config(), "sft"):
         raise UserError("bad data")
     assert strict_json((tmp_path / "summary.json").read_text())["loss"] == 1.0
     assert (tmp_path / "model").is_dir()
@@ -140,7 +141,7 @@ def test_fresh_costs_nothing_until_something_is_written(tmp_path: Path) -> None:
 
 def test_fresh_replaces_what_the_run_wrote_and_nothing_else(tmp_path: Path) -> None:
     finished(tmp_path)
-    with Run.open(tmp_path, Config(), "rl", fresh=True) as run:
+    with Run.open(RunSettings(str(tmp_path), fresh=True), Config(), "rl") as run:
         run.log(7, loss=2.0)
     assert [row["step"] for row in rows(tmp_path / "metrics.jsonl")] == [7]
     assert not (tmp_path / "summary.json").exists()
@@ -151,15 +152,15 @@ def test_fresh_replaces_what_the_run_wrote_and_nothing_else(tmp_path: Path) -> N
 
 
 def test_a_run_broken_off_is_replaced_unless_it_left_checkpoints(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), Run.open(tmp_path, Config(), "sft") as run:
+    with pytest.raises(RuntimeError), Run.open(RunSettings(str(tmp_path)), Config(), "sft") as run:
         run.log(1, loss=1.0)
         raise RuntimeError("power cut")
-    with Run.open(tmp_path, Config(), "sft") as run:
+    with Run.open(RunSettings(str(tmp_path)), Config(), "sft") as run:
         run.log(2, loss=1.0)
         (run.folder / "checkpoints").mkdir()
     assert [row["step"] for row in rows(tmp_path / "metrics.jsonl")] == [2]
     with pytest.raises(UserError, match="checkpoints"):
-        Run.open(tmp_path, Config(), "sft")
+        Run.open(RunSettings(str(tmp_path)), Config(), "sft")
 
 
 def test_replace_text_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +178,7 @@ def test_replace_text_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypa
 
 
 def test_what_was_said_is_in_the_summary_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Run.open(tmp_path, Config(), "sft") as run:
+    with Run.open(RunSettings(str(tmp_path)), Config(), "sft") as run:
         run.say("row 3 is empty")
         run.say("row 3 is empty")
         for i in range(MOST_WARNINGS + 4):
@@ -195,7 +196,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def broken_off(folder: Path) -> None:
-    with Run.open(folder, Config(), "sft") as run:
+    with Run.open(RunSettings(str(folder)), Config(), "sft") as run:
         run.log(1, loss=1.0)
         checkpoint.write(run.state_home, checkpoint.State({"w": torch.zeros(2)}, {"step": 1}))
 
@@ -204,14 +205,16 @@ def broken_off(folder: Path) -> None:
 def test_of_two_runs_begun_at_once_the_later_leaves_what_the_first_wrote(
     tmp_path: Path, first: Callable[[Path], None]
 ) -> None:
-    with Run.open(tmp_path / "run", Config(), "sft") as later:  # no folder yet, and so no lock to take
+    with Run.open(
+        RunSettings(str(tmp_path / "run")), Config(), "sft"
+    ) as later:  # no folder yet, and so no lock to take
         first(tmp_path / "run")
         kept = files_of(tmp_path / "run")
         for _ in range(2):  # one that catches the first refusal harms nothing either
             with pytest.raises(UserError, match="in the meantime"):
                 later.log(2, loss=2.0)
     assert files_of(tmp_path / "run") == kept
-    with Run.open(tmp_path / "run", Config(), "sft", fresh=True) as run:  # the lock was given back
+    with Run.open(RunSettings(str(tmp_path / "run"), fresh=True), Config(), "sft") as run:  # the lock was given back
         run.log(1, loss=1.0)
 
 
@@ -228,15 +231,15 @@ def test_a_run_that_ends_between_the_look_and_the_lock_is_left_as_it_is(
 
     monkeypatch.setattr(run_module, "_locked", later)
     with pytest.raises(UserError, match="in the meantime"):
-        Run.open(tmp_path / "run", Config(), "sft")
+        Run.open(RunSettings(str(tmp_path / "run")), Config(), "sft")
     assert (tmp_path / "run" / "summary.json").is_file()
-    with Run.open(tmp_path / "run", Config(), "sft", fresh=True) as run:
+    with Run.open(RunSettings(str(tmp_path / "run"), fresh=True), Config(), "sft") as run:
         run.log(1, loss=1.0)
 
 
 def test_two_runs_begun_at_once_are_one_at_a_time_with_fresh_too(tmp_path: Path) -> None:
-    with Run.open(tmp_path / "run", Config(), "sft", fresh=True) as later:
-        with Run.open(tmp_path / "run", Config(), "sft", fresh=True) as first:
+    with Run.open(RunSettings(str(tmp_path / "run"), fresh=True), Config(), "sft") as later:
+        with Run.open(RunSettings(str(tmp_path / "run"), fresh=True), Config(), "sft") as first:
             first.log(1, loss=1.0)
             with pytest.raises(Busy):
                 later.log(2, loss=2.0)
@@ -262,7 +265,7 @@ class FakeTracker(types.ModuleType):
 def test_figures_go_to_the_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = FakeTracker()
     monkeypatch.setitem(sys.modules, "trackio", tracker)
-    with Run.open(tmp_path / "mine", Config(track="trackio"), "sft") as run:
+    with Run.open(RunSettings(str(tmp_path / "mine"), track="trackio"), Config(), "sft") as run:
         run.log(3, **{"loss/nll": 2.0, "bad": math.nan})
     assert tracker.calls == [
         ("init", "mine", {"lr": 0.1, "name": None}),
@@ -276,7 +279,7 @@ def test_a_tracker_that_is_missing_is_named_before_anything_is_written(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match=r"pip install truing\[track\]"):
-        Run.open(tmp_path / "run", Config(track="wandb"), "sft")
+        Run.open(RunSettings(str(tmp_path / "run"), track="wandb"), Config(), "sft")
     assert not (tmp_path / "run").exists()
 
 
@@ -288,7 +291,7 @@ def test_to_json_refuses_what_json_cannot_say() -> None:
 def test_a_setting_that_the_version_of_then_did_not_know_is_at_its_default(tmp_path: Path) -> None:
     """Broken on purpose: what is not named taken for another value -> red, no run of before goes on."""
     config = Config(("a",), weights={"y": 1.0}, learning=Inner(name="n"))
-    with Run.open(tmp_path / "run", config, "sft") as run:
+    with Run.open(RunSettings(str(tmp_path / "run")), config, "sft") as run:
         run.finish({"loss": 1.0})
     path = tmp_path / "run" / "config.toml"
     known = path.read_text()
@@ -303,16 +306,16 @@ def test_a_setting_that_the_version_of_then_did_not_know_is_at_its_default(tmp_p
 
 
 def test_what_was_chosen_when_a_run_began_is_kept_by_one_that_goes_on(tmp_path: Path) -> None:
-    with Run.open(tmp_path / "run", Config(), "sft") as run:
+    with Run.open(RunSettings(str(tmp_path / "run")), Config(), "sft") as run:
         assert run.decided("precision", lambda: "bfloat16") == "bfloat16"
         assert not (tmp_path / "run").exists()  # nothing is written before the run begins
         run.log(1, loss=1.0)
         assert run.decided("precision", lambda: "float32") == "bfloat16"
-    with Run(tmp_path / "run", Config(), "sft", continues=True) as run:
+    with Run(RunSettings(str(tmp_path / "run")), Config(), "sft", continues=True) as run:
         assert run.decided("precision", lambda: "float32") == "bfloat16"
     (tmp_path / "run" / "decisions.json").write_text("{")
     with (
-        Run(tmp_path / "run", Config(), "sft", continues=True) as run,
+        Run(RunSettings(str(tmp_path / "run")), Config(), "sft", continues=True) as run,
         pytest.raises(UserError, match=r"decisions\.json"),
     ):
         run.decided("precision", lambda: "float32")
@@ -320,7 +323,7 @@ def test_what_was_chosen_when_a_run_began_is_kept_by_one_that_goes_on(tmp_path: 
 
 def test_a_run_that_another_process_writes_touches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Red when one of its methods forgets to ask."""
-    with Run(tmp_path / "run", Config(), "sft", writes=False) as run:
+    with Run(RunSettings(str(tmp_path / "run")), Config(), "sft", writes=False) as run:
         run.log(1, loss=1.0)
         run.sample(1, "", response="a")
         run.quarantine(1, rows=[1])

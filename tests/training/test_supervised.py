@@ -12,10 +12,22 @@ from truing.data.records import Demonstration, Message, Prompt, split_of
 from truing.errors import Diverged, UserError
 from truing.models.loading import load_policy
 from truing.models.roles import trainable
+from truing.settings import changed, configured
 from truing.training import supervised
 from truing.training.optimize import Learning, Optimizer
 from truing.training.run import Run
-from truing.training.supervised import Config, encode, fit, gradients, held_out_loss, lessons_of, step, train, weights
+from truing.training.supervised import (
+    Config,
+    Passes,
+    encode,
+    fit,
+    gradients,
+    held_out_loss,
+    lessons_of,
+    step,
+    train,
+    weights,
+)
 
 TOKENS = Sequences.of([[1, 4], [1], [1, 5, 6]], [[7, 8, 9], [10], [11, 12, 13, 14, 15]])
 
@@ -42,13 +54,23 @@ def test_loss_is_the_mean_over_all_response_tokens(tiny_model):
     assert held_out_loss(policy, TOKENS, 4) == pytest.approx(expected, rel=1e-5)
 
 
+def config_of(**given):
+    return configured(Config, **{"model": "m", "data": ("none",), **given})
+
+
+def fitted(policy, tokens, config):
+    """Learn the tokens as configured."""
+    passes = Passes(config.epochs, config.batch_size, config.evaluate_every, config.learning)
+    with Run.open(config.run, config, "sft") as run:
+        fit(policy, tokens, None, passes, run)
+
+
 def test_only_the_response_is_learned_or_all(chat):
     record = Demonstration(Prompt((Message("user", "The cat"),)), "sat")
-    config = {"model": "m", "data": ("d",)}
-    only, _ = encode([record], chat, Config(**config))
+    only, _ = encode([record], chat, config_of())
     assert only.learned_N.all()
     assert only.token_N.tolist() == chat.response_ids("sat")
-    everything, _ = encode([record], chat, Config(**config, loss_on="all"))
+    everything, _ = encode([record], chat, config_of(loss_on="all"))
     assert everything.token_S.tolist() == only.token_S.tolist()
     assert len(everything.token_N) == len(only.token_S) - 1
 
@@ -103,7 +125,7 @@ def test_a_conversation_teaches_what_its_answers_teach_one_by_one(chatml, policy
     whole = [Demonstration(Prompt(TURNS), "Green", conversation=True)]
     apart = [Demonstration(Prompt(TURNS[:k]), TURNS[k].content) for k in (1, 3)] + whole
     (together, _), (each, _) = (
-        encode(records, chat, Config("m", ("d",), loss_on=loss_on))
+        encode(records, chat, config_of(loss_on=loss_on))
         for records, loss_on in ((whole, "assistant"), (apart, "last"))
     )
     assert together.token_N[together.learned_N].tolist() == each.token_N.tolist()
@@ -130,7 +152,9 @@ def test_a_template_that_rewrites_earlier_answers_teaches_the_last_one_and_says_
     ]
     first, second = spoken(chat, records, "assistant", told.append)
     assert first == ["A pet/It ran.<|im_end|>"] and len(second) == 3
-    assert len(told) == 1 and told[0].startswith("1 of 2 demonstrations: the layout (template) writes earlier answers")
+    assert len(told) == 1 and told[0].startswith(
+        "1 of 2 demonstrations: the chat format (template) writes earlier answers"
+    )
 
 
 def test_only_a_whole_conversation_teaches_its_earlier_answers(chatml):
@@ -143,8 +167,7 @@ def test_only_a_whole_conversation_teaches_its_earlier_answers(chatml):
 def test_a_pass_reads_every_demonstration_and_goes_on_to_the_bit(tiny_model, tmp_path, monkeypatch):
     """11 at 4, twice, broken off before the batch that ends a pass and begins the next: 2 were never read."""
     tokens = Sequences.of([[1, 5]] * 11, [[6 + i, 8] for i in range(11)], [[True, i % 2 == 0] for i in range(11)])
-    config = Config(
-        tiny_model, ("none",), str(tmp_path / "run"), epochs=2, batch_size=4, save_state_s=0,
+    config = config_of(model=tiny_model, out=str(tmp_path / "run"), epochs=2, batch_size=4, save_state_s=0,
         learning=Learning(lr=1e-3, precision="float32"),
     )  # fmt: skip
     read, passed, whole = [], [], supervised.step
@@ -160,12 +183,11 @@ def test_a_pass_reads_every_demonstration_and_goes_on_to_the_bit(tiny_model, tmp
 
     def run(out):
         policy = load_policy(tiny_model)
-        with Run.open(out, config, "sft") as folder:
-            fit(policy, tokens, None, config, folder)
+        fitted(policy, tokens, changed(config, out=out))
         return torch.cat([p.detach().flatten() for p in policy.parameters()])
 
     monkeypatch.setattr(supervised, "step", watching)
-    at_once = run(config.out)
+    at_once = run(config.run.out)
     assert list(map(len, read)) == [4, 4, 4, 4, 4, 2]
     flat = [row for batch in read for row in batch]
     assert len(set(flat[:11])) == len(set(flat[11:])) == 11
@@ -178,11 +200,11 @@ def test_a_pass_reads_every_demonstration_and_goes_on_to_the_bit(tiny_model, tmp
 def test_too_long_ones_are_counted_not_cut(chat):
     records = [Demonstration(Prompt((Message("user", "hi"),)), "a " * n) for n in (1, 50)]
     told = []
-    tokens, kept = encode(records, chat, Config("m", ("d",), max_tokens=30), say=told.append)
+    tokens, kept = encode(records, chat, config_of(max_tokens=30), say=told.append)
     assert len(tokens) == 1 and kept == records[:1]
     assert len(told) == 1 and told[0].startswith("1 of 2 demonstrations are longer than max_tokens = 30; the first, ")
     with pytest.raises(UserError, match="longer than max_tokens = 3"):
-        encode(records, chat, Config("m", ("d",), max_tokens=3))
+        encode(records, chat, config_of(max_tokens=3))
 
 
 def rows(path, count=40):
@@ -193,9 +215,9 @@ def rows(path, count=40):
 
 
 def test_a_model_learns_to_say_what_the_demonstrations_say(tiny_model, tmp_path):
-    config = Config(
-        tiny_model, (rows(tmp_path / "demos.jsonl"),), str(tmp_path / "sft"), epochs=6, batch_size=8, held_out=0.2,
-        evaluate_every=5, learning=Learning(lr=1e-2),
+    config = config_of(
+        model=tiny_model, data=(rows(tmp_path / "demos.jsonl"),), out=str(tmp_path / "sft"), epochs=6,
+        batch_size=8, held_out=0.2, evaluate_every=5, learning=Learning(lr=1e-2),
     )  # fmt: skip
     train(config)
     summary = json.loads((tmp_path / "sft" / "summary.json").read_text())
@@ -210,7 +232,11 @@ def test_precision_has_effect_and_learns_nearly_the_same(tiny_model, tmp_path):
     data, ends = rows(tmp_path / "demos.jsonl"), []
     for name in ("float32", "bfloat16"):
         learning = Learning(lr=1e-3, precision=name)
-        train(Config(tiny_model, (data,), str(tmp_path / name), epochs=1, batch_size=8, learning=learning))
+        train(
+            config_of(
+                model=tiny_model, data=(data,), out=str(tmp_path / name), epochs=1, batch_size=8, learning=learning
+            )
+        )
         ends.append(json.loads((tmp_path / name / "summary.json").read_text())["loss"])
     assert ends[0] != ends[1] and ends[0] == pytest.approx(ends[1], rel=0.05)
 
@@ -218,8 +244,7 @@ def test_precision_has_effect_and_learns_nearly_the_same(tiny_model, tmp_path):
 def test_a_run_that_goes_on_keeps_the_smaller_micro_batch(tiny_model, tmp_path, monkeypatch):
     """Red when the budget is not saved: the sums of a run that goes on are then rounded in another order."""
     tokens = Sequences.of([[1, 5]] * 18, [[6, 7, 8, 9]] * 18)
-    config = Config(
-        tiny_model, ("none",), str(tmp_path / "run"), batch_size=6, save_state_s=0,
+    config = config_of(model=tiny_model, out=str(tmp_path / "run"), batch_size=6, save_state_s=0,
         learning=Learning(precision="float32", budget_tokens=48),
     )  # fmt: skip
     sizes = []
@@ -235,8 +260,7 @@ def test_a_run_that_goes_on_keeps_the_smaller_micro_batch(tiny_model, tmp_path, 
             return whole(part)
 
         policy.logprobs = logprobs
-        with Run.open(config.out, config, "sft") as folder:
-            fit(policy, tokens, None, config, folder)
+        fitted(policy, tokens, config)
 
     passed = []
 
@@ -257,9 +281,8 @@ def test_a_run_that_goes_on_keeps_the_smaller_micro_batch(tiny_model, tmp_path, 
 @pytest.mark.parametrize(("batch_size", "epochs", "updates"), [(8, 3, 2), (4, 3, 0), (8, 1, 0)])
 def test_fewer_updates_than_passes_are_told(tiny_model, tmp_path, capsys, batch_size, epochs, updates):
     tokens = Sequences.of([[1, 5]] * 4, [[6, 8]] * 4)
-    config = Config(tiny_model, ("none",), str(tmp_path / "run"), batch_size=batch_size, epochs=epochs)
-    with Run.open(config.out, config, "sft") as run:
-        fit(load_policy(tiny_model), tokens, None, config, run)
+    config = config_of(model=tiny_model, out=str(tmp_path / "run"), batch_size=batch_size, epochs=epochs)
+    fitted(load_policy(tiny_model), tokens, config)
     line = f"batch_size = 8 takes more than all 4 rows at a time: {updates} updates in all"
     assert (line in capsys.readouterr().err) == bool(updates)
 
@@ -270,9 +293,11 @@ def test_a_loss_that_is_not_finite_stops_and_names_its_batch(tiny_model, tmp_pat
     with torch.no_grad():
         policy.lm_inside.get_input_embeddings().weight[7] = float("nan")
     tokens = Sequences.of([[1, 5]] * 6, [[6, 8]] * 5 + [[7, 8]])
-    config = Config(tiny_model, ("none",), str(tmp_path / "run"), batch_size=2, learning=Learning(precision="float32"))
-    with pytest.raises(Diverged, match="loss/nll is nan"), Run.open(config.out, config, "sft") as run:
-        fit(policy, tokens, None, config, run)
+    config = config_of(
+        model=tiny_model, out=str(tmp_path / "run"), batch_size=2, learning=Learning(precision="float32")
+    )
+    with pytest.raises(Diverged, match="loss/nll is nan"):
+        fitted(policy, tokens, config)
     (kept,) = (tmp_path / "run" / "quarantine" / "batches.jsonl").read_text().splitlines()
     assert 5 in json.loads(kept)["demonstrations"]
 
@@ -284,7 +309,7 @@ def test_a_run_leaves_out_what_the_context_has_no_room_for(tiny_model, tmp_path,
     splits = {side: [p for p in prompts if split_of(p.root, 0.1) == side] for side in ("train", "test")}
     records = [Demonstration(prompt, "A lemon is yellow.") for prompt in splits["train"][:4]]
     records.append(Demonstration(splits[part][-1], "A lemon is yellow. " * 30))
-    config = Config(tiny_model, ("none",), str(tmp_path / "run"), epochs=1, batch_size=2, held_out=0.1)
+    config = config_of(model=tiny_model, out=str(tmp_path / "run"), epochs=1, batch_size=2, held_out=0.1)
     train(config, lambda *_: records)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["left_out_too_long"] == 1 and "held_out_loss" not in summary
@@ -307,4 +332,4 @@ def test_a_run_leaves_out_what_the_context_has_no_room_for(tiny_model, tmp_path,
 )
 def test_impossible_settings_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"^{name} = "):
-        Config("m", ("d",), **{name: value})
+        config_of(**{name: value})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import jinja2
 import transformers
@@ -12,9 +11,7 @@ import transformers
 from truing.data.records import Message, Prompt, Record
 from truing.data.validate import BadRow
 from truing.errors import UserError
-
-Layout = Literal["auto", "template", "dialogue", "plain"]
-"""How messages become text: the tokenizer's chat template; Human/Assistant turns; contents as they are."""
+from truing.settings import ChatFormat
 
 DIALOGUE = {"system": "\n\n", "user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
 
@@ -26,20 +23,23 @@ def _alike(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 class Chat:
-    """A tokenizer and a layout: turns conversations into token ids and back.
+    """A tokenizer and a chat format: turns conversations into token ids and back.
 
     `vocabulary` is how many tokens the model has embeddings of: a token beyond them is refused with a UserError.
     """
 
     def __init__(
-        self, tokenizer: transformers.PreTrainedTokenizerBase, layout: Layout = "auto", vocabulary: float = math.inf
+        self,
+        tokenizer: transformers.PreTrainedTokenizerBase,
+        chat_format: ChatFormat = "auto",
+        vocabulary: float = math.inf,
     ) -> None:
-        if layout == "auto":
-            layout = "template" if tokenizer.chat_template else "plain"
-        if layout == "template" and not tokenizer.chat_template:
-            raise UserError('layout = "template": the tokenizer has no chat template; use "dialogue" or "plain"')
+        if chat_format == "auto":
+            chat_format = "template" if tokenizer.chat_template else "plain"
+        if chat_format == "template" and not tokenizer.chat_template:
+            raise UserError('chat_format = "template": the tokenizer has no chat template; use "dialogue" or "plain"')
         self.tokenizer = tokenizer
-        self.layout = layout
+        self.format = chat_format
         self.vocabulary = vocabulary
         self.anchor = self._ids("a")
         before, self.lead, self._end = self._turn()
@@ -47,9 +47,9 @@ class Chat:
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to the place where the assistant begins to speak; one token at least."""
-        if self.layout == "template":
+        if self.format == "template":
             return self._ids(self._rendered(messages))
-        if self.layout == "dialogue":
+        if self.format == "dialogue":
             return self._begin() + self._ids("".join(DIALOGUE[m.role] + m.content for m in messages) + "\n\nAssistant:")
         return self._begin() + self._ids("".join(m.content for m in messages))
 
@@ -69,12 +69,12 @@ class Chat:
         return [*ids, self.end_id]
 
     def text(self, response_ids: Sequence[int]) -> str:
-        """What a person reads: special tokens and the layout's white space before an answer left out, nothing else."""
+        """What a person reads: special tokens and the format's white space before an answer left out, nothing else."""
         return self._after_anchor([i for i in response_ids if i not in self.ends]).removeprefix(self.lead)
 
     def check(self, record: Record) -> None:
         """Raise BadRow where the chat template refuses the conversation that a record is about."""
-        if self.layout == "template":
+        if self.format == "template":
             try:
                 self._rendered((record if isinstance(record, Prompt) else record.prompt).messages)
             except UserError as error:
@@ -83,7 +83,7 @@ class Chat:
     def places(self, messages: Sequence[Message], numbers: Sequence[int]) -> list[slice] | None:
         """Where the answers with these numbers in a conversation lie among its `prompt_ids`.
 
-        Each with the tokens it has as an answer of its own; what the layout puts after an answer in place of its end
+        Each with the tokens it has as an answer of its own; what the format puts after an answer in place of its end
         token is not counted in, nor a last token that melts into that. None where some read differently there: the
         template rewrites what was said before.
         """
@@ -112,8 +112,8 @@ class Chat:
     def _turn(self) -> tuple[str, str, int | None]:
         """The text before an answer, the white space it begins with, and the token that ends it."""
         eos = self.tokenizer.eos_token_id
-        if self.layout != "template":
-            return ("\n\nAssistant:", " ", eos) if self.layout == "dialogue" else ("\n", "", eos)
+        if self.format != "template":
+            return ("\n\nAssistant:", " ", eos) if self.format == "dialogue" else ("\n", "", eos)
         asked, said = Message("user", "Question"), Message("assistant", "Answer")
         try:
             open_, whole = self._rendered([asked]), self._rendered([asked, said], to_answer=False)

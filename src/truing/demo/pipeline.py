@@ -15,7 +15,6 @@ from truing.data import formats
 from truing.data.records import Conversation, Prompt, Ranking, Record, Response
 from truing.demo import corpus
 from truing.demo.preference import true_preference
-from truing.errors import UserError
 from truing.evaluation import report
 from truing.evaluation.drift import drift, shape
 from truing.evaluation.judge import by_reward, outcomes
@@ -24,9 +23,11 @@ from truing.feedback.simulate import Annotator, ceiling, rank
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.models.loading import load_chat, load_policy
+from truing.settings import DataSettings, Flat, OutputSettings, RunSettings, require
 from truing.training import policy, pretrain, reward_model, sample, supervised
+from truing.training.judge import ScoreSettings
 from truing.training.optimize import Learning
-from truing.training.run import Run, is_finished, replace_text, to_json
+from truing.training.run import Result, Run, is_finished, replace_text, to_json
 
 C = TypeVar("C", pretrain.Config, supervised.Config, sample.Config, reward_model.Config, policy.Config)
 
@@ -35,10 +36,6 @@ C = TypeVar("C", pretrain.Config, supervised.Config, sample.Config, reward_model
 class Config:
     """The whole pipeline on made-up data."""
 
-    out: str = "runs/demo"
-    """The folder: one run inside it for each stage, and the report of them all."""
-    seed: int = 0
-    """Of everything random."""
     error_rate: float = 0.1
     """Share of pairs that the simulated annotators order wrongly."""
     annotators: int = 4
@@ -49,28 +46,27 @@ class Config:
     """Rounds of policy optimisation."""
     scale: float = 1.0
     """Share of the full work: below 1 for a quick look, whose figures mean little."""
-    fresh: bool = False
-    """Replace an earlier demo in the same folder."""
+    run: Flat[OutputSettings] = OutputSettings("runs/demo")
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("error_rate", 0 <= self.error_rate < 0.5, "at least 0, below 0.5"),
             ("annotators", self.annotators >= 1, "1 or more"),
             ("iterations", self.iterations >= 1, "1 or more"),
             ("scale", 0 < self.scale <= 1, "above 0, at most 1"),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
 
 
 SAMPLING = Sampling(max_new_tokens=48)
 DOCUMENTS = 14_000  # of the pretraining text
 
 
-def run(config: Config) -> dict[str, Any]:
-    """All stages, each a run of its own in the demo's folder. Returns the final figures."""
+def run(config: Config) -> Result:
+    """All stages, each a run of its own in the demo's folder."""
     start = time.perf_counter()
-    with Run.open(config.out, config, "demo", fresh=config.fresh) as whole:
+    with Run.open(config.run, config, "demo") as whole:
         folder = whole.folder
         data = write_data(config, folder / "data")
         step = _Steps(folder)
@@ -92,30 +88,30 @@ def run(config: Config) -> dict[str, Any]:
         step("evaluate against the hidden true preference")
         summary = evaluate(config, folder, data, whole)
         summary["minutes"] = (time.perf_counter() - start) / 60
-        whole.finish(summary | {"table": table(summary, config)})
+        result = whole.finish(summary | {"table": table(summary, config)})
     for name in ("pretrain", "sft", "sample", "reward", "rl"):
         report.write(folder / name)
     page = report.write(folder)
     _show(summary, config, page)
-    return summary
+    return result
 
 
 def _unless_done(train: Callable[[C], object], config: C) -> None:
     """Run a stage, or go on with it, unless it is finished with these very settings: a demo broken off goes on."""
-    if config.fresh or not is_finished(config.out, config):
+    if config.run.fresh or not is_finished(config.run.out, config):
         train(config)
 
 
 def write_data(config: Config, folder: Path) -> Path:
     """The made-up files that a user would bring: texts, demonstrations, prompts."""
     folder.mkdir(parents=True, exist_ok=True)
-    documents = corpus.dialogues(config.seed, _scaled(DOCUMENTS, config))
+    documents = corpus.dialogues(config.run.seed, _scaled(DOCUMENTS, config))
     rows = [to_json({"text": f"{prompt.text}\n{answer}"}) for prompt, answer in documents]
     replace_text(folder / "texts.jsonl", "\n".join(rows) + "\n")
     files: dict[str, Sequence[Record]] = {
-        "demonstrations": corpus.demonstrations(config.seed + 1, _scaled(8000, config)),
-        "prompts": corpus.prompts(config.seed + 2, _scaled(3200, config), "train"),
-        "held_out_prompts": corpus.prompts(config.seed + 3, _scaled(300, config), "test"),
+        "demonstrations": corpus.demonstrations(config.run.seed + 1, _scaled(8000, config)),
+        "prompts": corpus.prompts(config.run.seed + 2, _scaled(3200, config), "train"),
+        "held_out_prompts": corpus.prompts(config.run.seed + 3, _scaled(300, config), "test"),
     }
     for name, records in files.items():
         formats.write(records, folder / f"{name}.jsonl")
@@ -124,7 +120,7 @@ def write_data(config: Config, folder: Path) -> Path:
 
 def annotate(conversations: Sequence[Conversation], config: Config) -> list[Ranking]:
     """Each prompt's answers ranked by one of the annotators, taken in turn."""
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng(config.run.seed)
     people = [Annotator(name=f"annotator-{i + 1}", error_rate=config.error_rate) for i in range(config.annotators)]
     return [
         rank(people[i % len(people)], c.prompt, [r.text for r in c.responses], true_preference, rng)
@@ -142,8 +138,8 @@ def evaluate(config: Config, folder: Path, data: Path, whole: Run) -> dict[str, 
     prompts = [p for p in formats.read(str(data / "held_out_prompts.jsonl"), (Prompt,)) if isinstance(p, Prompt)]
     chat = load_chat(str(folder / "sft"))
     before, after = load_policy(str(folder / "sft")), load_policy(str(folder / "rl"))
-    _, asked, old = speak(before, chat, prompts, 1, SAMPLING, config.seed + 101)
-    rollouts, _, new = speak(after, chat, prompts, 1, SAMPLING, config.seed + 102)
+    _, asked, old = speak(before, chat, prompts, 1, SAMPLING, config.run.seed + 101)
+    rollouts, _, new = speak(after, chat, prompts, 1, SAMPLING, config.run.seed + 102)
     for phase, said in (("before", old), ("after", new)):
         for prompt, answer, score in zip(asked, said, true_reward(asked, said), strict=True):
             whole.sample(0, phase, prompt=prompt.text, response=answer.text, score=score)
@@ -184,10 +180,14 @@ def table(summary: dict[str, Any], config: Config) -> list[list[str]]:
     ]
 
 
+def _run(config: Config, folder: Path) -> RunSettings:
+    return RunSettings(str(folder), config.run.seed, config.run.fresh)
+
+
 def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
     return pretrain.Config(
         data=(str(data / "texts.jsonl"),),
-        out=str(folder / "pretrain"),
+        run=_run(config, folder / "pretrain"),
         vocabulary=768,
         width=128,
         layers=4,
@@ -196,43 +196,36 @@ def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
         epochs=4.0,
         batch_size=16,
         learning=Learning(lr=4e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
-        seed=config.seed,
-        fresh=config.fresh,
     )
 
 
 def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
     return supervised.Config(
         model=str(folder / "pretrain"),
-        data=(str(data / "demonstrations.jsonl"),),
-        out=str(folder / "sft"),
+        inputs=DataSettings((str(data / "demonstrations.jsonl"),)),
+        run=_run(config, folder / "sft"),
         epochs=1.0,
         batch_size=16,
         max_tokens=128,
         learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
-        seed=config.seed,
-        fresh=config.fresh,
     )
 
 
 def _sample(config: Config, folder: Path, data: Path) -> sample.Config:
-    prompts, out = str(data / "prompts.jsonl"), str(folder / "sample")
     return sample.Config(
         model=str(folder / "sft"),
-        data=(prompts,),
-        out=out,
+        inputs=DataSettings((str(data / "prompts.jsonl"),)),
+        run=_run(config, folder / "sample"),
         answers=4,
         sampling=SAMPLING,
-        seed=config.seed,
-        fresh=config.fresh,
     )
 
 
 def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
     return reward_model.Config(
         model=str(folder / "sft"),
-        data=(str(data / "rankings.jsonl"),),
-        out=str(folder / "reward"),
+        inputs=DataSettings((str(data / "rankings.jsonl"),)),
+        run=_run(config, folder / "reward"),
         epochs=4.0,
         batch_size=16,
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
@@ -240,25 +233,21 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         max_tokens=128,
         held_out=0.15,
         learning=Learning(lr=1.4e-3, schedule="cosine", warmup=0.05, weight_decay=0.1),
-        seed=config.seed,
-        fresh=config.fresh,
     )
 
 
 def _policy(config: Config, folder: Path, data: Path) -> policy.Config:
     return policy.Config(
         model=str(folder / "sft"),
-        data=(str(data / "prompts.jsonl"),),
+        inputs=DataSettings((str(data / "prompts.jsonl"),)),
         reward=(str(folder / "reward"),),
-        out=str(folder / "rl"),
+        run=_run(config, folder / "rl"),
         algorithm=config.algorithm,
         iterations=max(1, round(config.iterations * config.scale)),
         sampling=SAMPLING,
-        missing_end_penalty=1.0,
+        scores=ScoreSettings(missing_end_penalty=1.0),
         learning=Learning(lr=2e-4, schedule="linear"),
         override={"kl_in_reward": 0.2},  # a short leash: the reward model is easily fooled about facts
-        seed=config.seed,
-        fresh=config.fresh,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from truing.data.chat import Layout
 from truing.data.records import Message, Prompt
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.models.loading import load_chat, load_policy
+from truing.settings import ChatFormat
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Config:
     """A system message to begin with."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_new_tokens=256))
     """How responses are drawn."""
-    layout: Layout = "auto"
+    chat_format: ChatFormat = "auto"
     """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
     seed: int = 0
     """Of the draws."""
@@ -30,7 +30,7 @@ class Config:
 
 def talk(config: Config, ask: Callable[[str], str] = input, say: Callable[[str], None] = print) -> list[Message]:
     """Turn by turn until the person types /quit or ends the input; /new begins again. Returns the last conversation."""
-    chat, policy = load_chat(config.model, config.layout), load_policy(config.model)
+    chat, policy = load_chat(config.model, config.chat_format), load_policy(config.model)
     context = policy.context
     opening = [Message("system", config.system)] if config.system else []
     messages = list(opening)

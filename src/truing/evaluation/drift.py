@@ -11,18 +11,17 @@ import numpy as np
 import torch
 
 from truing.data import formats
-from truing.data.chat import Layout
 from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
-from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak, with_room
 from truing.maths import ragged, statistics
 from truing.models.loading import load_chat, load_policy
 from truing.models.roles import Policy
 from truing.rewards.combine import load_reward, readable
+from truing.settings import DataSettings, Flat, OutputSettings, require
 from truing.training.progress import Progress
-from truing.training.run import Run
+from truing.training.run import Result, Run
 
 
 @dataclass(frozen=True)
@@ -31,40 +30,31 @@ class Config:
 
     model: str
     """The policy: a hub id, a folder, or an earlier run."""
-    data: tuple[str, ...]
-    """Prompts: files, folders, runs or hub ids."""
+    inputs: Flat[DataSettings]
+    """Prompts."""
     reward: tuple[str, ...]
     """What scores: a reward model's run, file.py:function, regex:PATTERN, exact, http://…"""
     reference: str = ""
     """The policy it came from: drift is measured from it, and its own figures stand beside; empty: none."""
-    out: str = "runs/evaluate"
-    """The run's folder."""
     prompts: int = 100
     """At most so many prompts, the first ones; 0: all."""
     answers: int = 8
     """Answers to each prompt; the best-of-n curve goes up to this n."""
     sampling: Sampling = field(default_factory=Sampling)
     """How responses are drawn."""
-    layout: Layout = "auto"
-    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
     budget_tokens: int = 8192
     """Most tokens of one forward pass."""
-    seed: int = 0
-    """Of the draws."""
-    strict: bool = False
-    """Stop at the first bad row in place of leaving it out."""
-    fresh: bool = False
-    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
+    run: Flat[OutputSettings] = OutputSettings("runs/evaluate")
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("reward", bool(self.reward), "one source at least"),
             ("prompts", self.prompts >= 0, "0 or more"),
             ("answers", self.answers >= 1, "1 or more"),
             ("budget_tokens", self.budget_tokens >= 1, "1 or more"),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
 
 
 def repeats(token_ids: Sequence[int], size: int = 4) -> bool:
@@ -98,13 +88,14 @@ def drift(
     return figures | {"kl": kl_B.mean().item()} if reference is not None else figures
 
 
-def evaluate(config: Config) -> dict[str, Any]:
-    """The whole stage, from prompts to a run's folder. Returns the figures."""
-    with Run.open(config.out, config, "evaluate", fresh=config.fresh) as run:
-        chat = load_chat(config.model, config.layout)
-        prompts = formats.read(config.data, (Prompt,), config.strict, run.say, chat.check)
+def evaluate(config: Config) -> Result:
+    """The whole stage, from prompts to a run's folder."""
+    with Run.open(config.run, config, "evaluate") as run:
+        inputs = config.inputs
+        chat = load_chat(config.model, inputs.chat_format)
+        prompts = formats.read(inputs.data, (Prompt,), inputs.strict, run.say, chat.check)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
-        reward = load_reward(config.reward, chat, config.layout)
+        reward = load_reward(config.reward, chat, inputs.chat_format)
         reference = load_policy(config.reference) if config.reference else None
         temperature = config.sampling.temperature or 1.0
         figures: dict[str, Any] = {}
@@ -112,13 +103,13 @@ def evaluate(config: Config) -> dict[str, Any]:
         if reference is not None:
             speakers.append(("reference_", reference, "before"))
         for _, policy, _ in speakers:
-            prompts = with_room(prompts, policy, chat, run.say, config.strict)
-            prompts = readable(prompts, config.reward, policy.context, config, run.say)
+            prompts = with_room(prompts, policy, chat, run.say, inputs.strict)
+            prompts = readable(prompts, config.reward, policy.context, inputs, config.sampling, run.say)
         for prefix, policy, phase in speakers:
             with Progress(len(prompts) * config.answers, prefix.rstrip("_") or "policy") as progress:
                 passed = partial(progress.update, figures={})
                 rollouts, asked, said = speak(
-                    policy, chat, prompts, config.answers, config.sampling, config.seed, passed=passed
+                    policy, chat, prompts, config.answers, config.sampling, config.run.seed, passed=passed
                 )
             score_PK = np.array(reward(asked, said)).reshape(len(prompts), config.answers)
             mean, low, high = _mean(score_PK)
@@ -130,8 +121,7 @@ def evaluate(config: Config) -> dict[str, Any]:
             for i, prompt in enumerate(prompts):
                 answer = said[i * config.answers]
                 run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score_PK[i, 0])
-        run.finish(figures)
-    return figures
+        return run.finish(figures)
 
 
 def _mean(score_PK: np.ndarray) -> tuple[float, float, float]:

@@ -65,3 +65,8 @@ def write(config: Config) -> str:
         records = on_criterion(records, config.criterion, print)
     count = formats.write(records, config.out, config.to, print)
     return f"{count} rows written to {config.out}"
+
+
+def show(config: Config) -> None:
+    """Write it, and print what was written."""
+    print(write(config))

@@ -7,14 +7,17 @@ import math
 import tomllib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
 from jinja2 import Environment, StrictUndefined
 
+from truing.commands import TABLE
 from truing.errors import UserError
 from truing.evaluation.charts import (
     COLOURS,
@@ -31,16 +34,6 @@ from truing.evaluation.charts import (
 from truing.training.progress import span
 from truing.training.run import replace_text
 
-STAGES = {
-    "demo": "The whole pipeline",
-    "pretrain": "Pretraining",
-    "sft": "Supervised fine-tuning",
-    "sample": "Sampling",
-    "reward": "Reward model",
-    "rl": "Policy optimisation",
-    "evaluate": "Evaluation",
-    "compare": "Comparison",
-}
 GROUPS = {
     "reward": "Reward",
     "kl": "Drift from the reference",
@@ -66,7 +59,16 @@ HEADLINE = (
 )
 TERMS = ("reward", "reference", "entropy", "critic")
 SHOWN_PAIRS, MOST_PAIRS, SHOWN_OTHERS = 6, 40, 8
+STAGES = {name: command.title for name, command in TABLE.items() if command.title}
 RENAMED: dict[str, str] = {}  # metrics and keys of summary.json: name in an earlier version -> name today
+
+
+@dataclass(frozen=True)
+class Config:
+    """RUN/report.html again: curves, samples and figures on one page."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The run's folder."""
 
 
 def present_names(row: dict[str, Any]) -> dict[str, Any]:
@@ -279,3 +281,8 @@ def write(run_dir: str | Path) -> Path:
     run = _described(folder.resolve())
     replace_text(folder / "report.html", page.render(run=run, inside=inside))
     return folder / "report.html"
+
+
+def show(config: Config) -> None:
+    """Write it, and print where it is."""
+    print(write(config.run))

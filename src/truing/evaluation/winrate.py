@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from truing.data import formats
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Chat
 from truing.data.records import Prompt, Record, Response
 from truing.errors import UserError
 from truing.evaluation.judge import by_person, by_reward, outcomes
@@ -19,8 +19,9 @@ from truing.generation.speak import speak, with_room
 from truing.maths import statistics
 from truing.models.loading import load_chat, load_context, load_policy
 from truing.rewards.combine import load_reward, readable
+from truing.settings import DataSettings, Flat, OutputSettings, require
 from truing.training.progress import Progress
-from truing.training.run import Run
+from truing.training.run import Result, Run
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,10 @@ class Config:
     """The policy that is to win: a hub id, a folder, or an earlier run."""
     against: str
     """The policy it is compared with."""
-    data: tuple[str, ...]
-    """Prompts: files, folders, runs or hub ids."""
+    inputs: Flat[DataSettings]
+    """Prompts."""
     judge: tuple[str, ...] = ("person",)
     """Who decides: person (you, here), or a reward: a reward model's run, file.py:function, regex:…, exact, http://…"""
-    out: str = "runs/compare"
-    """The run's folder."""
     prompts: int = 100
     """At most so many prompts, the first ones; 0: all."""
     answers: int = 1
@@ -45,23 +44,16 @@ class Config:
     """Show each pair twice, in both orders, and count the mean; else once, each of the two first as often."""
     sampling: Sampling = field(default_factory=Sampling)
     """How responses are drawn."""
-    layout: Layout = "auto"
-    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
-    seed: int = 0
-    """Of the draws and the order."""
-    strict: bool = False
-    """Stop at the first bad row in place of leaving it out."""
-    fresh: bool = False
-    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
+    run: Flat[OutputSettings] = OutputSettings("runs/compare")
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("judge", bool(self.judge), "one at least"),
             ("prompts", self.prompts >= 0, "0 or more"),
             ("answers", self.answers >= 1, "1 or more"),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
 
 
 def answers_of(
@@ -69,7 +61,7 @@ def answers_of(
 ) -> tuple[list[Prompt], list[Response]]:
     """What a policy says to the prompts that its context has room for, and which those are."""
     policy = load_policy(model)
-    prompts = with_room(prompts, policy, chat, say, config.strict)
+    prompts = with_room(prompts, policy, chat, say, config.inputs.strict)
     with Progress(len(prompts) * config.answers, model) as progress:
         passed = partial(progress.update, figures={})
         _, asked, said = speak(
@@ -91,37 +83,38 @@ def win_rate(prompts: Sequence[Prompt], outcome: Sequence[float]) -> dict[str, A
     }
 
 
-def evaluate(config: Config) -> dict[str, Any]:
-    """The whole stage, from prompts to a run's folder. Returns the figures."""
-    with Run.open(config.out, config, "compare", fresh=config.fresh) as run:
-        chats = [load_chat(model, config.layout) for model in (config.model, config.against)]
+def evaluate(config: Config) -> Result:
+    """The whole stage, from prompts to a run's folder."""
+    with Run.open(config.run, config, "compare") as run:
+        inputs, seed = config.inputs, config.run.seed
+        chats = [load_chat(model, inputs.chat_format) for model in (config.model, config.against)]
 
         def check(record: Record) -> None:
             for chat in chats:
                 chat.check(record)
 
-        prompts = formats.read(config.data, (Prompt,), config.strict, run.say, check)
+        prompts = formats.read(inputs.data, (Prompt,), inputs.strict, run.say, check)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         if config.judge == ("person",):
             judge = by_person()
         else:
-            judge = by_reward(load_reward(config.judge, None, config.layout))
+            judge = by_reward(load_reward(config.judge, None, inputs.chat_format))
             context = max(load_context(config.model), load_context(config.against))
-            prompts = readable(prompts, config.judge, context, config, run.say)
-        answered, ours = answers_of(config.model, chats[0], prompts, config, config.seed, run.say)
+            prompts = readable(prompts, config.judge, context, inputs, config.sampling, run.say)
+        answered, ours = answers_of(config.model, chats[0], prompts, config, seed, run.say)
         fitting = list({p.id: p for p in answered}.values())
-        asked, theirs = answers_of(config.against, chats[1], fitting, config, config.seed + 1, run.say)
+        asked, theirs = answers_of(config.against, chats[1], fitting, config, seed + 1, run.say)
         ids = {p.id for p in asked}
         ours = [our for prompt, our in zip(answered, ours, strict=True) if prompt.id in ids]
         judged: list[list[float]] = [[] for _ in asked]
         try:
-            for place, outcome in outcomes(judge, asked, ours, theirs, config.both_orders, config.seed):
+            for place, outcome in outcomes(judge, asked, ours, theirs, config.both_orders, seed):
                 prompt, our, their = asked[place].text, ours[place].text, theirs[place].text
                 run.sample(0, "before", prompt=prompt, response=their)
                 run.sample(0, "after", prompt=prompt, response=our, outcome=outcome)
                 judged[place].append(outcome)
         except EOFError:
-            kept = f"what was judged is kept in {config.out}/samples.jsonl until the next run there"
+            kept = f"what was judged is kept in {config.run.out}/samples.jsonl until the next run there"
             raise UserError(
                 f"judge: nobody answers any more; {kept if any(judged) else 'nothing was judged'}"
             ) from None
@@ -129,5 +122,4 @@ def evaluate(config: Config) -> dict[str, Any]:
         if equal:
             run.say(f"{equal} of {len(asked)} pairs are of equal answers, and count as ties")
         figures = win_rate(asked, [float(np.mean(said)) for said in judged])
-        run.finish(figures)
-    return figures
+        return run.finish(figures)

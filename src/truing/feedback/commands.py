@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -229,18 +228,6 @@ def review(config: Review) -> None:
     print(f"{made} judgements will be reviewed by somebody else")
 
 
-# What the command line offers, by name.
-ACTIONS: dict[str, tuple[type, Callable[[Any], None]]] = {
-    "import": (Import, import_),
-    "export": (Export, export),
-    "stats": (Stats, stats),
-    "snapshot": (Snapshot, take_snapshot),
-    "backup": (Backup, backup),
-    "round": (Round, turn_round),
-    "review": (Review, review),
-}
-
-
 def _with_interval(figure: dict[str, Any]) -> tuple[str, str]:
     value, interval = figure["value"], figure["interval"]
     if value is None:
@@ -250,10 +237,3 @@ def _with_interval(figure: dict[str, Any]) -> tuple[str, str]:
 
 def _complain(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def action_named(name: str) -> tuple[type, Callable[[Any], None]]:
-    """The action of this name. Raises UserError for another."""
-    if name not in ACTIONS:
-        raise UserError(f"truing feedback {name}: there is no such action; valid: {', '.join(ACTIONS)}")
-    return ACTIONS[name]

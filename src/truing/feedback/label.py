@@ -27,6 +27,7 @@ from truing.feedback.web.app import create_app
 from truing.feedback.web.guard import LOOPBACK
 from truing.feedback.web.site import Site
 from truing.rewards.function import load_function
+from truing.settings import require
 
 AHEAD = 20  # tasks ready before they are asked for
 RETRIES = 3  # for answers that differ
@@ -94,7 +95,8 @@ class Config:
     """Of live answers and simulated people."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("answers", 1 <= self.answers <= 9, "1 to 9"),
             ("overlap", self.overlap >= 1, "1 or more"),
             ("temperature", self.temperature >= 0, "0 or more"),
@@ -102,9 +104,7 @@ class Config:
             ("port", 0 <= self.port < 65536, "0 to 65535"),
             ("lease_s", self.lease_s >= 1, "1 or more"),
             ("simulate", 0 <= self.simulate <= 64, "0 to 64"),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
         if self.kind == "rank" and self.answers < 2:
             raise UserError(f"answers = {self.answers}: a task of the kind rank needs two or more")
         if self.kind not in ("rank", "rate", "binary") and self.answers != 2:

@@ -7,20 +7,21 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Chat
 from truing.data.records import Message
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.generation.speak import cut_at_stops, end_ids
 from truing.models.loading import load_chat, load_policy, locate
 from truing.models.roles import Policy
+from truing.settings import ChatFormat
 
 
 class LocalReply:
     """Answers to conversations by a policy in this process. Several may be asked for at once."""
 
-    def __init__(self, model: str, sampling: Sampling, layout: Layout = "auto") -> None:
-        self.model, self.sampling, self.layout = model, sampling, layout
+    def __init__(self, model: str, sampling: Sampling, chat_format: ChatFormat = "auto") -> None:
+        self.model, self.sampling, self.chat_format = model, sampling, chat_format
         self._lock = threading.Lock()
         self._loaded: tuple[Policy, Chat] | None = None
 
@@ -45,7 +46,7 @@ class LocalReply:
     def _load(self) -> tuple[Policy, Chat]:
         if self._loaded is None:
             policy = load_policy(self.model)
-            self._loaded = policy, load_chat(self.model, self.layout)
+            self._loaded = policy, load_chat(self.model, self.chat_format)
         return self._loaded
 
     def _held_back(self, text: str) -> int:

@@ -12,12 +12,12 @@ import torch
 import transformers
 
 from truing.data.batches import Sequences
-from truing.errors import UserError
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_policy, policy_of
 from truing.models.precision import WORTH, Precision, bfloat16_gain, dtype_of, products_s
 from truing.models.roles import Policy, trainable
+from truing.settings import require
 from truing.training import supervised
 from truing.training.optimize import Learning, Optimizer, ready
 
@@ -38,9 +38,7 @@ class Config:
     """What is computed with; auto takes bfloat16 where this machine does it faster."""
 
     def __post_init__(self) -> None:
-        for name, holds in (("sequences", self.sequences >= 1), ("turns", self.turns >= 1)):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be 1 or more")
+        require(self, ("sequences", self.sequences >= 1, "1 or more"), ("turns", self.turns >= 1, "1 or more"))
 
 
 def measure(config: Config, policy: Policy) -> dict[str, float]:

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from truing.errors import UserError
 
@@ -29,6 +31,20 @@ class Finding:
     verdict: Verdict
     told: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Whether this machine, and each run or store that is named, is well: the last line is OK, or what to do."""
+
+    paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN or STORE ...]")] = ()
+    """Runs' folders, and stores."""
+
+
+def check(config: Config) -> None:
+    """Look at all, and print what was found; exit code 1 where something is wrong."""
+    if not show(examine(list(config.paths))):
+        raise SystemExit(1)
 
 
 def examine(paths: list[str]) -> list[Finding]:

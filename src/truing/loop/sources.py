@@ -19,6 +19,7 @@ from truing.data.validate import Complaints
 from truing.errors import UserError
 from truing.feedback import quality, snapshot, store
 from truing.feedback.database import Database, is_store
+from truing.settings import DataSettings
 from truing.training import processes
 
 C = TypeVar("C")
@@ -29,8 +30,9 @@ NAMES = "a snapshot, a project, or project=NAME,round=NUMBER"  # that a source m
 def pinned(config: C) -> C:
     """The configuration with every store in `data` named with a snapshot, taken now where there is none: what a run
     writes down about itself can then be repeated. Of several processes the first takes it, for all."""
-    sources = processes.by_first(lambda: [_pin(source) for source in config.data])  # type: ignore[attr-defined]
-    return replace(config, data=tuple(sources))  # type: ignore[type-var]
+    inputs: DataSettings = config.inputs  # type: ignore[attr-defined]
+    sources = processes.by_first(lambda: [_pin(source) for source in inputs.data])
+    return replace(config, inputs=replace(inputs, data=tuple(sources)))  # type: ignore[type-var]
 
 
 def read(

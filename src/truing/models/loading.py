@@ -15,13 +15,14 @@ import torch
 import transformers
 from torch import nn
 
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Chat
 from truing.errors import UserError, first_line, neighbour
 from truing.models import attention
 from truing.models.adapters import ADAPTER, Adapter, is_adapter, merged, settings_of, taken_apart, with_adapter
 from truing.models.forward import check_hidden, context_of, unsupported
 from truing.models.roles import Policy, Scorer
 from truing.models.weights import check_files
+from truing.settings import ChatFormat
 
 
 def locate(model: str) -> str:
@@ -59,10 +60,10 @@ def load_tokenizer(model: str) -> transformers.PreTrainedTokenizerBase:
         raise UserError(f"model {model}: no tokenizer: {_elsewhere(path)}{first_line(error)}") from error
 
 
-def load_chat(model: str, layout: Layout = "auto") -> Chat:
-    """How conversations become the model's tokens. Raises UserError where the layout uses tokens that it lacks."""
+def load_chat(model: str, chat_format: ChatFormat = "auto") -> Chat:
+    """How conversations become the model's tokens. Raises UserError where the format uses tokens that it lacks."""
     vocabulary = _config(model).get_text_config().vocab_size
-    return Chat(load_tokenizer(model), layout, vocabulary)
+    return Chat(load_tokenizer(model), chat_format, vocabulary)
 
 
 def load_context(model: str) -> float:

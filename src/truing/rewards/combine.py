@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Chat
 from truing.data.lengths import short_enough
 from truing.data.records import Prompt, Response
 from truing.errors import UserError
@@ -18,6 +17,7 @@ from truing.models.roles import Role
 from truing.rewards.function import Reward, function_reward, load_function
 from truing.rewards.http import http_reward
 from truing.rewards.verifier import exact_reward, regex_reward, right_answers
+from truing.settings import ChatFormat, DataSettings
 
 LARGEST = 3.4e38  # float32 holds no more
 Refuse = Callable[[str], None]
@@ -32,7 +32,7 @@ def stop(line: str) -> None:
 def load_reward(
     names: Sequence[str],
     speaker: Chat | None = None,
-    layout: Layout = "auto",
+    chat_format: ChatFormat = "auto",
     precision: Precision = "float32",
     refuse: Refuse = stop,
     owner: Role | None = None,
@@ -47,7 +47,10 @@ def load_reward(
             "reward: name one at least: a reward model's run, file.py:function, regex:…, exact, or http://…"
         )
     return weighted_sum(
-        [(weight, source, _load(source, speaker, layout, precision, owner)) for weight, source in map(_weight, names)],
+        [
+            (weight, source, _load(source, speaker, chat_format, precision, owner))
+            for weight, source in map(_weight, names)
+        ],
         refuse,
     )
 
@@ -74,21 +77,13 @@ def model_sources(names: Sequence[str]) -> list[str]:
     return [source for source in sources if source != "exact" and ":" not in source]
 
 
-class Answering(Protocol):
-    """How a policy answers, and how conversations are read."""
-
-    @property
-    def sampling(self) -> Sampling: ...
-
-    @property
-    def layout(self) -> Layout: ...
-
-    @property
-    def strict(self) -> bool: ...
-
-
 def readable(
-    prompts: Sequence[Prompt], names: Sequence[str], context: float, config: Answering, say: Callable[[str], None]
+    prompts: Sequence[Prompt],
+    names: Sequence[str],
+    context: float,
+    inputs: DataSettings,
+    sampling: Sampling,
+    say: Callable[[str], None],
 ) -> list[Prompt]:
     """The prompts whose longest answer every reward model among `names` has room for; the others are told.
 
@@ -100,12 +95,12 @@ def readable(
     if any(source == "exact" for _, source in map(_weight, names)):
         for prompt in kept:
             right_answers(prompt)
-    end = int(bool(config.sampling.stop or config.sampling.stop_tokens))  # is added to an answer that stops otherwise
+    end = int(bool(sampling.stop or sampling.stop_tokens))  # is added to an answer that stops otherwise
     for model in model_sources(names):
-        most, chat = load_context(model), load_chat(model, config.layout)
-        lengths = [len(chat.prompt_ids(p.messages)) + config.sampling.max_new_tokens for p in kept]
+        most, chat = load_context(model), load_chat(model, inputs.chat_format)
+        lengths = [len(chat.prompt_ids(p.messages)) + sampling.max_new_tokens for p in kept]
         what = f"prompts leave no room for max_new_tokens in the context of reward {model}, {most} tokens"
-        fit = short_enough(kept, [int(min(n, context)) + end for n in lengths], most, what, say, config.strict)
+        fit = short_enough(kept, [int(min(n, context)) + end for n in lengths], most, what, say, inputs.strict)
         kept = [kept[i] for i in fit]
     return kept
 
@@ -132,7 +127,9 @@ def _weight(name: str) -> tuple[float, str]:
     return 1.0, name
 
 
-def _load(source: str, speaker: Chat | None, layout: Layout, precision: Precision, owner: Role | None) -> Reward:
+def _load(
+    source: str, speaker: Chat | None, chat_format: ChatFormat, precision: Precision, owner: Role | None
+) -> Reward:
     if source.startswith(("http://", "https://")):
         return http_reward(source)
     if source.startswith("regex:"):
@@ -143,4 +140,4 @@ def _load(source: str, speaker: Chat | None, layout: Layout, precision: Precisio
         return function_reward(load_function(source))
     from truing.rewards.model import load_model_reward
 
-    return load_model_reward(source, speaker, layout, precision, owner)
+    return load_model_reward(source, speaker, chat_format, precision, owner)

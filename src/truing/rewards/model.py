@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 
 from truing.data.batches import Sequences
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Chat
 from truing.data.records import Prompt, Response
 from truing.errors import UserError
 from truing.models.loading import is_reward_model, load_chat, load_scorer
 from truing.models.precision import Precision
 from truing.models.roles import Role, Scorer, share_frozen
 from truing.rewards.function import Reward
+from truing.settings import ChatFormat
 
 
 def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget_tokens: int = 8192) -> Reward:
@@ -24,7 +25,7 @@ def model_reward(scorer: Scorer, chat: Chat, speaker: Chat | None = None, budget
     same = (
         speaker is not None
         and speaker.tokenizer.get_vocab() == chat.tokenizer.get_vocab()
-        and speaker.layout == chat.layout
+        and speaker.format == chat.format
     )
 
     @torch.no_grad()
@@ -54,7 +55,7 @@ def _read_ids(chat: Chat, response: Response, as_sampled: bool) -> list[int]:
 
 
 def load_model_reward(
-    model: str, speaker: Chat | None = None, layout: Layout = "auto", precision: Precision = "float32",
+    model: str, speaker: Chat | None = None, chat_format: ChatFormat = "auto", precision: Precision = "float32",
     owner: Role | None = None,
 ) -> Reward:  # fmt: skip
     """The reward model in a run, a folder or on a hub, ready to score. Raises UserError where it is none.
@@ -69,4 +70,4 @@ def load_model_reward(
     scorer.compute_as(precision, moves=False)
     if owner is not None:
         share_frozen(scorer, owner)  # in the precision that is computed with
-    return model_reward(scorer, load_chat(model, layout), speaker)
+    return model_reward(scorer, load_chat(model, chat_format), speaker)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,23 +16,28 @@ from truing.maths.advantages import RunningMoments
 from truing.maths.ragged import group_sum
 from truing.rewards.combine import Refuse, stop
 from truing.rewards.function import Reward
+from truing.settings import require
 from truing.training.run import Run
 
 Bad = Literal["stop", "drop"]
 LEFT_OUT = "; such responses are left out and counted in reward/dropped"
 
 
-class Shaping(Protocol):
+@dataclass(frozen=True)
+class ScoreSettings:
     """What is done to scores before they are learned from."""
 
-    @property
-    def missing_end_penalty(self) -> float: ...
+    missing_end_penalty: float = 0.0
+    """Taken from the score of a response that did not end by itself."""
+    reward_clip: float = 0.0
+    """Scores are held within plus and minus this; 0: off."""
+    scale_rewards: bool = False
+    """Divide scores by their running standard deviation; the mean is not taken off."""
+    bad_rewards: Bad = "stop"
+    """A score that is NaN, None, infinite or a text: stop, naming prompt and source, or drop the response and count."""
 
-    @property
-    def reward_clip(self) -> float: ...
-
-    @property
-    def scale_rewards(self) -> bool: ...
+    def __post_init__(self) -> None:
+        require(self, ("reward_clip", self.reward_clip >= 0, "0 or more"))
 
 
 class Judge:
@@ -40,19 +46,19 @@ class Judge:
     A response without a score (NaN) keeps none, and enters no moment.
     """
 
-    def __init__(self, reward: Reward, config: Shaping) -> None:
-        self.reward, self.config = reward, config
+    def __init__(self, reward: Reward, settings: ScoreSettings) -> None:
+        self.reward, self.settings = reward, settings
         self.moments = RunningMoments()
 
     def __call__(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
-        config = self.config
+        settings = self.settings
         score_B = torch.tensor(self.reward(prompts, responses), dtype=torch.float32)
         unfinished_B = torch.tensor([float(r.finish_reason == "length") for r in responses])
-        score_B = score_B - config.missing_end_penalty * unfinished_B
-        if config.scale_rewards:
+        score_B = score_B - settings.missing_end_penalty * unfinished_B
+        if settings.scale_rewards:
             self.moments = self.moments.update(score_B[score_B.isfinite()])
             score_B = score_B / self.moments.std
-        return score_B.clamp(-config.reward_clip, config.reward_clip) if config.reward_clip else score_B
+        return score_B.clamp(-settings.reward_clip, settings.reward_clip) if settings.reward_clip else score_B
 
 
 def refusing(bad: Bad, run: Run) -> Refuse:

@@ -23,12 +23,14 @@ import truing
 from truing.errors import UserError
 from truing.models.memory import free_bytes
 from truing.models.roles import Role
+from truing.settings import RunSettings
 from truing.training import checkpoint, processes
 from truing.training.behind import Behind
 from truing.training.checkpoint import State
 from truing.training.run import Run
 from truing.training.stop import Stopped, Stopping
 
+FORMAT = 1  # of what states hold: one of another format is refused
 ROOM = 2.0  # a copy of the state is made where so many times its size is free in memory
 
 
@@ -95,9 +97,11 @@ class Keeper:
     cannot be written, UserError is raised at the next save, or when the keeper is left.
     """
 
-    def __init__(self, run: Run, parts: Mapping[str, Part], data: str, every_s: float, allow_inexact: bool) -> None:
+    def __init__(self, run: Run, parts: Mapping[str, Part], data: str) -> None:
+        settings = run.settings
+        assert isinstance(settings, RunSettings), "a stage that saves its state has the settings for it"
         self.run, self.parts, self.data = run, dict(parts), data
-        self.every_s, self.allow_inexact = every_s, allow_inexact
+        self.every_s, self.allow_inexact = settings.save_state_s, settings.allow_inexact
         self.stopping, self._behind = Stopping(), Behind()
         self._saved, self._held_s, self._count = time.monotonic(), 0.0, 0
 
@@ -129,6 +133,7 @@ class Keeper:
             self.run.say(line)
         if state is None:
             raise UserError(f"{self.run.state_home}: no saved state verifies: start over with --fresh")
+        self._refuse_other_format(state.facts)
         self._compare(state.facts)
         for name, part in self.parts.items():
             tensors = {
@@ -162,8 +167,14 @@ class Keeper:
         tensors: dict[str, Tensor] = {
             f"{name}/{key}": t for name, s in captured.items() for key, t in s.tensors.items()
         }
-        facts = {"step": step, "parts": {name: s.facts for name, s in captured.items()}, "run": self.run.place(),
-                 "data": self.data, "machine": machine()}  # fmt: skip
+        facts = {
+            "format": FORMAT,
+            "step": step,
+            "parts": {name: s.facts for name, s in captured.items()},
+            "run": self.run.place(),
+            "data": self.data,
+            "machine": machine(),
+        }
         state = State(tensors, facts)
         fits = ROOM * checkpoint.size(state) < free_bytes()
         state = checkpoint.frozen(state) if fits else state
@@ -187,6 +198,16 @@ class Keeper:
             self._behind.wait()
         finally:
             self._held_s += time.monotonic() - begin
+
+    def _refuse_other_format(self, facts: Mapping[str, Any]) -> None:
+        """States without a format are of the first."""
+        then = facts.get("format", 1)
+        if then != FORMAT:
+            raise UserError(
+                f"{self.run.state_home}: saved by Truing {facts['machine']['truing']} in format {then}, and Truing "
+                f"{truing.__version__} reads format {FORMAT}: finish the run with that version, or start over with "
+                "--fresh"
+            )
 
     def _compare(self, facts: Mapping[str, Any]) -> None:
         if facts["data"] != self.data:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -13,21 +13,11 @@ from truing.maths.advantages import RunningMoments
 from truing.maths.kl import AdaptiveKL
 from truing.training.checkpoint import State
 from truing.training.health import WATCHED_SIGNS
+from truing.training.judge import Judge
 from truing.training.keeper import Draws, Facts, Part, Weights
 from truing.training.nets import Nets
 from truing.training.policy_step import Place
-
-
-class Judging(Protocol):
-    """What scores, with the running moments of the scores."""
-
-    moments: RunningMoments
-
-
-class Counted(Protocol):
-    """The extra term of the loss, with how often it was added."""
-
-    done: int
+from truing.training.pretrain_term import PretrainTerm
 
 
 @dataclass
@@ -35,10 +25,10 @@ class Standing:
     """Where policy optimisation stands, besides its weights."""
 
     nets: Nets
-    judge: Judging
+    judge: Judge
     rng: torch.Generator
     price: AdaptiveKL | None
-    extra: Counted | None
+    extra: PretrainTerm | None
     before: dict[str, float] = field(default_factory=dict)  # figures of the policy before the first iteration
     history: list[dict[str, float]] = field(default_factory=list)  # what the signs of health are read from
     cost: dict[str, float] = field(default_factory=dict)  # of saving

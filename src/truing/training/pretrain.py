@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 import transformers
@@ -13,12 +12,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from truing.data import formats
 from truing.data.batches import Sequences, shuffled
-from truing.errors import UserError
 from truing.models.loading import policy_of
 from truing.models.roles import Policy
+from truing.settings import Flat, RunSettings, require
 from truing.training import supervised
 from truing.training.optimize import Learning
-from truing.training.run import Run
+from truing.training.run import Result, Run
 
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 USUAL_LR = 3e-3
@@ -35,8 +34,6 @@ class Config:
 
     data: tuple[str, ...]
     """Text: .txt files, or rows with a "text" column; a file or a row is a document."""
-    out: str = "runs/pretrain"
-    """The run's folder."""
     vocabulary: int = 1024
     """Tokens of the byte-level BPE tokenizer that is trained first."""
     width: int = 128
@@ -59,19 +56,12 @@ class Config:
         default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8)
     )
     """How weights move."""
-    seed: int = 0
-    """Of the weights and the order."""
-    save_state_s: float = 120.0
-    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
-    allow_inexact: bool = False
-    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
-    fresh: bool = False
-    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
-    track: Literal["none", "wandb", "trackio"] = "none"
-    """Also send the figures to this service."""
+    run: Flat[RunSettings] = RunSettings("runs/pretrain")
+    """Where the run is written, and how it is saved."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("vocabulary", self.vocabulary >= 300, "300 or more: 256 bytes, and special tokens"),
             ("layers", self.layers >= 1, "1 or more"),
             ("width", self.width >= 2, "2 or more"),
@@ -81,9 +71,7 @@ class Config:
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
             ("evaluate_every", self.evaluate_every >= 1, "1 or more"),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
         object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
 
@@ -112,7 +100,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> transformers.PreTr
 
 def build(config: Config, tokenizer: transformers.PreTrainedTokenizerFast) -> Policy:
     """A Llama of the configured size with fresh weights."""
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.run.seed)
     shape = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=config.width,
@@ -137,22 +125,22 @@ def windows(texts: Sequence[str], tokenizer: transformers.PreTrainedTokenizerFas
     return [window for window in cut if len(window) >= 2]
 
 
-def train(config: Config) -> Policy:
-    """The whole stage, from text to a run's folder. Returns the new language model."""
-    with Run.open(config.out, config, "pretrain", fresh=config.fresh) as run:
+def train(config: Config) -> Result:
+    """The whole stage, from text to a run's folder."""
+    with Run.open(config.run, config, "pretrain") as run:
         texts = [text for source in config.data for text in formats.read_texts(source)]
         tokenizer = train_tokenizer(texts, config.vocabulary)
         rows = windows(texts, tokenizer, config.context)
-        order = shuffled(len(rows), config.seed, 0)
+        order = shuffled(len(rows), config.run.seed, 0)
         held = min(round(config.held_out * len(rows)), len(rows) - 1)
         held_out = _sequences([rows[i] for i in order[:held]]) if held else None
         policy = build(config, tokenizer)
         tokens = _sequences([rows[i] for i in order[held:]])
-        summary = supervised.fit(policy, tokens, held_out, config, run)
+        passes = supervised.Passes(config.epochs, config.batch_size, config.evaluate_every, config.learning)
+        summary = supervised.fit(policy, tokens, held_out, passes, run)
         run.save(policy, tokenizer, "model")
         count = sum(p.numel() for p in policy.parameters())
-        run.finish({**summary, "parameters": count, "tokens": sum(map(len, rows)), "documents": len(texts)})
-    return policy
+        return run.finish({**summary, "parameters": count, "tokens": sum(map(len, rows)), "documents": len(texts)})
 
 
 def _sequences(rows: list[list[int]]) -> Sequences:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from truing.data import formats
 from truing.data.chat import Chat
@@ -14,25 +13,13 @@ from truing.errors import UserError
 from truing.generation.speak import with_room
 from truing.rewards import combine
 from truing.training.nets import Nets
+from truing.training.policy_settings import Config
 from truing.training.run import Run
 
 
-class Asking(combine.Answering, Protocol):
-    """Where prompts come from, and how they are divided."""
-
-    @property
-    def data(self) -> tuple[str, ...]: ...
-
-    @property
-    def held_out(self) -> float: ...
-
-    @property
-    def evaluation_prompts(self) -> int: ...
-
-
-def read_prompts(config: Asking, chat: Chat, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
+def read_prompts(config: Config, chat: Chat, run: Run, read: Read = formats.read) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts to learn on, and held-out ones: those marked "test", or a share by root prompt, or the first learned."""
-    prompts = read(config.data, (Prompt,), config.strict, run.say, chat.check)
+    prompts = read(config.inputs.data, (Prompt,), config.inputs.strict, run.say, chat.check)
     prompts = list({p.id: p for p in prompts}.values())
     split = {
         "train": [p for p in prompts if p.split in ("", "train")],
@@ -50,7 +37,7 @@ def fitting(
     found: tuple[Sequence[Prompt], Sequence[Prompt]],
     nets: Nets,
     chat: Chat,
-    config: Asking,
+    config: Config,
     run: Run,
     reward: Sequence[str] = (),
 ) -> tuple[list[Prompt], list[Prompt]]:
@@ -58,14 +45,14 @@ def fitting(
     any in that of reference, critic and the reward models among `reward`, which read it. The others are told."""
     prompts, evaluation = found
     every = list({p.id: p for p in (*prompts, *evaluation)}.values())
-    kept = with_room(every, nets.policy, chat, run.say, config.strict)
+    kept = with_room(every, nets.policy, chat, run.say, config.inputs.strict)
     context = min(role.context for role in (nets.reference, nets.critic, nets.policy) if role is not None)
     if context < nets.policy.context:
         lengths = [len(chat.prompt_ids(prompt.messages)) + config.sampling.max_new_tokens for prompt in kept]
         longest = [int(min(length, nets.policy.context)) for length in lengths]
         what = f"prompts leave no room for max_new_tokens in reference's or critic's context of {context} tokens"
-        kept = [kept[i] for i in short_enough(kept, longest, context, what, run.say, config.strict)]
-    room = {p.id for p in combine.readable(kept, reward, nets.policy.context, config, run.say)}
+        kept = [kept[i] for i in short_enough(kept, longest, context, what, run.say, config.inputs.strict)]
+    room = {p.id for p in combine.readable(kept, reward, nets.policy.context, config.inputs, config.sampling, run.say)}
     learned = [p for p in prompts if p.id in room]
     if not learned:
         raise UserError("every prompt to learn on is too long for the model's context: shorten them")

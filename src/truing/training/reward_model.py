@@ -14,7 +14,7 @@ from torch import Tensor
 
 from truing.data import formats
 from truing.data.batches import Sequences, minibatches, within_budget
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Chat
 from truing.data.formats import Read
 from truing.data.formats.convert import on_criterion
 from truing.data.lengths import longest, short_enough
@@ -27,6 +27,7 @@ from truing.models.loading import load_chat, load_scorer
 from truing.models.roles import Scorer, trainable
 from truing.rewards.quality import ScoredPair, quality
 from truing.seams import seam
+from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training import processes
 from truing.training.health import worse_than_length
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
@@ -43,7 +44,7 @@ from truing.training.optimize import (
     within_memory,
 )
 from truing.training.progress import Progress
-from truing.training.run import Run
+from truing.training.run import Result, Run
 
 USUAL_LR = 1e-4
 RANKINGS = {"k_wise": preferences.k_wise, "plackett_luce": preferences.plackett_luce}
@@ -56,10 +57,8 @@ class Config:
 
     model: str
     """What to start from: a hub id, a folder, or an earlier run."""
-    data: tuple[str, ...]
-    """Judgements: files, folders, runs or hub ids."""
-    out: str = "runs/reward"
-    """The run's folder."""
+    inputs: Flat[DataSettings]
+    """Judgements."""
     epochs: float = 1.0
     """Passes over the judgements; more than one overfits soon (Ouyang et al. 2022)."""
     batch_size: int = 32
@@ -82,8 +81,6 @@ class Config:
     """Shift and scale the final scores to mean 0 and standard deviation 1 on the training responses."""
     max_tokens: int = 512
     """Judgements with a longer sequence are left out and counted."""
-    layout: Layout = "auto"
-    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
     held_out: float = 0.1
     """Share of root prompts kept for the accuracy, none on both sides; a prompt whose split is known keeps it."""
     new_annotators: float = 0.1
@@ -94,21 +91,12 @@ class Config:
     """Train a low-rank adapter in place of all weights."""
     learning: Learning = field(default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.05))
     """How weights move."""
-    seed: int = 0
-    """Of the head, the order and the split."""
-    strict: bool = False
-    """Stop at the first bad row in place of leaving it out."""
-    save_state_s: float = 120.0
-    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
-    allow_inexact: bool = False
-    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
-    fresh: bool = False
-    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
-    track: Literal["none", "wandb", "trackio"] = "none"
-    """Also send the figures to this service."""
+    run: Flat[RunSettings] = RunSettings("runs/reward")
+    """Where the run is written, and how it is saved."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("error_rate", 0 <= self.error_rate < 1, "at least 0, below 1"),
@@ -119,9 +107,7 @@ class Config:
             ("max_tokens", self.max_tokens >= 2, "2 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
             ("new_annotators", 0 <= self.new_annotators < 1, "a share, at least 0 and below 1"),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
         object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
 
@@ -291,14 +277,14 @@ def scored_pairs(scorer: Scorer, items: Sequence[Item], budget_tokens: int) -> l
     return pairs
 
 
-def train(config: Config, read: Read = formats.read) -> Scorer:
-    """The whole stage, from files (or what else `read` can read) to a run's folder. Returns the reward model."""
-    with Run.open(config.out, config, "reward", fresh=config.fresh) as run:
+def train(config: Config, read: Read = formats.read) -> Result:
+    """The whole stage, from files (or what else `read` can read) to a run's folder."""
+    with Run.open(config.run, config, "reward") as run:
         kinds = (Comparison, Ranking)
-        chat = load_chat(config.model, config.layout)
-        records = read(config.data, kinds, config.strict, run.say, chat.check)
+        chat = load_chat(config.model, config.inputs.chat_format)
+        records = read(config.inputs.data, kinds, config.inputs.strict, run.say, chat.check)
         records = on_criterion(records, config.criterion, run.say)
-        scorer = load_scorer(config.model, config.lora, config.freeze, config.seed)
+        scorer = load_scorer(config.model, config.lora, config.freeze, config.run.seed)
         items, left_out = encode(records, chat, config.max_tokens, scorer.context, run.say)
         strangers = kept_out({item.annotator for item in items}, config.new_annotators)
         learn, held_out, by_strangers = divide(items, config.held_out, strangers)
@@ -327,8 +313,7 @@ def train(config: Config, read: Read = formats.read) -> Scorer:
                 summary |= _short(name, told) if name else told
         for sign in worse_than_length(summary) if "reward_model_accuracy" in summary else ():
             run.say(sign)
-        run.finish(summary)
-    return scorer
+        return run.finish(summary)
 
 
 def kept_out(people: Collection[str], share: float) -> set[str]:
@@ -372,11 +357,11 @@ def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict
     }
     data = fingerprint(items)
     with (
-        Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
+        Keeper(run, parts, data) as keeper,
         Progress(steps, "reward") as progress,
     ):
         done = keeper.resume()
-        for chosen in minibatches(len(items), config.batch_size, rows, config.seed, done):
+        for chosen in minibatches(len(items), config.batch_size, rows, config.run.seed, done):
             done += 1
             some = [items[i] for i in chosen]
             begin, update = time.perf_counter(), partial(step, scorer, some, optimizer, config, room["budget"], run.say)

@@ -13,7 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,6 +27,7 @@ import truing
 from truing.errors import Busy, UserError
 from truing.models.loading import save
 from truing.models.roles import Policy, Scorer
+from truing.settings import OutputSettings, RunSettings, defaults, flattened, present_name
 from truing.training import checkpoint, processes
 
 # What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
@@ -41,7 +42,12 @@ MOST_WARNINGS = 20
 
 def to_toml(config: Any) -> str:
     """The settings of a configuration dataclass as TOML. What is None is left out: TOML has no word for it."""
-    return tomli_w.dumps(_without_none(asdict(config)))
+    return tomli_w.dumps(_without_none(_as_dict(config)))
+
+
+def _as_dict(config: Any) -> dict[str, Any]:
+    """Its settings by their names in files, a dictionary for each table."""
+    return {name: asdict(v) if is_dataclass(v) else v for name, v in flattened(config).items()}  # type: ignore[arg-type]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -63,16 +69,25 @@ def to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
+@dataclass(frozen=True)
+class Result:
+    """What came of a stage: the folder of its run, and what its summary.json holds."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+
 class Run:
     """The folder of one run, open for writing. Leaving the `with` block closes it; only `finish` makes it finished."""
 
     def __init__(
-        self, folder: Path, config: Any, stage: str, continues: bool = False, writes: bool = True, fresh: bool = False
+        self, settings: OutputSettings, config: Any, stage: str, continues: bool = False, writes: bool = True
     ) -> None:
         """Without `writes` it only knows whether it goes on: another process of the same training writes."""
-        self.stage, self.config, self.warnings, self.continues = stage, config, list[str](), continues
-        self._folder, self.writes, self._fresh = folder, writes, fresh
-        self._tracker: Any = _tracker(asdict(config).get("track") or "none") if writes else None
+        folder = Path(settings.out)
+        self.settings, self.config, self.stage = settings, config, stage
+        self.warnings, self.continues, self.writes, self._folder = list[str](), continues, writes, folder
+        self._tracker: Any = _tracker(settings.track) if writes and isinstance(settings, RunSettings) else None
         self._tracking = False
         self._begun, self._start, self._lock = False, time.perf_counter(), _locked(folder) if writes else None
         self._rows: dict[str, TextIO] = {}
@@ -83,7 +98,7 @@ class Run:
         # meanwhile, leaves no empty run behind and costs no earlier one.
 
     @classmethod
-    def open(cls, out: str | Path, config: Any, stage: str, fresh: bool = False) -> Run:
+    def open(cls, settings: OutputSettings, config: Any, stage: str) -> Run:
         """Start a run in the folder `out`, or go on with one that was broken off there and has saved its state.
 
         `fresh` starts over whatever is there. Raises UserError where a finished run, one with other settings, or
@@ -93,17 +108,16 @@ class Run:
         opened: list[Run] = []
 
         def by_first() -> bool:
-            opened.append(cls._open(Path(out), config, stage, fresh))
+            opened.append(cls._open(settings, config, stage))
             return opened[0].continues
 
         continues = processes.by_first(by_first)
-        return opened[0] if opened else cls(Path(out), config, stage, continues=continues, writes=False)
+        return opened[0] if opened else cls(settings, config, stage, continues, writes=False)
 
     @classmethod
-    def _open(cls, folder: Path, config: Any, stage: str, fresh: bool) -> Run:
+    def _open(cls, settings: OutputSettings, config: Any, stage: str) -> Run:
         # The first look is without the lock, which is a file: in a folder that is no run nothing is written.
-        continues = _goes_on(folder, config, stage, fresh)
-        run = cls(folder, config, stage, continues, fresh=fresh)
+        run = cls(settings, config, stage, _goes_on(settings, config, stage))
         if run._lock is not None:
             run._look_again(run._lock)
         return run
@@ -209,12 +223,12 @@ class Run:
         if self.writes:
             save(role, tokenizer, self.folder / name)
 
-    def finish(self, summary: dict[str, Any]) -> None:
+    def finish(self, summary: dict[str, Any]) -> Result:
         """Write the final figures. From now on the run is finished."""
         for lines in processes.gathered(self.warnings):
             self.warnings += [line for line in lines if line not in self.warnings]
         if not self.writes:
-            return
+            return Result(self._folder, summary)
         summary = {**summary, "time_s": round(time.perf_counter() - self._start, 1)}
         warnings = [*summary.pop("warnings", []), *self.warnings]
         if len(warnings) > MOST_WARNINGS:
@@ -223,11 +237,12 @@ class Run:
             summary["warnings"] = warnings
         replace_text(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
         shutil.rmtree(self.state_home, ignore_errors=True)  # nothing is left to go on with
+        return Result(self._folder, _plain(summary))
 
     def _look_again(self, lock: TextIO) -> None:
         """Whether all is as it was before the lock was had. Gives it back and raises UserError where it is not."""
         with suppress(UserError):
-            if _goes_on(self._folder, self.config, self.stage, self._fresh) == self.continues:
+            if _goes_on(self.settings, self.config, self.stage) == self.continues:
                 return
         lock.close()
         raise UserError(
@@ -254,7 +269,7 @@ class Run:
         except OSError as error:
             raise UserError(f"out {self._folder}: cannot be written: {error.strerror}") from None
         if self._tracker is not None:
-            self._tracker.init(project="truing", name=self._folder.name, config=_plain(asdict(self.config)))
+            self._tracker.init(project="truing", name=self._folder.name, config=_plain(_as_dict(self.config)))
             self._tracking = True
 
     def _write_decisions(self) -> None:
@@ -268,8 +283,9 @@ class Run:
         self._rows[name].flush()
 
 
-def _goes_on(folder: Path, config: Any, stage: str, fresh: bool) -> bool:
-    """Whether a run in this folder goes on with one broken off there; raises UserError where it may not begin."""
+def _goes_on(settings: OutputSettings, config: Any, stage: str) -> bool:
+    """Whether a run goes on with one broken off in its folder; raises UserError where it may not begin."""
+    folder, fresh = Path(settings.out), settings.fresh
     if folder.exists() and not folder.is_dir():
         raise UserError(f"out {folder}: this is a file; name a folder")
     is_run = (folder / "config.toml").is_file()
@@ -320,19 +336,15 @@ def _refuse_other_settings(folder: Path, config: Any, stage: str = "") -> None:
         raise UserError(
             f"out {folder}: a run of another stage was broken off here; name another folder, or give --fresh"
         )
+    usual, now = defaults(type(config)), tomllib.loads(to_toml(config))
+    before = {present_name(name, usual): value for name, value in before.items()}
     # A setting that the other version of Truing did not know is as it was: at its default.
-    before, after = (_filled(values, _defaults(config)) for values in (before, tomllib.loads(to_toml(config))))
+    before, after = (_filled(values, usual) for values in (before, now))
     other = [name for name in sorted({*before, *after} - {*HOW}) if before.get(name) != after.get(name)]
     if other:
         told = "; ".join(f"{name} was {before.get(name)!r} and is {after.get(name)!r}"[:200] for name in other)
         raise UserError(f"out {folder}: the run here had other settings: {told}; name another folder, or "
                         "give --fresh to start over")  # fmt: skip
-
-
-def _defaults(config: Any) -> dict[str, Any]:
-    """The settings that nobody has to name. (`config.load` knows them too, and stands on a floor above this one.)"""
-    made = {f.name: f.default_factory() for f in fields(config) if f.default_factory is not MISSING}
-    return made | {f.name: f.default for f in fields(config) if f.default is not MISSING}
 
 
 def _filled(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
 from truing.data import formats
-from truing.data.chat import Layout
 from truing.data.formats import Read, native
 from truing.data.records import Conversation, Prompt, Response
-from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.generation.select import By, select
 from truing.generation.speak import speak, with_room
@@ -20,10 +17,11 @@ from truing.models.loading import load_chat, load_policy
 from truing.models.precision import Precision
 from truing.rewards.combine import load_reward, readable
 from truing.seams import seam
+from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training.keeper import Facts, Keeper, Part, fingerprint
 from truing.training.optimize import settled_precision, tell
 from truing.training.progress import Progress
-from truing.training.run import Run
+from truing.training.run import Result, Run
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,8 @@ class Config:
 
     model: str
     """Who answers: a hub id, a folder, or an earlier run."""
-    data: tuple[str, ...]
-    """Prompts: files, folders, runs or hub ids."""
-    out: str = "runs/sample"
-    """The run's folder; responses.jsonl in it holds the answers, token ids and log-probs included."""
+    inputs: Flat[DataSettings]
+    """Prompts."""
     answers: int = 4
     """Responses to each prompt."""
     prompts: int = 0
@@ -50,23 +46,12 @@ class Config:
     """Keep the highest scores, the most different answers, or both."""
     precision: Precision = "auto"
     """What is computed with; auto takes bfloat16 where this machine does it faster."""
-    layout: Layout = "auto"
-    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
-    seed: int = 0
-    """Of the draws; each response has its own, made of this, its prompt's place and its number."""
-    strict: bool = False
-    """Stop at the first bad row in place of leaving it out."""
-    save_state_s: float = 120.0
-    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
-    allow_inexact: bool = False
-    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
-    fresh: bool = False
-    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
-    track: Literal["none", "wandb", "trackio"] = "none"
-    """Also send the figures to this service."""
+    run: Flat[RunSettings] = RunSettings("runs/sample")
+    """Where the run is written, and how it is saved."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("answers", self.answers >= 1, "1 or more"),
             ("prompts", self.prompts >= 0, "0 or more"),
             ("keep", 0 <= self.keep <= self.answers, "between 0 and answers"),
@@ -75,9 +60,7 @@ class Config:
                 not self.keep or self.keep_by == "diversity" or self.reward,
                 '"diversity" where no reward is given',
             ),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
 
 
 def kept(responses: Sequence[Response], config: Config) -> list[Response]:
@@ -89,18 +72,19 @@ def kept(responses: Sequence[Response], config: Config) -> list[Response]:
     return [responses[i] for i in select(ids, scores, config.keep, config.keep_by)]  # type: ignore[arg-type]
 
 
-def train(config: Config, read: Read = formats.read) -> list[Conversation]:
-    """The whole stage, from prompts to a run's folder. Returns each prompt with its answers."""
-    with Run.open(config.out, config, "sample", fresh=config.fresh) as run:
-        chat = load_chat(config.model, config.layout)
-        prompts = read(config.data, (Prompt,), config.strict, run.say, chat.check)
+def train(config: Config, read: Read = formats.read) -> Result:
+    """The whole stage, from prompts to a run's folder, which holds each with its answers in responses.jsonl."""
+    with Run.open(config.run, config, "sample") as run:
+        inputs = config.inputs
+        chat = load_chat(config.model, inputs.chat_format)
+        prompts = read(inputs.data, (Prompt,), inputs.strict, run.say, chat.check)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
         policy = load_policy(config.model).requires_grad_(False)
         precision = settled_precision(config.precision, policy, run)
         policy.compute_as(precision, moves=False)
-        prompts = with_room(prompts, policy, chat, run.say, config.strict)
-        prompts = readable(prompts, config.reward, policy.context, config, run.say)
-        reward = load_reward(config.reward, chat, config.layout, precision) if config.reward else None
+        prompts = with_room(prompts, policy, chat, run.say, inputs.strict)
+        prompts = readable(prompts, config.reward, policy.context, inputs, config.sampling, run.say)
+        reward = load_reward(config.reward, chat, inputs.chat_format, precision) if config.reward else None
         tell(precision, policy, run)
         conversations: list[Conversation] = []
         chunk = max(1, 256 // config.answers)
@@ -109,12 +93,12 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
             lambda facts: conversations.extend(c for row in facts["rows"] for c in native.records_of(row)),  # type: ignore[misc]
         )}  # fmt: skip
         with (
-            Keeper(run, parts, fingerprint(prompts), config.save_state_s, config.allow_inexact) as keeper,
+            Keeper(run, parts, fingerprint(prompts)) as keeper,
             Progress(len(prompts), "sample") as progress,
         ):
             for start in range(keeper.resume(), len(prompts), chunk):
                 some = prompts[start : start + chunk]
-                seed = config.seed * 1_000_003 + start
+                seed = config.run.seed * 1_000_003 + start
                 _, asked, said = speak(policy, chat, some, config.answers, config.sampling, seed, author=config.model)
                 if reward is not None:
                     said = [replace(r, score=s) for r, s in zip(said, reward(asked, said), strict=True)]
@@ -127,8 +111,7 @@ def train(config: Config, read: Read = formats.read) -> list[Conversation]:
                 seam("chunk")
                 keeper.passed(start + chunk)
         formats.write(conversations, run.folder / "responses.jsonl")
-        run.finish({**_summary(conversations), **keeper.cost})
-    return conversations
+        return run.finish({**_summary(conversations), **keeper.cost})
 
 
 def _summary(conversations: Sequence[Conversation]) -> dict[str, float]:

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from truing.data import formats
 from truing.data.batches import Sequences, minibatches
-from truing.data.chat import Chat, Layout
+from truing.data.chat import Chat
 from truing.data.formats import Read
 from truing.data.lengths import longest, short_enough
 from truing.data.records import Demonstration, split_of
@@ -25,6 +25,7 @@ from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_policy
 from truing.models.roles import Policy, trainable
 from truing.seams import seam
+from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training import processes
 from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
 from truing.training.optimize import (
@@ -40,7 +41,7 @@ from truing.training.optimize import (
     within_memory,
 )
 from truing.training.progress import Progress
-from truing.training.run import Run
+from truing.training.run import Result, Run
 
 LossOn = Literal["assistant", "last", "all"]
 
@@ -53,10 +54,8 @@ class Config:
 
     model: str
     """What to start from: a hub id, a folder, or an earlier run."""
-    data: tuple[str, ...]
-    """Demonstrations: files, folders, runs or hub ids."""
-    out: str = "runs/sft"
-    """The run's folder."""
+    inputs: Flat[DataSettings]
+    """Demonstrations."""
     epochs: float = 1.0
     """Passes over the demonstrations, each of which is read once in a pass."""
     batch_size: int = 32
@@ -65,8 +64,6 @@ class Config:
     """What is learned: every turn of the assistant, the last turn only, or all that is said."""
     max_tokens: int = 512
     """Longer demonstrations are left out and counted."""
-    layout: Layout = "auto"
-    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
     held_out: float = 0.05
     """Share of root prompts kept for the held-out loss."""
     evaluate_every: int = 50
@@ -77,30 +74,19 @@ class Config:
     """Train a low-rank adapter in place of all weights."""
     learning: Learning = field(default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.03))
     """How weights move."""
-    seed: int = 0
-    """Of the order and the split."""
-    strict: bool = False
-    """Stop at the first bad row in place of leaving it out."""
-    save_state_s: float = 120.0
-    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
-    allow_inexact: bool = False
-    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
-    fresh: bool = False
-    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
-    track: Literal["none", "wandb", "trackio"] = "none"
-    """Also send the figures to this service."""
+    run: Flat[RunSettings] = RunSettings("runs/sft")
+    """Where the run is written, and how it is saved."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("loss_on", self.loss_on in get_args(LossOn), f"one of {', '.join(get_args(LossOn))}"),
             ("max_tokens", self.max_tokens >= 2, "2 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
             ("evaluate_every", self.evaluate_every >= 1, "1 or more"),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
         object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
 
@@ -190,8 +176,8 @@ def lessons_of(
         lessons.append((prompt + answer, learned))
     if rewritten:
         say(
-            f"{rewritten} of {len(records)} demonstrations: the layout ({chat.layout}) writes earlier answers in other "
-            "tokens than last ones, so only their last answer is learned"
+            f"{rewritten} of {len(records)} demonstrations: the chat format ({chat.format}) writes earlier answers in "
+            "other tokens than last ones, so only their last answer is learned"
         )
     return lessons
 
@@ -205,12 +191,12 @@ def earlier_answers(record: Demonstration) -> list[int]:
     return [k for k in late if messages[k].role == "assistant" and messages[k].content.strip()]
 
 
-def train(config: Config, read: Read = formats.read) -> Policy:
-    """The whole stage, from files to a run's folder. Returns the fine-tuned policy."""
-    with Run.open(config.out, config, "sft", fresh=config.fresh) as run:
-        chat = load_chat(config.model, config.layout)
-        records = read(config.data, (Demonstration,), config.strict, run.say, chat.check)
-        policy = load_policy(config.model, config.lora, config.freeze, seed=config.seed)
+def train(config: Config, read: Read = formats.read) -> Result:
+    """The whole stage, from files (or what else `read` can read) to a run's folder."""
+    with Run.open(config.run, config, "sft") as run:
+        chat = load_chat(config.model, config.inputs.chat_format)
+        records = read(config.inputs.data, (Demonstration,), config.inputs.strict, run.say, chat.check)
+        policy = load_policy(config.model, config.lora, config.freeze, seed=config.run.seed)
         tokens, kept = encode(records, chat, config, policy.context, run.say)
         sides = [split_of(record.prompt.root, config.held_out) for record in kept]
         learn, test = ([i for i, side in enumerate(sides) if side == one] for one in ("train", "test"))
@@ -221,37 +207,27 @@ def train(config: Config, read: Read = formats.read) -> Policy:
         if config.held_out and not test:
             run.say(f"nothing is held out: none of {len(kept)} demonstrations falls to held_out = {config.held_out}")
         held_out = tokens.select(torch.tensor(test)) if test else None
-        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, config, run)
+        passes = Passes(config.epochs, config.batch_size, config.evaluate_every, config.learning)
+        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, passes, run)
         run.save(policy, chat.tokenizer, "model")
-        run.finish({**summary, "demonstrations": len(learn), "left_out_too_long": len(records) - len(kept)})
-    return policy
+        left_out = len(records) - len(kept)
+        return run.finish({**summary, "demonstrations": len(learn), "left_out_too_long": left_out})
 
 
-class Fitting(Protocol):
-    """The settings by which pretraining and fine-tuning share `fit`."""
+@dataclass(frozen=True)
+class Passes:
+    """How often the examples are read, so many in one update, and how weights then move."""
 
-    @property
-    def epochs(self) -> float: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def evaluate_every(self) -> int: ...
-    @property
-    def learning(self) -> Learning: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def save_state_s(self) -> float: ...
-    @property
-    def allow_inexact(self) -> bool: ...
+    epochs: float
+    batch_size: int
+    evaluate_every: int
+    learning: Learning
 
 
-def fit(
-    policy: Policy, tokens: Sequences, held_out: Sequences | None, config: Fitting, run: Run
-) -> dict[str, float]:  # fmt: skip
+def fit(policy: Policy, tokens: Sequences, held_out: Sequences | None, passes: Passes, run: Run) -> dict[str, float]:
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    rows, steps = rows_and_updates(config.epochs, len(tokens), config.batch_size, run)
-    learning = settled(config.learning, policy, run)
+    rows, steps = rows_and_updates(passes.epochs, len(tokens), passes.batch_size, run)
+    learning = settled(passes.learning, policy, run)
     tell(learning.precision, policy, run)
     ready(policy, learning)
     optimizer = Optimizer(trainable(policy), learning, steps, policy.follow)
@@ -265,13 +241,13 @@ def fit(
     }
     data = fingerprint(tokens.token_S, tokens.lengths_B, tokens.prompt_lengths_B, weights(tokens))
     with (
-        Keeper(run, parts, data, config.save_state_s, config.allow_inexact) as keeper,
+        Keeper(run, parts, data) as keeper,
         Progress(steps, run.stage) as progress,
     ):
         done = keeper.resume()
         if held_out is not None and not done:
             summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
-        for chosen in minibatches(len(tokens), config.batch_size, rows, config.seed, done):
+        for chosen in minibatches(len(tokens), passes.batch_size, rows, run.settings.seed, done):
             done += 1
             batch = tokens.select(torch.tensor(chosen))
             begin, update = time.perf_counter(), partial(step, policy, batch, optimizer, room["budget"], run.say)
@@ -279,7 +255,7 @@ def fit(
             figures["tokens"] = float(len(batch.token_S))
             needed = policy.learning_flops(len(batch.token_S), len(batch.token_N))
             figures |= speed(len(batch.token_S), needed, time.perf_counter() - begin, policy.device)
-            if held_out is not None and (done % config.evaluate_every == 0 or done == steps):
+            if held_out is not None and (done % passes.evaluate_every == 0 or done == steps):
                 figures["loss/held_out"] = held_out_loss(policy, held_out, learning.budget_tokens)
                 summary["held_out_loss"] = figures["loss/held_out"]
             summary["loss"] = figures["loss/nll"]
