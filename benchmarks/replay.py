@@ -130,37 +130,37 @@ def run(trees: Sequence[Tree], name: str, fault: str = "") -> None:
 
 def run_resumed(trees: Sequence[Tree], name: str) -> None:
     """Run it to its kill, and again to its end. Raises FailedError where the second began anew."""
-
-    def updates() -> list[list[dict[str, Any]]]:
-        return [_rows(tree.folder / name / "metrics.jsonl") for tree in trees]
-
     run(trees, name, KILL)
-    killed = updates()
+    killed = [_rows(tree.folder / name / "metrics.jsonl") for tree in trees]
     run(trees, name)
-    for tree, before, after in zip(trees, killed, updates(), strict=True):
-        if not before or after[: len(before)] != before:  # with their times, which no second run has
-            raise FailedError(f"{name} ({tree.name}) was not resumed: its first updates were computed again")
+    for tree, before in zip(trees, killed, strict=True):
+        _refuse_anew(tree, name, before)
 
 
 def run_carried(trees: Sequence[Tree], name: str) -> str:
-    """Run it to its kill on the revision, and there on the working tree. Returns the line in which that refuses to.
+    """Run it to its kill on the revision, and resume it on the working tree. Returns the line in which that refuses to.
 
-    Raises FailedError where it ends otherwise, or a refusal does not name the version that wrote the state.
+    Raises FailedError where it ends otherwise, begins anew, or does not name the version that wrote the state.
     """
     before, here = trees
     run([before], name, KILL)
     shutil.copytree(before.folder / name, here.folder / name)
-    command = here.begin(name)
+    killed = _rows(before.folder / name / "metrics.jsonl")
     try:
-        command.wait()
-    finally:
-        command.kill()
-    lines = command.stderr.strip().splitlines()
-    if command.returncode == 2 and len(lines) == 1 and "saved by Truing" in lines[0]:
-        return lines[0]
-    if command.returncode:
-        raise FailedError(f"{name} ({here.name}) ended with {command.returncode}: {lines[-1] if lines else ''}")
+        run([here], name)
+    except FailedError as error:
+        if "saved by Truing" in str(error):
+            return str(error)
+        raise
+    _refuse_anew(here, name, killed)
     return ""
+
+
+def _refuse_anew(tree: Tree, name: str, killed: list[dict[str, Any]]) -> None:
+    """A run that was resumed keeps its first updates, with their times, which no second run has."""
+    after = _rows(tree.folder / name / "metrics.jsonl")
+    if not killed or after[: len(killed)] != killed:
+        raise FailedError(f"{name} ({tree.name}) was not resumed: its first updates were computed again")
 
 
 def write_inputs(folder: Path) -> None:
@@ -260,26 +260,46 @@ def _short(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+def compared(trees: Sequence[Tree], name: str) -> str:
+    """Run it on both trees and compare what comes out. Returns what is to be said of it; raises DifferenceError."""
+    run(trees, name)
+    return same(name, *(outcome(tree.folder / name) for tree in trees))
+
+
+def compared_resumed(trees: Sequence[Tree], name: str) -> str:
+    """The same of a run that is killed and resumed, which is compared with `ppo` in one go, too."""
+    run_resumed(trees, name)
+    before, here = (outcome(tree.folder / name) for tree in trees)
+    same(f"{name} beside ppo in one go", outcome(trees[1].folder / "ppo"), here)
+    return same(name, before, here)
+
+
+def compared_carried(trees: Sequence[Tree], name: str) -> str:
+    """The same of a run that the working tree resumes, unless it refuses to."""
+    refusal = run_carried(trees, name)
+    return refusal or same(name, outcome(trees[0].folder / "ppo"), outcome(trees[1].folder / name))
+
+
+COMPARED = {RESUMED: compared_resumed, CARRIED: compared_carried}
+
+
+def same(name: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """How much of it is the same, and what is new. Raises DifferenceError where something is not the same."""
+    only_here = compare(name, before, here)
+    return f"same: {len(before)} values" + (f"; new: {', '.join(only_here)}" if only_here else "")
+
+
 def replay(trees: Sequence[Tree], runs: Sequence[str], log: Callable[[str], None]) -> None:
     """Run and compare; `trees` are the revision and the working tree. Raises DifferenceError and FailedError."""
     for name in runs:
         begun = time.monotonic()
-        if name == CARRIED and (refusal := run_carried(trees, name)):
-            log(f"{name:<11} refused: {refusal}")
-            continue
-        if name != CARRIED:
-            (run_resumed if name == RESUMED else run)(trees, name)
-        before, here = outcome(trees[0].folder / ("ppo" if name == CARRIED else name)), outcome(trees[1].folder / name)
-        only_here = compare(name, before, here)
-        if name == RESUMED:
-            compare(f"{name} beside ppo in one go", outcome(trees[1].folder / "ppo"), here)
-        new = f"; new: {', '.join(only_here)}" if only_here else ""
-        log(f"{name:<11} same: {len(before)} values, {time.monotonic() - begun:.0f} s{new}")
+        line = COMPARED.get(name, compared)(trees, name)
+        log(f"{name:<11} {line}, {time.monotonic() - begun:.0f} s")
 
 
 def needed(names: Sequence[str]) -> set[str]:
     """These runs and all whose folders they read; resumed ones are compared with `ppo`."""
-    found = set(names) | ({"ppo"} if {RESUMED, CARRIED} & set(names) else set())
+    found = set(names) | ({"ppo"} if COMPARED.keys() & set(names) else set())
     while True:
         read = {name for run in found for name in RUNS if name in RUNS[run].split()[1:]}
         if read <= found:

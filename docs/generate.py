@@ -14,8 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from truing.commands import TABLE, Command
-from truing.config import positionals
-from truing.settings import default, flat_groups
+from truing.settings import Setting, groups_of, settings_of
 from truing.training import algorithms
 
 DOCS = Path(__file__).parent
@@ -50,27 +49,31 @@ def notes_of(config: type) -> dict[str, str]:
 
 def rows_of(config: type, start: object = None, prefix: str = "") -> list[str]:
     """A table row for each setting, with the default that `start` gives it; in a table, with the table's name."""
-    lines, notes, groups, bare = [], notes_of(config), flat_groups(config), positionals(config)
-    for field in fields(config):
-        value = default(field) if start is None else getattr(start, field.name)
-        name, note = field.name, notes[field.name]
-        if name in groups:
-            inside = rows_of(groups[name], None if value is MISSING else value)
-            if value is MISSING:  # what is read, the group tells: demonstrations, prompts, judgements
-                before, bar, what = inside[0].partition(" | required | ")
-                inside[0] = f"{before}{bar}{note} {what}"
-            lines += inside
-        elif is_dataclass(value):
+    lines, notes, groups = [], notes_of(config), groups_of(config)
+    inside = {name: notes_of(kind) for name, kind in groups.items()}
+    for name, setting in settings_of(config).items():
+        value = setting.default if start is None else getattr(start, name)
+        if is_dataclass(value):
             lines += rows_of(type(value), value, f"{name}.")
-        else:
-            shown = "required" if value is MISSING else f"`{value!r}`"
-            lines.append(f"| `{name.upper() if name in bare else prefix + name}` | {shown} | {note} |")
+            continue
+        # A group that is made from one setting tells what that is in this stage.
+        is_main = setting.group and setting.field.default is setting.field.default_factory is MISSING
+        note = inside[setting.group][name] if setting.group and not is_main else notes[setting.group or name]
+        lines.append(f"| `{_shown(name, setting, prefix)}` | {_default(value)} | {note} |")
     return lines
+
+
+def _shown(name: str, setting: Setting, prefix: str) -> str:
+    return name.upper() if setting.is_positional else f"{prefix}{name}"
+
+
+def _default(value: object) -> str:
+    return "required" if value is MISSING else f"`{value!r}`"
 
 
 def section(command: Command) -> list[str]:
     """What a command is for, and all that it can be told."""
-    lines = ["", f"## truing {command.name}", "", f"{command.about[0].upper()}{command.about[1:]}.", ""]
+    lines = ["", f"## truing {command.name}", "", command.description, ""]
     rows = [f"| `{switch.name}` | a switch | {switch.about} |" for switch in command.switches]
     return [*lines, "| setting | default | |", "|---|---|---|", *rows, *rows_of(command.settings)]
 

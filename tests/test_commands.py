@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 
 from truing.commands import FAMILIES, TABLE, actions, first_words
-from truing.config import options, positionals
-from truing.settings import flat_groups
+from truing.config import options
+from truing.settings import groups_of, settings_of
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("command", TABLE.values(), ids=TABLE)
 def test_a_row_names_a_function_of_one_configuration(command):
-    assert is_dataclass(command.settings) and command.settings.__doc__ and command.function.__doc__
+    assert is_dataclass(command.settings) and command.function.__doc__
     first, *others = inspect.signature(command.function).parameters.values()
     assert first.name == "config" and all(other.default is not inspect.Parameter.empty for other in others)
     assert command.about[0].islower() and not command.about.endswith(".")
+    assert command.description.startswith(f"{command.about[0].upper()}{command.about[1:]}.")
     for switch in command.switches:
         assert next(iter(inspect.signature(switch.function).parameters)) == "config"
 
@@ -26,7 +27,7 @@ def test_a_row_names_a_function_of_one_configuration(command):
 @pytest.mark.parametrize("command", TABLE.values(), ids=TABLE)
 def test_what_makes_a_run_gives_a_result_and_has_a_heading_in_the_report(command):
     """Red when a stage returns what it likes, or the report calls it by its bare name."""
-    makes_run = "run" in flat_groups(command.settings)
+    makes_run = "run" in groups_of(command.settings)
     assert makes_run == bool(command.title) == (inspect.signature(command.function).return_annotation == "Result")
     assert not command.concludes or makes_run
     assert command.stores == ("read" in inspect.signature(command.function).parameters)
@@ -50,7 +51,8 @@ def test_every_setting_of_every_row_is_in_the_reference():
         for option in options(command.settings):
             words = option.name.replace("no-", "").replace("-", "_")
             assert f"`{words}`" in sections[name] or f".{words}`" in sections[name], (name, option.name)
-        assert all(f"`{bare.upper()}`" in sections[name] for bare in positionals(command.settings))
+        bare = [known for known, setting in settings_of(command.settings).items() if setting.is_positional]
+        assert all(f"`{known.upper()}`" in sections[name] for known in bare)
 
 
 def test_commands_of_two_words_are_found_by_the_first():

@@ -187,7 +187,7 @@ def test_a_flag_mends_what_the_file_says_wrong(tmp_path: Path) -> None:
         ([*NEEDED, "--learning.lr", "-1"], "truing sft: learning.lr = -1.0: it must be above 0"),
         ([*NEEDED, "--learning.schedule", "cos"], "truing sft: invalid choice 'cos' for argument"),
         ([*NEEDED, "--epochs"], "truing sft: Missing value for argument '--epochs'"),
-        (["stray", *NEEDED], "truing sft: Unrecognized options: stray"),
+        (["stray", *NEEDED], "truing sft: not understood: stray"),
         (["--model", "m", "--data"], "truing sft: data = []: it must be one value at least"),
         ([*NEEDED, "--config"], "truing sft: --config takes one TOML file, once"),
     ],

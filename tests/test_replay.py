@@ -162,9 +162,13 @@ def test_a_command_that_hangs_is_killed(stub, monkeypatch):
 
 
 RESUMES = """
-import json, os, pathlib, signal, time
-os.makedirs("resumed", exist_ok=True)
-path = pathlib.Path("resumed/metrics.jsonl")
+import json, os, pathlib, signal, sys, time
+out = pathlib.Path(argv[-1])
+out.mkdir(exist_ok=True)
+path = out / "metrics.jsonl"
+if path.exists() and refuses:
+    print("state: saved by Truing 0.0.1 in format 1", file=sys.stderr)
+    sys.exit(2)
 if not path.exists() or begins_anew:
     path.write_text(json.dumps({"step": 1, "time_s": time.time()}))
 if "TRUING_FAULT" in os.environ:
@@ -172,15 +176,26 @@ if "TRUING_FAULT" in os.environ:
 """
 
 
-def test_a_run_that_begins_anew_is_not_resumed(stub):
+@pytest.mark.parametrize("resumed", [replay.run_resumed, lambda trees, name: replay.run_carried(trees * 2, name)])
+def test_a_run_that_begins_anew_is_not_resumed(resumed, stub, monkeypatch):
     """Its first update has another time than before the kill."""
-    with stub("begins_anew = True\n" + RESUMES) as tree, pytest.raises(replay.FailedError, match="was not resumed"):
-        replay.run_resumed([tree], "resumed")
+    monkeypatch.setattr("shutil.copytree", lambda source, target: None)  # the two trees of the second are one
+    code = "begins_anew, refuses = True, False\n" + RESUMES
+    with stub(code) as tree, pytest.raises(replay.FailedError, match="was not resumed"):
+        resumed([tree], "resumed")
 
 
 def test_a_run_that_keeps_its_first_updates_is_resumed(stub):
-    with stub("begins_anew = False\n" + RESUMES) as tree:
+    with stub("begins_anew, refuses = False, False\n" + RESUMES) as tree:
         replay.run_resumed([tree], "resumed")
+
+
+def test_a_state_of_another_version_may_be_refused_by_its_name(stub, monkeypatch):
+    monkeypatch.setattr("shutil.copytree", lambda source, target: None)
+    with stub("begins_anew, refuses = False, True\n" + RESUMES) as tree:
+        assert replay.run_carried([tree, tree], "carried").endswith("saved by Truing 0.0.1 in format 1")
+        with pytest.raises(replay.FailedError, match="saved by Truing"):
+            replay.run_resumed([tree], "resumed")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from truing.settings import (
     RunSettings,
     changed,
     configured,
+    current_name,
     defaults,
     flattened,
-    present_name,
     require,
 )
 
@@ -43,6 +43,14 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self, ("inner.lr", self.inner.lr < 1, "below 1"))
+
+
+@dataclass(frozen=True)
+class WithTable:
+    """A stage with a table of its own."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    """Numbers by name."""
 
 
 def parsed(*words):
@@ -89,8 +97,8 @@ def test_a_former_key_is_read_and_its_new_name_told(tmp_path, capsys):
 
 
 def test_a_name_that_is_still_in_use_is_not_taken_for_a_former_one():
-    assert present_name("layout", {"chat_format"}) == "chat_format"
-    assert present_name("layout", {"chat_format", "layout"}) == present_name("layout", {"other"}) == "layout"
+    assert current_name("layout", {"chat_format"}) == "chat_format"
+    assert current_name("layout", {"chat_format", "layout"}) == current_name("layout", {"other"}) == "layout"
 
 
 def test_values_by_name_find_their_groups():
@@ -99,11 +107,43 @@ def test_values_by_name_find_their_groups():
     assert changed(config, seed=4, data=("b",)) == Config(
         DataSettings(("b",)), RunSettings("x", 4, save_state_s=7.0), Inner(0.5)
     )
-    with pytest.raises(TypeError, match="nothing"):
-        configured(Config, data=("a",), nothing=1)
+    with pytest.raises(UserError, match="there is no setting sed; did you mean"):
+        configured(Config, data=("a",), sed=1)
+    with pytest.raises(UserError, match="data is missing, and it has no default"):
+        configured(Config, seed=1)
     assert flattened(config)["out"] == "x" and flattened(config)["inner"] == Inner(0.5)
     known = defaults(Config)
     assert known["out"] == "runs/here" and known["strict"] is False and "data" not in known
+
+
+def test_a_group_may_be_given_as_one_and_what_is_named_by_itself_wins(capsys):
+    """Red when a group is dropped in silence."""
+    run, inputs = RunSettings("x", seed=4), DataSettings(("a",), strict=True)
+    assert configured(Config, run=run, inputs=inputs) == Config(inputs, run)
+    assert configured(Config, run=run, inputs=inputs, seed=5).run == RunSettings("x", seed=5)
+    assert changed(Config(inputs, run), run=RunSettings("y")).run == RunSettings("y")
+    assert configured(Config, data=("a",), layout="plain").inputs.chat_format == "plain"
+    assert capsys.readouterr().err == "layout is called chat_format now; the former name is read until 0.2\n"
+
+
+def test_a_file_with_a_setting_under_both_its_names_is_refused(tmp_path):
+    (tmp_path / "c.toml").write_text('data = ["a"]\nlayout = "plain"\nchat_format = "dialogue"\n')
+    with pytest.raises(UserError, match="layout: this is the former name of chat_format, which is there, too"):
+        load(Config, tmp_path / "c.toml")
+
+
+def test_a_default_that_can_change_is_each_configurations_own():
+    """Red when what is known of a class is kept with one dictionary for all."""
+
+    one, other = (parse(WithTable, [], "truing stage") for _ in range(2))
+    one.numbers["x"] = 1.0
+    assert not other.numbers and not parse(WithTable, [], "truing stage").numbers
+
+
+def test_only_the_first_of_several_processes_tells_a_new_name(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    parsed("--data", "a", "--layout", "plain")
+    assert not capsys.readouterr().err
 
 
 def test_a_rule_that_does_not_hold_names_the_setting_and_its_value():

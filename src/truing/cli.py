@@ -46,14 +46,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         print(f"truing {__version__}")
         return
-    command, rest = _command_of(argv)
     _quiet()
-    if command.heavy:
-        _share_cores()
-        from truing.models.memory import keep_freed_memory
-
-        keep_freed_memory()
     try:
+        command, rest = _command_of(argv)
+        if command.heavy:
+            _share_cores()
+            from truing.models.memory import keep_freed_memory
+
+            keep_freed_memory()
         with _together(command):
             _run(command, rest)
     except (UserError, RunEnds) as error:
@@ -106,12 +106,11 @@ def _run(command: Command, argv: Sequence[str]) -> None:
     from truing.config import parse
 
     switch = next((switch for switch in command.switches if f"--{switch.name}" in argv), None)
-    kind = command.settings
     config: Any = parse(
-        kind,
+        command.settings,
         [word for word in argv if switch is None or word != f"--{switch.name}"],
         prog=f"truing {command.name}",
-        description=kind.__doc__ or "",
+        description=command.description,
         switches={known.name: known.about for known in command.switches},
         is_partial=switch is not None,
     )

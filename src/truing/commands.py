@@ -17,9 +17,17 @@ WHOLE = "all of it"
 MACHINE = "the machine"
 
 
+COMPLETION = """\
+The script is printed; a shell that has read it completes by the tab key:
+
+    truing completion bash > ~/.truing.bash    and in ~/.bashrc: source ~/.truing.bash
+    truing completion zsh > ~/.truing.zsh      and in ~/.zshrc: source ~/.truing.zsh
+    truing completion fish > ~/.truing.fish    and in ~/.config/fish/config.fish: source ~/.truing.fish"""
+
+
 @dataclass(frozen=True)
 class Switch:
-    """A flag that is no setting of a command, but has another function work in its place, for which none is needed."""
+    """A flag that runs another function in place of the command; no setting is required then."""
 
     name: str
     about: str
@@ -27,7 +35,7 @@ class Switch:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """What works in its command's place."""
+        """What runs in place of the command."""
         return resolve_name(self.entry)
 
 
@@ -43,6 +51,8 @@ class Command:
     """What it does or makes, in a line."""
     entry: str
     """The function, as module:name, that takes its settings and does the work."""
+    more: str = ""
+    """What else --help and the reference say, in sentences."""
     heavy: bool = False
     """Whether it holds large tensors."""
     shared: bool = False
@@ -59,6 +69,11 @@ class Command:
     def function(self) -> Callable[..., Any]:
         """What does the work."""
         return resolve_name(self.entry)
+
+    @property
+    def description(self) -> str:
+        """What it does, as a sentence, and what else there is to say."""
+        return f"{self.about[0].upper()}{self.about[1:]}.\n{self.more}".strip()
 
     @property
     def settings(self) -> type:
@@ -90,6 +105,7 @@ TABLE = {
         Command(
             "rl", LEARN, "optimise a policy against a reward: PPO and its relatives",
             "truing.training.policy:train", heavy=True, shared=True, stores=True,
+            more="The algorithm is a row of a table (docs/algorithms.md), whose numbers and functions can be replaced.",
             title="Policy optimisation", concludes=True,
             switches=(Switch("explain", "prints the algorithm's row in full, and trains nothing",
                              "truing.training.policy:explain"),),
@@ -134,10 +150,11 @@ TABLE = {
             "truing.evaluation.winrate:evaluate", heavy=True, title="Comparison", concludes=True,
         ),
         Command("chat", RESULTS, "talk with a policy", "truing.evaluation.chat:talk"),
-        Command("report", RESULTS, "write a run's report.html again", "truing.evaluation.report:show"),
+        Command("report", RESULTS, "write a run's report.html again", "truing.evaluation.report:show",
+            more="Curves, samples and figures on one page that stands alone."),
         Command(
             "export", RESULTS, "a policy as a plain model folder, or judgements in another layout",
-            "truing.evaluation.export:show",
+            "truing.evaluation.export:show", more="Give exactly one of `model` and `data`.",
         ),
         Command(
             "demo", WHOLE, "the whole pipeline on made-up data, on a laptop, in minutes",
@@ -150,10 +167,11 @@ TABLE = {
         Command(
             "doctor", MACHINE, "whether this machine, a run or a store is well, and what to do",
             "truing.loop.doctor:check",
+            more="Versions, space, precision; whether files are whole. The last line is OK, or how much is wrong.",
         ),
         Command(
             "completion", MACHINE, "a script by which bash, zsh or fish complete commands and options",
-            "truing.completion:show",
+            "truing.completion:show", more=COMPLETION,
         ),
     )
 }  # fmt: skip

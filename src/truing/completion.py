@@ -49,12 +49,7 @@ end
 
 @dataclass(frozen=True)
 class Config:
-    """A script on standard output; a shell that has read it completes commands and options by the tab key:
-
-    truing completion bash > ~/.truing.bash    and in ~/.bashrc: source ~/.truing.bash
-    truing completion zsh > ~/.truing.zsh      and in ~/.zshrc: source ~/.truing.zsh
-    truing completion fish > ~/.truing.fish    and in ~/.config/fish/config.fish: source ~/.truing.fish
-    """
+    """Which shell."""
 
     shell: tyro.conf.Positional[Shell]
     """The shell that is to read it."""

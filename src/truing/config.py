@@ -6,20 +6,29 @@ import contextlib
 import io
 import math
 import re
-import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import tyro
 from pydantic import TypeAdapter, ValidationError
 from tyro.constructors import PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from truing.errors import UserError, nearest
-from truing.settings import C, configured, default, flat_fields, flat_groups, flattened, present_name
+from truing.settings import (
+    C,
+    Setting,
+    configured,
+    current_name,
+    flattened,
+    groups_of,
+    required,
+    settings_of,
+    tell_new_name,
+)
 
 
 @dataclass(frozen=True)
@@ -41,9 +50,6 @@ def dump(config: Any) -> str:
 def load(config: type[C], path: str | Path) -> C:
     """The configuration a TOML file holds. Unknown keys, wrong types and impossible values are named with the file."""
     values = _read(config, Path(path))
-    for name in _required(config):
-        if name not in values:
-            raise UserError(f"{path}: {name} is missing, and it has no default")
     try:
         return _complete(configured(config, **values))
     except (UserError, ValueError) as error:
@@ -69,9 +75,9 @@ def parse(
     values = _read(config, file, stage=prog.split()[-1]) if file else {}
     rest = [_in_full(config, token, prog) for token in rest]
     given = [_key(token) for token in rest if token.startswith("--")]
-    missing = [name for name in _required(config) if name not in values and name not in given]
+    missing = [name for name in required(config) if name not in values and name not in given]
     if not {"-h", "--help"} & set(rest):
-        _refuse_unknown(config, given, prog, switches)
+        _refuse_unknown(config, rest, prog, switches)
         if not is_partial:
             _refuse_missing(config, missing, rest, prog)
     # tyro would turn a default's keys into flags of their own, so a table of the file goes in as if typed.
@@ -135,6 +141,7 @@ def _by_tyro(config: type[C], argv: Sequence[str], prog: str, description: str, 
         words = " ".join(re.sub("[─│╰╯]", " ", " ".join(lines)).split())
         complaint = re.split("For full helptext|Argument helptext:", words)[0].strip()
         complaint = complaint.removeprefix("Error parsing ").removeprefix(f"{config.__name__}: ")
+        complaint = complaint.replace("Unrecognized options:", "not understood:")
         raise UserError(complaint) from None
 
 
@@ -184,31 +191,33 @@ def _read(config: type, path: Path, stage: str = "") -> dict[str, Any]:
 
 
 def _values(config: type, table: dict[str, Any], path: str, prefix: str) -> dict[str, Any]:
-    """The values of one TOML table, each of its field's type; those of flat groups by their own names."""
-    types, by_name = _types(config), {f.name: f for _, f in flat_fields(config)}
+    """The values of one TOML table, each of its setting's type."""
+    known = settings_of(config)
     values: dict[str, Any] = {}
     for written, value in table.items():
-        where = f"{path}: {prefix}{written}"
-        name = present_name(written, by_name)
-        if name not in by_name:
-            raise UserError(f"{where}: there is no such key; {nearest(name, by_name)}")
+        where, name = f"{path}: {prefix}{written}", current_name(written, known)
+        if name not in known:
+            raise UserError(f"{where}: there is no such key; {nearest(name, known)}")
         if name != written:
-            _tell_new_name(where, name)
-        if is_dataclass(types[name]):
-            if not isinstance(value, dict):
-                raise UserError(f"{where} = {value!r}: this is a table of settings, [{prefix}{name}]")
-            inner = _values(types[name], value, path, f"{prefix}{name}.")
-            try:
-                values[name] = replace(default(by_name[name]), **inner)
-            except (UserError, ValueError) as error:
-                raise UserError(f"{path}: {prefix}{name}: {error}") from None
+            if name in table:
+                raise UserError(f"{where}: this is the former name of {name}, which is there, too: give one of both")
+            tell_new_name(where, name)
+        if is_dataclass(known[name].kind):
+            values[name] = _table(known[name], value, where, path, f"{prefix}{name}")
         else:
-            values[name] = _checked(types[name], value, where)
+            values[name] = _checked(known[name].kind, value, where)
     return values
 
 
-def _tell_new_name(where: str, name: str) -> None:
-    print(f"{where} is called {name} now; the former name is read until 0.2", file=sys.stderr)
+def _table(setting: Setting, value: Any, where: str, path: str, name: str) -> Any:
+    """A table of settings; what it does not name is at the stage's default."""
+    if not isinstance(value, dict):
+        raise UserError(f"{where} = {value!r}: this is a table of settings, [{name}]")
+    inner = _values(setting.kind, value, path, f"{name}.")
+    try:
+        return replace(setting.default, **inner)
+    except (UserError, ValueError) as error:
+        raise UserError(f"{path}: {name}: {error}") from None
 
 
 def _checked(kind: Any, value: Any, where: str) -> Any:
@@ -230,30 +239,34 @@ def _tupled(value: Any) -> Any:
 
 def _unchecked(config: type[C], values: dict[str, Any]) -> C:
     """An instance with some values and all defaults, made past its checks: tyro takes the defaults it shows from it."""
-    start, groups = object.__new__(config), flat_groups(config)
-    for f in fields(config):
-        known = default(f)
-        value: Any
-        if f.name in groups:
-            value = _unchecked(groups[f.name], values if known is MISSING else vars(known) | values)
-        else:
-            value = values.get(f.name, tyro.MISSING if known is MISSING else known)
-        object.__setattr__(start, f.name, value)
+    start, groups = object.__new__(config), groups_of(config)
+    for name, kind in groups.items():
+        object.__setattr__(start, name, object.__new__(kind))
+    for name, setting in settings_of(config).items():
+        value = values.get(name, tyro.MISSING if setting.default is MISSING else setting.default)
+        object.__setattr__(getattr(start, setting.group) if setting.group else start, name, value)
     return start
 
 
 def _refuse_missing(config: type, missing: Sequence[str], rest: Sequence[str], prog: str) -> None:
     for name in missing:
-        if name not in positionals(config):
+        if not settings_of(config)[name].is_positional:
             raise UserError(f"{prog} needs --{name} (or {name} in a --config file); {prog} --help explains it")
-        if all(token.startswith("-") for token in rest):
+        if not rest:
             raise UserError(f"{prog} needs {name.upper()}; {prog} --help explains it")
 
 
-def _refuse_unknown(config: type, given: Sequence[str], prog: str, switches: Iterable[str]) -> None:
+def _refuse_unknown(config: type, tokens: Sequence[str], prog: str, switches: Collection[str]) -> None:
+    """Refuse a flag that there is not, and a value of a switch: whoever parses has taken out those without one."""
     valid = [name.replace("_", "-") for name in (*_flags(config), *switches)]
-    for key in (name.replace("_", "-") for name in given):
-        if key not in valid:
+    for token in tokens:
+        flag = token.partition("=")[0]
+        key = _key(token).replace("_", "-")
+        if not valid and flag.startswith("-"):
+            raise UserError(f"{prog}: there is no {flag}; {prog} --help tells what it takes")
+        if flag.startswith("--") and key in switches:
+            raise UserError(f"{prog}: {flag} takes no value")
+        if flag.startswith("--") and key not in valid:
             raise UserError(f"{prog}: there is no --{key}; {nearest(key, valid)}")
 
 
@@ -278,37 +291,22 @@ def _gathered(config: type, tokens: Sequence[str]) -> list[str]:
     return [token for group in groups for token in group]
 
 
-def _types(config: type) -> dict[str, Any]:
-    """The types of a configuration's settings by their names in files."""
-    kinds: dict[str, Any] = {}
-    groups = flat_groups(config)
-    for name, kind in get_type_hints(config).items():
-        kinds |= _types(groups[name]) if name in groups else {name: kind}
-    return kinds
-
-
 def _kinds(config: Any, prefix: str = "") -> dict[str, Any]:
     """The type of every setting by its full name."""
     kinds: dict[str, Any] = {}
-    for name, kind in _types(config).items():
-        kinds |= _kinds(kind, f"{prefix}{name}.") if is_dataclass(kind) else {f"{prefix}{name}": kind}
+    for name, s in settings_of(config).items():
+        kinds |= _kinds(s.kind, f"{prefix}{name}.") if is_dataclass(s.kind) else {f"{prefix}{name}": s.kind}
     return kinds
-
-
-def positionals(config: type) -> list[str]:
-    """The settings that are typed without a flag, in their place."""
-    hints = get_type_hints(config, include_extras=True)
-    return [name for name, hint in hints.items() if tyro.conf.Positional in getattr(hint, "__metadata__", ())]
 
 
 def _flags(config: type) -> list[str]:
     """The name of every flag; a switch has its opposite too."""
     names: list[str] = []
+    bare = [name for name, s in settings_of(config).items() if s.is_positional]
     for name, kind in _kinds(config).items():
-        if name in positionals(config):
-            continue
         table, dot, key = name.rpartition(".")
-        names += [name] + ([f"{table}{dot}no_{key}"] if kind is bool else [])
+        names += [name] if name not in bare else []
+        names += [f"{table}{dot}no_{key}"] if kind is bool else []
     return names
 
 
@@ -318,10 +316,10 @@ def _in_full(config: type, token: str, prog: str = "") -> str:
         return token
     flags = [flag.replace("-", "_") for flag in _flags(config)]
     typed, equals, value = token.partition("=")
-    key = present_name(_key(token), flags)
+    key = current_name(_key(token), flags)
     found = [flag for flag in flags if flag.endswith(f".{key}")]
     if key != _key(token):
-        _tell_new_name(f"{prog}: {typed}", f"--{key}".replace("_", "-"))
+        tell_new_name(f"{prog}: {typed}", f"--{key}".replace("_", "-"))
         return f"--{key}{equals}{value}"
     if key in flags or len(found) != 1:
         return token
@@ -336,21 +334,11 @@ def _typed(table: dict[str, Any]) -> list[str]:
     return [str(part) for item in table.items() for part in item]
 
 
-def _required(config: type) -> list[str]:
-    """The settings without a default, by their names in files."""
-    groups = flat_groups(config)
-    some: list[str] = []
-    for f in fields(config):
-        if default(f) is MISSING:
-            some += _required(groups[f.name]) if f.name in groups else [f.name]
-    return some
-
-
 def _complete(built: C) -> C:
     """What has no default must say something: `--data` with nothing after it does not. A seed counts from 0; numbers
     are finite, and no larger than what is counted anywhere."""
     values = flattened(built)
-    for name in _required(type(built)):
+    for name in required(type(built)):
         if values[name] == ():
             raise UserError(f"{name} = []: it must be one value at least")
     seed = values.get("seed", 0)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Container, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, replace
-from functools import reduce
+from functools import cache, reduce
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
 
-from truing.errors import UserError
+from truing.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -43,7 +46,7 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class RunSettings(OutputSettings):
-    """A run that saves its state on the way, and its figures' second home."""
+    """A run that saves its state on the way, and may send its figures to a tracker."""
 
     save_state_s: float = 120.0
     """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
@@ -65,69 +68,108 @@ class DataSettings:
     """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
 
 
-def flat_groups(config: type) -> dict[str, type]:
-    """The groups of a dataclass whose settings are named as its own, by field."""
-    hints = get_type_hints(config, include_extras=True)
-    return {name: hint.__origin__ for name, hint in hints.items() if _is_flat(hint)}
-
-
-def _is_flat(hint: Any) -> bool:
-    return tyro.conf.OmitArgPrefixes in getattr(hint, "__metadata__", ())
-
-
-def flat_fields(config: type) -> Iterator[tuple[str, Field[Any]]]:
-    """The fields of a dataclass in their order, those of flat groups in the group's place, each with the name of the
-    group it is in, or ""."""
-    groups = flat_groups(config)
-    for f in fields(config):
-        if f.name in groups:
-            yield from ((f.name, inner) for inner in fields(groups[f.name]))
-        else:
-            yield "", f
-
-
-def flattened(settings: Any) -> dict[str, Any]:
-    """The values of a configuration by their names in files; settings in a table stay together."""
-    values: dict[str, Any] = {}
-    groups = flat_groups(type(settings))
-    for name, value in vars(settings).items():
-        values |= vars(value) if name in groups else {name: value}
-    return values
-
-
-def default(f: Field[Any]) -> Any:
-    """A field's default, or MISSING."""
+def _default(f: Field[Any]) -> Any:
     return f.default_factory() if f.default_factory is not MISSING else f.default
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a stage, as files name it."""
+
+    field: Field[Any]
+    """Where it is defined."""
+    kind: Any
+    """Its type."""
+    group: str = ""
+    """The flat group it is in."""
+    start: Any = None
+    """What the stage has for that group by default."""
+    is_positional: bool = False
+    """Whether it is typed without a flag."""
+
+    @property
+    def default(self) -> Any:
+        """The stage's default, or MISSING."""
+        return _default(self.field) if self.start is None else getattr(self.start, self.field.name)
+
+
+@cache
+def settings_of(config: type) -> Mapping[str, Setting]:
+    """All settings of a configuration by their names in files; a table of settings, such as `learning`, is one."""
+    hints = get_type_hints(config, include_extras=True)
+    found: dict[str, Setting] = {}
+    for f in fields(config):
+        marks = getattr(hints[f.name], "__metadata__", ())
+        kind = hints[f.name].__origin__ if marks else hints[f.name]
+        if tyro.conf.OmitArgPrefixes in marks:
+            start = None if (value := _default(f)) is MISSING else value
+            found |= {name: replace(s, group=f.name, start=start) for name, s in settings_of(kind).items()}
+        else:
+            found[f.name] = Setting(f, kind, is_positional=tyro.conf.Positional in marks)
+    return MappingProxyType(found)
+
+
+def groups_of(config: type) -> dict[str, type]:
+    """The types of a configuration's flat groups, by field."""
+    names, hints = {setting.group for setting in settings_of(config).values()}, get_type_hints(config)
+    return {name: kind for name, kind in hints.items() if name in names}
+
+
+def flattened(config: Any) -> dict[str, Any]:
+    """The values of a configuration by their names in files."""
+    kind: type = type(config)
+    known = settings_of(kind)
+    return {name: getattr(getattr(config, s.group) if s.group else config, name) for name, s in known.items()}
 
 
 def defaults(config: type) -> dict[str, Any]:
     """The values of all settings that have a default, by their names in files."""
-    groups, found = flat_groups(config), dict[str, Any]()
-    for f in fields(config):
-        value = default(f)
-        if f.name in groups:
-            found |= defaults(groups[f.name]) if value is MISSING else vars(value)
-        elif value is not MISSING:
-            found[f.name] = value
-    return found
+    return {name: s.default for name, s in settings_of(config).items() if s.default is not MISSING}
 
 
-def present_name(name: str, known: Any) -> str:
-    """What a setting is called today: its own name, if it is among the `known`, or the one it got."""
+def required(config: type) -> list[str]:
+    """The settings without a default, by their names in files."""
+    return [name for name, s in settings_of(config).items() if s.default is MISSING]
+
+
+def current_name(name: str, known: Container[str]) -> str:
+    """What a setting is called today: a former name's new one, where that alone is known."""
     today = FORMER.get(name, name)
     return today if name not in known and today in known else name
 
 
+def tell_new_name(where: str, name: str) -> None:
+    """Say in one line, of several processes in the first, that a former name was read."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{where} is called {name} now; the former name is read until 0.2", file=sys.stderr)
+
+
 def configured(config: type[C], **values: Any) -> C:
-    """A stage's configuration from values by the names that they have in files: `out` goes into its group `run`."""
-    grouped = dict(values)
-    for name, group in flat_groups(config).items():
-        own = {f.name: grouped.pop(f.name) for f in fields(group) if f.name in values}
-        start = default(next(f for f in fields(config) if f.name == name))
-        grouped[name] = group(**own) if start is MISSING else replace(start, **own)
-    return config(**grouped)
+    """A stage's configuration from values by the names that they have in files: `out` goes into its group `run`.
+
+    A group may be given as one, too; what is named by itself wins. Raises UserError at a name that is no setting, and
+    where one without a default is missing.
+    """
+    known, groups = settings_of(config), groups_of(config)
+    given = {name: value for group in groups if group in values for name, value in vars(values[group]).items()}
+    for written, value in values.items():
+        name = current_name(written, known)
+        if name in known:
+            given[name] = value
+        elif name not in groups:
+            raise UserError(f"there is no setting {name}; {nearest(name, known)}")
+        if name != written:
+            tell_new_name(written, name)
+    for name in required(config):
+        if name not in given:
+            raise UserError(f"{name} is missing, and it has no default")
+    own = {name: value for name, value in given.items() if not known[name].group}
+    for group, kind in groups.items():
+        inside = {name: given.get(name, s.default) for name, s in known.items() if s.group == group}
+        own[group] = kind(**inside)
+    return config(**own)
 
 
 def changed(config: C, **values: Any) -> C:
     """The same with other values, by the names that they have in files."""
-    return configured(type(config), **(flattened(config) | values))
+    return configured(type(config), **(vars(config) | values))

@@ -44,6 +44,7 @@ def test_help_names_every_command():
 
 def test_help_of_a_command_is_asked_for_either_way_and_shows_hyphens(truing):
     told = truing("help", "sft")
+    assert "Fine-tune a language model on demonstrations." in told.stdout
     assert (
         told.stdout == truing("sft", "--help").stdout
         and "--batch-size" in told.stdout
@@ -90,6 +91,14 @@ def test_a_reader_that_goes_away_is_no_error_to_tell():
         f"{sys.executable} -m truing rl --help | head -1", shell=True, capture_output=True, text=True, check=False
     )
     assert told.stdout.startswith("usage: truing rl") and told.stderr == ""
+
+
+def test_a_reader_of_the_list_of_actions_that_goes_away_is_no_error_either():
+    told = subprocess.run(
+        f"PYTHONUNBUFFERED=1 {sys.executable} -m truing feedback --help | true",
+        shell=True, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.stderr == ""
 
 
 def test_explain_prints_a_row_in_full(truing):
@@ -139,7 +148,10 @@ def test_explain_reads_a_file_of_settings_and_refuses_what_training_would(truing
         (["report", "./none"], "none"),
         (["report"], "truing report needs RUN; truing report --help explains it"),
         (["completion", "tcsh"], r"invalid choice 'tcsh' .*'bash', 'zsh', 'fish'"),
-        (["doctor", "--all"], "there is no --all"),
+        (["doctor", "--all"], "there is no --all; truing doctor --help tells what it takes"),
+        (["report", "-x"], "there is no -x; truing report --help tells"),
+        (["report", "a", "b"], "not understood: b"),
+        (["rl", "--explain=1"], "--explain takes no value"),
         (["feedback", "improt"], "truing feedback improt: there is no such action; valid: import, export"),
         (["feedback", "export"], "truing feedback export needs --out"),
     ],
@@ -192,6 +204,7 @@ def commands(truing, tmp_path):
             stdin = TYPED.get(words[0])
             told = truing(*words) if stdin is None else typed(*words, cwd=tmp_path, stdin=stdin)
             assert told.returncode == 0, (line, told.stderr)
+            assert words[0] != "chat" or len(told.stdout.splitlines()) >= 2
 
     return run
 
@@ -200,12 +213,13 @@ MORE = """\
 truing rl --model runs/sft --data runs/sample --reward regex:e --algorithm grpo --lora-rank 2 --out runs/grpo
 truing export --model runs/grpo --out plain
 truing report runs/ppo
+truing compare --model runs/ppo --against runs/sft --data prompts.jsonl --judge runs/reward --out runs/duel
 truing rl --config runs/ppo/config.toml --out runs/again
 """
 
 
 def test_the_commands_of_an_earlier_readme_run_and_others_after_them(commands, tiny_model, pairs, demos, tmp_path):
-    """Each as it stood there."""
+    """Each as it stood there, but for the flags that make it small and one folder that would be there already."""
     (tmp_path / "my-model").symlink_to(tiny_model)
     for path, name in ((demos, "demonstrations"), (pairs, "comparisons"), (pairs, "prompts")):
         (tmp_path / f"{name}.jsonl").write_text(path.read_text())
@@ -213,7 +227,7 @@ def test_the_commands_of_an_earlier_readme_run_and_others_after_them(commands, t
         (EARLIER / "commands.txt").read_text().replace("feedback.db --out runs/reward", "feedback.db --out runs/own")
     )
     commands(MORE)
-    for run in ("sft", "sample", "reward", "ppo", "evaluate", "compare", "own", "grpo", "again"):
+    for run in ("sft", "sample", "reward", "ppo", "evaluate", "compare", "own", "grpo", "duel", "again"):
         for name in ("config.toml", "summary.json", "report.html"):
             assert (tmp_path / "runs" / run / name).stat().st_size > 0, (run, name)
     assert list((tmp_path / "runs" / "ppo" / "events").iterdir())

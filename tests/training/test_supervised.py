@@ -18,7 +18,7 @@ from truing.training.optimize import Learning, Optimizer
 from truing.training.run import Run
 from truing.training.supervised import (
     Config,
-    Passes,
+    FitSettings,
     encode,
     fit,
     gradients,
@@ -60,9 +60,9 @@ def config_of(**given):
 
 def fitted(policy, tokens, config):
     """Learn the tokens as configured."""
-    passes = Passes(config.epochs, config.batch_size, config.evaluate_every, config.learning)
+    settings = FitSettings(config.epochs, config.batch_size, config.evaluate_every, config.learning)
     with Run.open(config.run, config, "sft") as run:
-        fit(policy, tokens, None, passes, run)
+        fit(policy, tokens, None, settings, run)
 
 
 def test_only_the_response_is_learned_or_all(chat):

@@ -47,7 +47,7 @@ class Config:
     scale: float = 1.0
     """Share of the full work: below 1 for a quick look, whose figures mean little."""
     run: Flat[OutputSettings] = OutputSettings("runs/demo")
-    """Where the run is written."""
+    """The folder: one run inside it for each stage, and the report of them all."""
 
     def __post_init__(self) -> None:
         require(

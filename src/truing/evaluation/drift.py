@@ -31,7 +31,7 @@ class Config:
     model: str
     """The policy: a hub id, a folder, or an earlier run."""
     inputs: Flat[DataSettings]
-    """Prompts."""
+    """Prompts: files, folders, runs or hub ids."""
     reward: tuple[str, ...]
     """What scores: a reward model's run, file.py:function, regex:PATTERN, exact, http://…"""
     reference: str = ""
@@ -45,7 +45,7 @@ class Config:
     budget_tokens: int = 8192
     """Most tokens of one forward pass."""
     run: Flat[OutputSettings] = OutputSettings("runs/evaluate")
-    """Where the run is written."""
+    """The run's folder."""
 
     def __post_init__(self) -> None:
         require(

@@ -65,7 +65,7 @@ RENAMED: dict[str, str] = {}  # metrics and keys of summary.json: name in an ear
 
 @dataclass(frozen=True)
 class Config:
-    """RUN/report.html again: curves, samples and figures on one page."""
+    """Which run."""
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""

@@ -33,7 +33,7 @@ class Config:
     against: str
     """The policy it is compared with."""
     inputs: Flat[DataSettings]
-    """Prompts."""
+    """Prompts: files, folders, runs or hub ids."""
     judge: tuple[str, ...] = ("person",)
     """Who decides: person (you, here), or a reward: a reward model's run, file.py:function, regex:…, exact, http://…"""
     prompts: int = 100
@@ -45,7 +45,7 @@ class Config:
     sampling: Sampling = field(default_factory=Sampling)
     """How responses are drawn."""
     run: Flat[OutputSettings] = OutputSettings("runs/compare")
-    """Where the run is written."""
+    """The run's folder."""
 
     def __post_init__(self) -> None:
         require(

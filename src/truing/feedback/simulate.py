@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from truing.data.records import Comparison, Prompt, Ranking
-from truing.errors import UserError
+from truing.settings import require
 
 Preference = Callable[[Prompt, str], float]
 
@@ -31,14 +31,13 @@ class Annotator:
     """Share of judgements that just keep the order shown."""
 
     def __post_init__(self) -> None:
-        for name, holds, rule in (
+        require(
+            self,
             ("error_rate", 0 <= self.error_rate <= 0.5, "between 0 and 0.5"),
             ("temperature", self.temperature >= 0, "0 or more"),
             ("tie_threshold", self.tie_threshold >= 0, "0 or more"),
             ("laziness", 0 <= self.laziness <= 1, "between 0 and 1"),
-        ):
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
+        )
 
 
 def rank(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truing.errors import UserError
+from truing.settings import require
 
 BLOCK = 256  # tokens whose probabilities are added up first
 
@@ -33,7 +33,8 @@ class Sampling:
     """Token ids that end a response, besides the model's own end token."""
 
     def __post_init__(self) -> None:
-        rules = (
+        require(
+            self,
             ("temperature", self.temperature == 0 or self.temperature >= 1e-6, "0, or at least 1e-6"),
             ("top_k", self.top_k >= 0, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0, at most 1"),
@@ -41,9 +42,6 @@ class Sampling:
             ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
             ("stop", all(self.stop), "texts that are not empty"),
         )
-        for name, holds, rule in rules:
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
 
     @property
     def truncates(self) -> bool:

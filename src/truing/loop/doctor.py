@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Config:
-    """Whether this machine, and each run or store that is named, is well: the last line is OK, or what to do."""
+    """What to look at, besides the machine."""
 
     paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN or STORE ...]")] = ()
     """Runs' folders, and stores."""

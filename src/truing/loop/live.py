@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from truing.feedback import label
-from truing.feedback.label import Config
 from truing.feedback.replies import Reply
 
 
-def serve(config: Config) -> None:
+def serve(config: label.Config) -> None:
     """The page, where a model that is no address answers in this process."""
 
     def local(name: str) -> tuple[Reply, str]:

@@ -24,6 +24,7 @@ from truing.maths.advantages import (
 from truing.maths.averages import per_limit, per_response, per_token
 from truing.maths.kl import k1, k2, k3
 from truing.maths.surrogates import clipped_ratio, score_function, sequence_ratio
+from truing.settings import require
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Algorithm:
     """1: a response cut by the length limit is worth what the critic says of its end, 0: nothing more comes"""
 
     def __post_init__(self) -> None:
-        rules = (
+        require(
+            self,
             ("answers", self.answers >= 1, "1 or more"),
             ("epochs", self.epochs >= 1, "1 or more"),
             ("minibatches", self.minibatches >= 1, "1 or more"),
@@ -91,9 +93,6 @@ class Algorithm:
             ("value_clip", self.value_clip >= 0, "0 or more"),
             *((name, getattr(self, name) in (0, 1), "0 or 1") for name in ("exact_kl", "whiten", "bootstrap")),
         )
-        for name, holds, rule in rules:
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
         if self.exact_kl and not self.kl_in_loss:
             raise UserError(
                 "exact_kl = 1: there is no KL in the loss to compute: set kl_in_loss above 0, or leave it out"

@@ -16,6 +16,7 @@ from truing.data.batches import rows_in
 from truing.errors import Diverged, UserError
 from truing.models.precision import Precision, best_flops, described, dtype_of
 from truing.models.roles import Role
+from truing.settings import require
 from truing.training import processes
 from truing.training.checkpoint import State
 from truing.training.run import Run
@@ -56,7 +57,8 @@ class Learning:
     """What is computed with; auto takes bfloat16 where this machine does it faster. Weights that learn stay float32."""
 
     def __post_init__(self) -> None:
-        rules = (
+        require(
+            self,
             ("lr", self.lr >= 0, "0 or more"),
             ("warmup", 0 <= self.warmup < 1, "a share, at least 0 and below 1"),
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
@@ -67,9 +69,6 @@ class Learning:
             ("budget_tokens", self.budget_tokens >= 1, "1 or more"),
             ("compile", not (self.compile and self.checkpoint_activations), "false with checkpoint_activations = true"),
         )
-        for name, holds, rule in rules:
-            if not holds:
-                raise UserError(f"{name} = {getattr(self, name)!r}: it must be {rule}")
 
     def rated(self, usual: float) -> Learning:
         """With the usual learning rate where none is given."""

@@ -19,7 +19,7 @@ class Config:
     model: str
     """The policy to start from: a hub id, a folder, or an earlier run."""
     inputs: Flat[DataSettings]
-    """Prompts."""
+    """Prompts: files, folders, runs or hub ids."""
     reward: tuple[str, ...]
     """What scores: a reward model's run, file.py:function, regex:PATTERN, exact, http://…; 0.5*NAME weighs several."""
     algorithm: str = "ppo"
@@ -75,7 +75,7 @@ class Config:
     learning: Learning = field(default_factory=lambda: Learning(lr=0.0, schedule="constant"))
     """How weights move."""
     run: Flat[RunSettings] = RunSettings("runs/rl")
-    """Where the run is written, and how it is saved."""
+    """The run's folder."""
 
     def __post_init__(self) -> None:
         row = self.row  # refuses unknown names and impossible numbers

@@ -57,7 +57,7 @@ class Config:
     )
     """How weights move."""
     run: Flat[RunSettings] = RunSettings("runs/pretrain")
-    """Where the run is written, and how it is saved."""
+    """The run's folder."""
 
     def __post_init__(self) -> None:
         require(
@@ -136,8 +136,8 @@ def train(config: Config) -> Result:
         held_out = _sequences([rows[i] for i in order[:held]]) if held else None
         policy = build(config, tokenizer)
         tokens = _sequences([rows[i] for i in order[held:]])
-        passes = supervised.Passes(config.epochs, config.batch_size, config.evaluate_every, config.learning)
-        summary = supervised.fit(policy, tokens, held_out, passes, run)
+        settings = supervised.FitSettings(config.epochs, config.batch_size, config.evaluate_every, config.learning)
+        summary = supervised.fit(policy, tokens, held_out, settings, run)
         run.save(policy, tokenizer, "model")
         count = sum(p.numel() for p in policy.parameters())
         return run.finish({**summary, "parameters": count, "tokens": sum(map(len, rows)), "documents": len(texts)})

@@ -58,7 +58,7 @@ class Config:
     model: str
     """What to start from: a hub id, a folder, or an earlier run."""
     inputs: Flat[DataSettings]
-    """Judgements."""
+    """Judgements: files, folders, runs or hub ids."""
     epochs: float = 1.0
     """Passes over the judgements; more than one overfits soon (Ouyang et al. 2022)."""
     batch_size: int = 32
@@ -92,7 +92,7 @@ class Config:
     learning: Learning = field(default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.05))
     """How weights move."""
     run: Flat[RunSettings] = RunSettings("runs/reward")
-    """Where the run is written, and how it is saved."""
+    """The run's folder."""
 
     def __post_init__(self) -> None:
         require(

@@ -13,7 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +27,7 @@ import truing
 from truing.errors import Busy, UserError
 from truing.models.loading import save
 from truing.models.roles import Policy, Scorer
-from truing.settings import OutputSettings, RunSettings, defaults, flattened, present_name
+from truing.settings import OutputSettings, RunSettings, current_name, defaults, flattened
 from truing.training import checkpoint, processes
 
 # What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
@@ -36,7 +36,7 @@ FILES = ("summary.json", "metrics.jsonl", "samples.jsonl", "report.html", "respo
 FOLDERS = ("events", "model", "critic", "checkpoints", "state", "quarantine")
 ROWS = ("metrics.jsonl", "samples.jsonl")
 STATE, LOCK, QUARANTINE, DECISIONS = "state", ".lock", "quarantine", "decisions.json"
-HOW = ("out", "fresh", "allow_inexact", "save_state_s", "track")  # settings that do not change what comes out
+HOW = {f.name for f in fields(RunSettings)} - {"seed"}  # settings that do not change what comes out
 MOST_WARNINGS = 20
 
 
@@ -99,10 +99,10 @@ class Run:
 
     @classmethod
     def open(cls, settings: OutputSettings, config: Any, stage: str) -> Run:
-        """Start a run in the folder `out`, or go on with one that was broken off there and has saved its state.
+        """Start a run in its folder, or go on with one that was broken off there and has saved its state.
 
-        `fresh` starts over whatever is there. Raises UserError where a finished run, one with other settings, or
-        something else is in the folder, and Busy where another process works in it. Of several processes that learn
+        With `fresh` it starts over whatever is there. Raises UserError where a finished run, one with other settings,
+        or something else is in the folder, and Busy where another process works in it. Of several processes that learn
         together the first opens it, and tells the others.
         """
         opened: list[Run] = []
@@ -227,16 +227,15 @@ class Run:
         """Write the final figures. From now on the run is finished."""
         for lines in processes.gathered(self.warnings):
             self.warnings += [line for line in lines if line not in self.warnings]
-        if not self.writes:
-            return Result(self._folder, summary)
         summary = {**summary, "time_s": round(time.perf_counter() - self._start, 1)}
         warnings = [*summary.pop("warnings", []), *self.warnings]
         if len(warnings) > MOST_WARNINGS:
             warnings[MOST_WARNINGS:] = [f"and {len(warnings) - MOST_WARNINGS} more"]
         if warnings:
             summary["warnings"] = warnings
-        replace_text(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
-        shutil.rmtree(self.state_home, ignore_errors=True)  # nothing is left to go on with
+        if self.writes:
+            replace_text(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+            shutil.rmtree(self.state_home, ignore_errors=True)  # nothing is left to go on with
         return Result(self._folder, _plain(summary))
 
     def _look_again(self, lock: TextIO) -> None:
@@ -337,10 +336,10 @@ def _refuse_other_settings(folder: Path, config: Any, stage: str = "") -> None:
             f"out {folder}: a run of another stage was broken off here; name another folder, or give --fresh"
         )
     usual, now = defaults(type(config)), tomllib.loads(to_toml(config))
-    before = {present_name(name, usual): value for name, value in before.items()}
+    before = {current_name(name, usual): value for name, value in before.items()}
     # A setting that the other version of Truing did not know is as it was: at its default.
     before, after = (_filled(values, usual) for values in (before, now))
-    other = [name for name in sorted({*before, *after} - {*HOW}) if before.get(name) != after.get(name)]
+    other = [name for name in sorted({*before, *after} - HOW) if before.get(name) != after.get(name)]
     if other:
         told = "; ".join(f"{name} was {before.get(name)!r} and is {after.get(name)!r}"[:200] for name in other)
         raise UserError(f"out {folder}: the run here had other settings: {told}; name another folder, or "

@@ -31,7 +31,7 @@ class Config:
     model: str
     """Who answers: a hub id, a folder, or an earlier run."""
     inputs: Flat[DataSettings]
-    """Prompts."""
+    """Prompts: files, folders, runs or hub ids."""
     answers: int = 4
     """Responses to each prompt."""
     prompts: int = 0
@@ -47,7 +47,7 @@ class Config:
     precision: Precision = "auto"
     """What is computed with; auto takes bfloat16 where this machine does it faster."""
     run: Flat[RunSettings] = RunSettings("runs/sample")
-    """Where the run is written, and how it is saved."""
+    """The run's folder; responses.jsonl in it holds the answers, token ids and log-probs included."""
 
     def __post_init__(self) -> None:
         require(

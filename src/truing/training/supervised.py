@@ -55,7 +55,7 @@ class Config:
     model: str
     """What to start from: a hub id, a folder, or an earlier run."""
     inputs: Flat[DataSettings]
-    """Demonstrations."""
+    """Demonstrations: files, folders, runs or hub ids."""
     epochs: float = 1.0
     """Passes over the demonstrations, each of which is read once in a pass."""
     batch_size: int = 32
@@ -75,7 +75,7 @@ class Config:
     learning: Learning = field(default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.03))
     """How weights move."""
     run: Flat[RunSettings] = RunSettings("runs/sft")
-    """Where the run is written, and how it is saved."""
+    """The run's folder."""
 
     def __post_init__(self) -> None:
         require(
@@ -207,27 +207,33 @@ def train(config: Config, read: Read = formats.read) -> Result:
         if config.held_out and not test:
             run.say(f"nothing is held out: none of {len(kept)} demonstrations falls to held_out = {config.held_out}")
         held_out = tokens.select(torch.tensor(test)) if test else None
-        passes = Passes(config.epochs, config.batch_size, config.evaluate_every, config.learning)
-        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, passes, run)
+        settings = FitSettings(config.epochs, config.batch_size, config.evaluate_every, config.learning)
+        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, settings, run)
         run.save(policy, chat.tokenizer, "model")
         left_out = len(records) - len(kept)
         return run.finish({**summary, "demonstrations": len(learn), "left_out_too_long": left_out})
 
 
 @dataclass(frozen=True)
-class Passes:
-    """How often the examples are read, so many in one update, and how weights then move."""
+class FitSettings:
+    """What `fit` has to know of a stage."""
 
     epochs: float
+    """Passes over the examples."""
     batch_size: int
+    """Examples in one update."""
     evaluate_every: int
+    """Updates between two measurements of the held-out loss."""
     learning: Learning
+    """How weights move."""
 
 
-def fit(policy: Policy, tokens: Sequences, held_out: Sequences | None, passes: Passes, run: Run) -> dict[str, float]:
+def fit(
+    policy: Policy, tokens: Sequences, held_out: Sequences | None, settings: FitSettings, run: Run
+) -> dict[str, float]:
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    rows, steps = rows_and_updates(passes.epochs, len(tokens), passes.batch_size, run)
-    learning = settled(passes.learning, policy, run)
+    rows, steps = rows_and_updates(settings.epochs, len(tokens), settings.batch_size, run)
+    learning = settled(settings.learning, policy, run)
     tell(learning.precision, policy, run)
     ready(policy, learning)
     optimizer = Optimizer(trainable(policy), learning, steps, policy.follow)
@@ -247,7 +253,7 @@ def fit(policy: Policy, tokens: Sequences, held_out: Sequences | None, passes: P
         done = keeper.resume()
         if held_out is not None and not done:
             summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
-        for chosen in minibatches(len(tokens), passes.batch_size, rows, run.settings.seed, done):
+        for chosen in minibatches(len(tokens), settings.batch_size, rows, run.settings.seed, done):
             done += 1
             batch = tokens.select(torch.tensor(chosen))
             begin, update = time.perf_counter(), partial(step, policy, batch, optimizer, room["budget"], run.say)
@@ -255,7 +261,7 @@ def fit(policy: Policy, tokens: Sequences, held_out: Sequences | None, passes: P
             figures["tokens"] = float(len(batch.token_S))
             needed = policy.learning_flops(len(batch.token_S), len(batch.token_N))
             figures |= speed(len(batch.token_S), needed, time.perf_counter() - begin, policy.device)
-            if held_out is not None and (done % passes.evaluate_every == 0 or done == steps):
+            if held_out is not None and (done % settings.evaluate_every == 0 or done == steps):
                 figures["loss/held_out"] = held_out_loss(policy, held_out, learning.budget_tokens)
                 summary["held_out_loss"] = figures["loss/held_out"]
             summary["loss"] = figures["loss/nll"]
