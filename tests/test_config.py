@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truing.config import dump, load, parse
+from truing.config import load, parse
 from truing.errors import UserError
+from truing.settings import to_toml
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ numbers = st.floats(min_value=1e-9, allow_nan=False, allow_infinity=False)
 )
 def test_load_reads_what_dump_wrote(tmp_path_factory: pytest.TempPathFactory, config: Config) -> None:
     path = tmp_path_factory.mktemp("dump") / "c.toml"
-    path.write_text(dump(config), encoding="utf-8")
+    path.write_text(to_toml(config), encoding="utf-8")
     assert load(Config, path) == config
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from truing.config import dump, load, options, parse
+from truing.config import load, options, parse
 from truing.errors import UserError
 from truing.settings import (
     DataSettings,
@@ -19,6 +19,7 @@ from truing.settings import (
     defaults,
     flattened,
     require,
+    to_toml,
 )
 
 
@@ -60,7 +61,7 @@ def parsed(*words):
 def test_files_and_flags_name_a_flat_setting_without_its_group():
     config = parsed("--data", "a", "b", "--seed", "3", "--fresh", "--strict")
     assert config == Config(DataSettings(("a", "b"), strict=True), RunSettings("runs/here", 3, True, 7.0))
-    table = tomllib.loads(dump(config))
+    table = tomllib.loads(to_toml(config))
     assert table["data"] == ["a", "b"] and table["seed"] == 3 and table["inner"] == {"lr": 0.1}
     assert "run" not in table and "inputs" not in table
     names = [option.name for option in options(Config)]
@@ -78,7 +79,10 @@ def test_a_file_changes_one_setting_of_a_group_and_leaves_the_others_at_the_stag
     with pytest.raises(UserError, match="data is missing, and it has no default"):
         load(Config, tmp_path / "c.toml")
     (tmp_path / "c.toml").write_text('data = ["a"]\n[run]\nseed = 5\n')
-    with pytest.raises(UserError, match=r"c\.toml: run: there is no such key"):
+    with pytest.raises(UserError, match=r"c\.toml: run: .* out, seed, fresh, .* stand by themselves, in no table"):
+        load(Config, tmp_path / "c.toml")
+    (tmp_path / "c.toml").write_text('data = ["a"]\nlr = 0.2\n')
+    with pytest.raises(UserError, match=r"lr: there is no such key; lr stands in the table \[inner\]"):
         load(Config, tmp_path / "c.toml")
 
 
@@ -114,6 +118,24 @@ def test_values_by_name_find_their_groups():
     assert flattened(config)["out"] == "x" and flattened(config)["inner"] == Inner(0.5)
     known = defaults(Config)
     assert known["out"] == "runs/here" and known["strict"] is False and "data" not in known
+
+
+def test_tables_may_be_dictionaries_and_one_text_stands_for_several():
+    config = configured(Config, data="a", inner={"lr": 0.5}, run={"out": "x", "seed": 3})
+    assert config == Config(DataSettings(("a",)), RunSettings("x", 3, save_state_s=7.0), Inner(0.5))
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--data", ""], "data = .*: it must be names that are not empty"),
+        (["--data", "a", "--out", ""], "out = '': it must be a folder's name"),
+        (["--data", "a", "--confg", "x"], 'there is no --confg; did you mean "config"'),
+    ],
+)
+def test_what_is_empty_names_nothing(words, complaint):
+    with pytest.raises(UserError, match=complaint):
+        parsed(*words)
 
 
 def test_a_group_may_be_given_as_one_and_what_is_named_by_itself_wins(capsys):

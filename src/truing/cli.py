@@ -97,7 +97,7 @@ def _command_of(argv: Sequence[str]) -> tuple[Command, list[str]]:
             print(f"  {name:<10} {command.about}")
         raise SystemExit(0 if rest else 2)
     if rest[0] not in known:
-        _refuse(f"truing {word} {rest[0]}: there is no such action; valid: {', '.join(known)}")
+        _refuse(f"truing {word} {rest[0]}: there is no such action; {nearest(rest[0], known)}")
     return known[rest[0]], rest[1:]
 
 

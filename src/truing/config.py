@@ -40,13 +40,6 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
-def dump(config: Any) -> str:
-    """A configuration as TOML, which `load` reads back to the same; None is left out."""
-    from truing.training.run import to_toml
-
-    return to_toml(config)
-
-
 def load(config: type[C], path: str | Path) -> C:
     """The configuration a TOML file holds. Unknown keys, wrong types and impossible values are named with the file."""
     values = _read(config, Path(path))
@@ -141,10 +134,16 @@ def _by_tyro(config: type[C], argv: Sequence[str], prog: str, description: str, 
         words = " ".join(re.sub("[─│╰╯]", " ", " ".join(lines)).split())
         complaint = re.split("For full helptext|Argument helptext:", words)[0].strip()
         complaint = complaint.removeprefix("Error parsing ").removeprefix(f"{config.__name__}: ")
-        complaint = complaint.replace("Unrecognized options:", "not understood:")
+        for theirs, ours in PLAIN.items():
+            complaint = complaint.replace(theirs, ours)
         raise UserError(complaint) from None
 
 
+# What tyro says, and what it means.
+PLAIN = {
+    "Unrecognized options:": "not understood:",
+    "Failed to parse key-value pairs!": "names and their values are needed, in turn: NAME VALUE NAME VALUE",
+}
 SHOWN = tyro.constructors.ConstructorRegistry()
 
 
@@ -197,7 +196,7 @@ def _values(config: type, table: dict[str, Any], path: str, prefix: str) -> dict
     for written, value in table.items():
         where, name = f"{path}: {prefix}{written}", current_name(written, known)
         if name not in known:
-            raise UserError(f"{where}: there is no such key; {nearest(name, known)}")
+            raise UserError(f"{where}: there is no such key; {_hint(config, name)}")
         if name != written:
             if name in table:
                 raise UserError(f"{where}: this is the former name of {name}, which is there, too: give one of both")
@@ -207,6 +206,17 @@ def _values(config: type, table: dict[str, Any], path: str, prefix: str) -> dict
         else:
             values[name] = _checked(known[name].kind, value, where)
     return values
+
+
+def _hint(config: type, name: str) -> str:
+    """What may have been meant by a key that is none."""
+    known, tables = settings_of(config), [full for full in _kinds(config) if full.endswith(f".{name}")]
+    if name in groups_of(config):
+        inside = [setting for setting, s in known.items() if s.group == name]
+        return f"{', '.join(inside)} stand by themselves, in no table"
+    if len(tables) == 1:
+        return f"{name} stands in the table [{tables[0].removesuffix(f'.{name}')}]"
+    return nearest(name, known)
 
 
 def _table(setting: Setting, value: Any, where: str, path: str, name: str) -> Any:
@@ -267,7 +277,7 @@ def _refuse_unknown(config: type, tokens: Sequence[str], prog: str, switches: Co
         if flag.startswith("--") and key in switches:
             raise UserError(f"{prog}: {flag} takes no value")
         if flag.startswith("--") and key not in valid:
-            raise UserError(f"{prog}: there is no --{key}; {nearest(key, valid)}")
+            raise UserError(f"{prog}: there is no --{key}; {nearest(key, (*valid, 'config', 'help'))}")
 
 
 def _gathered(config: type, tokens: Sequence[str]) -> list[str]:
@@ -335,12 +345,14 @@ def _typed(table: dict[str, Any]) -> list[str]:
 
 
 def _complete(built: C) -> C:
-    """What has no default must say something: `--data` with nothing after it does not. A seed counts from 0; numbers
-    are finite, and no larger than what is counted anywhere."""
+    """What has no default must say something: `--data` with nothing after it does not, nor does an empty text. A seed
+    counts from 0; numbers are finite, and no larger than what is counted anywhere."""
     values = flattened(built)
     for name in required(type(built)):
         if values[name] == ():
             raise UserError(f"{name} = []: it must be one value at least")
+        if values[name] == "":
+            raise UserError(f"{name} is empty")
     seed = values.get("seed", 0)
     if not 0 <= seed < 2**32:
         raise UserError(f"seed = {seed}: it must be 0 or more, and below 2^32")

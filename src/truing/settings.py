@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Container, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cache, reduce
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
 
+import tomli_w
 import tyro
 
 from truing.errors import UserError, nearest
@@ -43,6 +44,9 @@ class OutputSettings:
     fresh: bool = False
     """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
 
+    def __post_init__(self) -> None:
+        require(self, ("out", bool(self.out), "a folder's name"))
+
 
 @dataclass(frozen=True)
 class RunSettings(OutputSettings):
@@ -66,6 +70,9 @@ class DataSettings:
     """Stop at the first bad row in place of leaving it out."""
     chat_format: ChatFormat = "auto"
     """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
+
+    def __post_init__(self) -> None:
+        require(self, ("data", all(self.data), "names that are not empty"))
 
 
 def _default(f: Field[Any]) -> Any:
@@ -147,15 +154,16 @@ def tell_new_name(where: str, name: str) -> None:
 def configured(config: type[C], **values: Any) -> C:
     """A stage's configuration from values by the names that they have in files: `out` goes into its group `run`.
 
-    A group may be given as one, too; what is named by itself wins. Raises UserError at a name that is no setting, and
-    where one without a default is missing.
+    A group may be given as one, too; what is named by itself wins. A table, such as `learning`, may be a dictionary of
+    what is not at the stage's default, as in a file; one text where several may stand is the only one. Raises UserError
+    at a name that is no setting, and where one without a default is missing.
     """
     known, groups = settings_of(config), groups_of(config)
-    given = {name: value for group in groups if group in values for name, value in vars(values[group]).items()}
+    given = {name: value for group in groups if group in values for name, value in _items(values[group])}
     for written, value in values.items():
         name = current_name(written, known)
         if name in known:
-            given[name] = value
+            given[name] = _as_kind(known[name], value)
         elif name not in groups:
             raise UserError(f"there is no setting {name}; {nearest(name, known)}")
         if name != written:
@@ -170,6 +178,34 @@ def configured(config: type[C], **values: Any) -> C:
     return config(**own)
 
 
+def _items(group: Any) -> Iterable[tuple[str, Any]]:
+    return group.items() if isinstance(group, dict) else vars(group).items()
+
+
+def _as_kind(setting: Setting, value: Any) -> Any:
+    if is_dataclass(setting.kind) and isinstance(value, dict):
+        return replace(setting.default, **value)
+    return (value,) if get_origin(setting.kind) is tuple and isinstance(value, str) else value
+
+
 def changed(config: C, **values: Any) -> C:
     """The same with other values, by the names that they have in files."""
     return configured(type(config), **(vars(config) | values))
+
+
+def as_tables(config: Any) -> dict[str, Any]:
+    """The values of a configuration by their names in files, a dictionary for each table."""
+    return {name: asdict(v) if is_dataclass(v) else v for name, v in flattened(config).items()}  # type: ignore[arg-type]
+
+
+def to_toml(config: Any) -> str:
+    """The settings of a configuration as TOML. What is None is left out: TOML has no word for it."""
+    return tomli_w.dumps(_without_none(as_tables(config)))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(inner) for inner in value]
+    return value

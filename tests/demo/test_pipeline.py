@@ -61,3 +61,8 @@ def every_figure_is_there(folder):
 def test_impossible_settings_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"^{name} = "):
         Config(**{name: value})
+
+
+def test_an_algorithm_that_is_none_is_refused_before_anything_runs():
+    with pytest.raises(UserError, match='"pppo" is not a row of the table; did you mean "ppo"'):
+        Config(algorithm="pppo")

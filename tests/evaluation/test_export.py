@@ -43,3 +43,11 @@ def test_layouts_without_a_criterion_hold_judgements_on_one(tmp_path, capsys):
 def test_exactly_one_of_model_and_data(given):
     with pytest.raises(UserError, match="exactly one"):
         Config("out", **given)
+
+
+def test_data_are_not_written_over_themselves(tmp_path):
+    source = tmp_path / "pairs.jsonl"
+    source.write_text('{"prompt": "x", "chosen": "a", "rejected": "b"}\n')
+    with pytest.raises(UserError, match="this is the data: choose another file"):
+        write(Config(str(source), data=(f"{tmp_path}/../{tmp_path.name}/pairs.jsonl",)))
+    assert "chosen" in source.read_text()

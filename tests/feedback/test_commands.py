@@ -8,7 +8,9 @@ from truing.data import formats
 from truing.data.records import Comparison
 from truing.errors import UserError
 from truing.feedback import assign, exchange, rounds, store
-from truing.feedback.commands import Export, Import, Stats, export, import_, stats
+from truing.feedback.commands import Export, Import, Review, Stats, export, import_, stats
+from truing.feedback.database import Database
+from truing.feedback.label import Config as LabelConfig
 
 
 def test_an_export_holds_the_round_that_is_named(sqlite, make, tmp_path):
@@ -47,6 +49,24 @@ def test_stats_show_an_open_end_as_a_dash_and_as_null_in_json(sqlite, make, tmp_
     stats(Stats(store=place, json=True))
     first, second = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["leaderboard"]
     assert first["high"] is None and second["low"] is None and first["low"] == pytest.approx(668, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("refused", "complaint"),
+    [
+        (lambda: Review(count=0), "count = 0"),
+        (lambda: Import(("x",), overlap=0), "overlap = 0"),
+        (lambda: Import(("x",), project=""), "project = ''"),
+        (lambda: Database.open(""), "store is empty"),
+        (lambda: Database.open("mysql://x/y"), "mysql://x/y: a store is a SQLite file, or"),
+        (lambda: LabelConfig(simulate_reward="nosuch.py:f"), "nosuch.py"),
+    ],
+)
+def test_what_means_nothing_is_refused_before_anything_is_made(refused, complaint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=complaint):
+        refused()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_import_that_is_refused_makes_no_store(tmp_path):

@@ -152,7 +152,9 @@ def test_explain_reads_a_file_of_settings_and_refuses_what_training_would(truing
         (["report", "-x"], "there is no -x; truing report --help tells"),
         (["report", "a", "b"], "not understood: b"),
         (["rl", "--explain=1"], "--explain takes no value"),
-        (["feedback", "improt"], "truing feedback improt: there is no such action; valid: import, export"),
+        (["rl", "--explain", "--override", "kl_in_reward"], "--override: names and their values are needed, in turn"),
+        (["sft", "--model", "", "--data", "DEMOS"], "model is empty"),
+        (["feedback", "improt"], 'truing feedback improt: there is no such action; did you mean "import"'),
         (["feedback", "export"], "truing feedback export needs --out"),
     ],
 )

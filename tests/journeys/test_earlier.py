@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from truing.commands import TABLE
-from truing.config import dump, parse
+from truing.config import parse
 from truing.errors import UserError
-from truing.settings import FORMER, changed
+from truing.settings import FORMER, changed, to_toml
 from truing.training.run import Run, is_finished
 
 EARLIER = Path(__file__).parent / "earlier"
@@ -32,7 +32,7 @@ def test_settings_of_an_earlier_version_are_read_to_the_same_and_new_names_told_
     former = [name for name in written if name in FORMER]
     assert [line.split()[1] for line in said] == former
     expected = {FORMER.get(name, name): value for name, value in written.items() if name != "stage"}
-    assert tomllib.loads(dump(config)) == expected
+    assert tomllib.loads(to_toml(config)) == expected
 
 
 @pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.stem)

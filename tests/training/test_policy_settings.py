@@ -2,11 +2,11 @@ import math
 
 import pytest
 
-from truing.config import dump, parse
+from truing.config import parse
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.models.adapters import Adapter
-from truing.settings import configured
+from truing.settings import configured, to_toml
 from truing.training.optimize import Learning
 from truing.training.policy_settings import Config
 
@@ -34,6 +34,6 @@ def test_the_usual_learning_rate_is_larger_for_an_adapter():
         for learning, rank in ((Learning(lr=0), 0), (Learning(lr=0), 2), (Learning(lr=2e-5), 2))
     )
     assert (usual.learning.lr, adapted.learning.lr, said.learning.lr) == (1e-5, 1e-4, 2e-5)
-    assert "lr = 0.0001" in dump(adapted)
+    assert "lr = 0.0001" in to_toml(adapted)
     parsed = parse(Config, ["--model", "m", "--data", "d", "--reward", "r", "--lora-rank", "4"], "truing rl")
     assert parsed.learning == Learning(lr=1e-4, schedule="constant")

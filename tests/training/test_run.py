@@ -18,10 +18,10 @@ import torch
 
 import truing
 from truing.errors import Busy, UserError
-from truing.settings import RunSettings
+from truing.settings import RunSettings, to_toml
 from truing.training import checkpoint
 from truing.training import run as run_module
-from truing.training.run import MOST_WARNINGS, Run, is_finished, replace_text, to_json, to_toml
+from truing.training.run import MOST_WARNINGS, Run, is_finished, replace_text, to_json
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,19 @@ def test_what_is_no_run_is_refused_and_unharmed(tmp_path: Path, name: str) -> No
         Run.open(RunSettings(str(out), fresh=True), Config(), "sft")
     assert kept.read_text() == "precious"
     assert sum(f.is_file() for f in tmp_path.rglob("*")) == 1
+
+
+@pytest.mark.parametrize("inside", ["", "model"])
+def test_a_run_does_not_replace_what_it_begins_from(tmp_path: Path, inside: str) -> None:
+    """It did with --fresh, and the model was gone."""
+    finished(tmp_path / "run")
+    kept = files_of(tmp_path / "run")
+    config = Config(data=("a", str(tmp_path / "run" / inside)))
+    with pytest.raises(
+        UserError, match=r"out .*run: data .*run.* is there, and would be replaced; name another folder"
+    ):
+        Run.open(RunSettings(str(tmp_path / "run"), fresh=True), config, "sft")
+    assert files_of(tmp_path / "run") == kept
 
 
 def finished(folder: Path) -> None:

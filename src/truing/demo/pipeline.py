@@ -25,6 +25,7 @@ from truing.generation.speak import speak
 from truing.models.loading import load_chat, load_policy
 from truing.settings import DataSettings, Flat, OutputSettings, RunSettings, require
 from truing.training import policy, pretrain, reward_model, sample, supervised
+from truing.training.algorithms import algorithm
 from truing.training.judge import ScoreSettings
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run, is_finished, replace_text, to_json
@@ -54,6 +55,7 @@ class Config:
             self,
             ("error_rate", 0 <= self.error_rate < 0.5, "at least 0, below 0.5"),
             ("annotators", self.annotators >= 1, "1 or more"),
+            ("algorithm", bool(algorithm(self.algorithm)), "a row of the table"),
             ("iterations", self.iterations >= 1, "1 or more"),
             ("scale", 0 < self.scale <= 1, "above 0, at most 1"),
         )

@@ -60,6 +60,8 @@ def write(config: Config) -> str:
         role = load_scorer(config.model) if is_reward_model(config.model) else load_policy(config.model)
         save(role, load_tokenizer(config.model), config.out, DTYPES[config.dtype])
         return f"{config.model} written to {config.out} in {config.dtype}"
+    if Path(config.out).resolve() in {Path(source).resolve() for source in config.data}:
+        raise UserError(f"out = {config.out}: this is the data: choose another file")
     records = formats.read(config.data, KINDS[config.kind], config.strict, print)
     if config.to != "native":
         records = on_criterion(records, config.criterion, print)

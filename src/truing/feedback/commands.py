@@ -13,6 +13,7 @@ from truing.errors import UserError
 from truing.feedback import exchange, quality, reviews, rounds, snapshot, store
 from truing.feedback.database import Database
 from truing.maths.statistics import interval_text
+from truing.settings import require
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Import:
     """What people are to do with prompts and sampled answers."""
     overlap: int = 1
     """How many different people judge each of them."""
+
+    def __post_init__(self) -> None:
+        require(self, ("project", bool(self.project), "a name"), ("overlap", self.overlap >= 1, "1 or more"))
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,9 @@ class Review:
     """The project."""
     seed: int = 0
     """Of the draw."""
+
+    def __post_init__(self) -> None:
+        require(self, ("count", self.count >= 1, "1 or more"))
 
 
 def import_(config: Import) -> None:

@@ -200,7 +200,11 @@ class Database:
 
 
 def _url(source: str) -> Any:
+    if not source:
+        raise UserError("store is empty: name a file, such as feedback.db, or postgresql://user@host/name")
     if not source.startswith(("postgres", "sqlite:")):
+        if "://" in source:
+            raise UserError(f"{source}: a store is a SQLite file, or has an address as postgresql://user@host/name")
         return make_url("sqlite://").set(database=source)
     try:
         url = make_url(source)

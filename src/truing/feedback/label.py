@@ -99,6 +99,7 @@ class Config:
             self,
             ("answers", 1 <= self.answers <= 9, "1 to 9"),
             ("overlap", self.overlap >= 1, "1 or more"),
+            ("simulate_reward", not self.simulate_reward or load_function(self.simulate_reward), "a function"),
             ("temperature", self.temperature >= 0, "0 or more"),
             ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
             ("port", 0 <= self.port < 65536, "0 to 65535"),

@@ -13,13 +13,12 @@ import time
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import tomli_w
 import transformers
 from tensorboardX import SummaryWriter
 
@@ -27,7 +26,7 @@ import truing
 from truing.errors import Busy, UserError
 from truing.models.loading import save
 from truing.models.roles import Policy, Scorer
-from truing.settings import OutputSettings, RunSettings, current_name, defaults, flattened
+from truing.settings import OutputSettings, RunSettings, as_tables, current_name, defaults, flattened, to_toml
 from truing.training import checkpoint, processes
 
 # What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
@@ -37,17 +36,17 @@ FOLDERS = ("events", "model", "critic", "checkpoints", "state", "quarantine")
 ROWS = ("metrics.jsonl", "samples.jsonl")
 STATE, LOCK, QUARANTINE, DECISIONS = "state", ".lock", "quarantine", "decisions.json"
 HOW = {f.name for f in fields(RunSettings)} - {"seed"}  # settings that do not change what comes out
+SOURCES = {
+    "model",
+    "data",
+    "reward",
+    "reference",
+    "against",
+    "judge",
+    "pretrain_data",
+}  # that may name folders
+WORDS = ("exact", "person")  # and what these may name besides
 MOST_WARNINGS = 20
-
-
-def to_toml(config: Any) -> str:
-    """The settings of a configuration dataclass as TOML. What is None is left out: TOML has no word for it."""
-    return tomli_w.dumps(_without_none(_as_dict(config)))
-
-
-def _as_dict(config: Any) -> dict[str, Any]:
-    """Its settings by their names in files, a dictionary for each table."""
-    return {name: asdict(v) if is_dataclass(v) else v for name, v in flattened(config).items()}  # type: ignore[arg-type]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -268,7 +267,7 @@ class Run:
         except OSError as error:
             raise UserError(f"out {self._folder}: cannot be written: {error.strerror}") from None
         if self._tracker is not None:
-            self._tracker.init(project="truing", name=self._folder.name, config=_plain(_as_dict(self.config)))
+            self._tracker.init(project="truing", name=self._folder.name, config=_plain(as_tables(self.config)))
             self._tracking = True
 
     def _write_decisions(self) -> None:
@@ -287,6 +286,7 @@ def _goes_on(settings: OutputSettings, config: Any, stage: str) -> bool:
     folder, fresh = Path(settings.out), settings.fresh
     if folder.exists() and not folder.is_dir():
         raise UserError(f"out {folder}: this is a file; name a folder")
+    _refuse_source(folder, config)
     is_run = (folder / "config.toml").is_file()
     if folder.is_dir() and any(inside.name != LOCK for inside in folder.iterdir()) and not is_run:
         raise UserError(f"out {folder}: the folder holds other things and is no run; name a new or empty folder")
@@ -298,6 +298,16 @@ def _goes_on(settings: OutputSettings, config: Any, stage: str) -> bool:
     elif (folder / "checkpoints").is_dir() and not fresh:
         raise UserError(f"out {folder}: a run broken off here left checkpoints; name another folder, or give --fresh")
     return continues
+
+
+def _refuse_source(folder: Path, config: Any) -> None:
+    """A run replaces what is in its folder, and so must not begin from there."""
+    values = flattened(config)
+    for name in SOURCES & values.keys():
+        named = (values[name],) if isinstance(values[name], str) else values[name]
+        for source in {*named} - {"", *WORDS}:
+            if folder.resolve() in (Path(source).resolve(), *Path(source).resolve().parents) and Path(source).exists():
+                raise UserError(f"out {folder}: {name} {source} is there, and would be replaced; name another folder")
 
 
 def _locked(folder: Path) -> TextIO | None:
@@ -377,11 +387,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list | tuple):
-        return [_without_none(inner) for inner in value]
-    return value
