@@ -86,7 +86,7 @@ def test_import_round_snapshot_export_backup(truing, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("feedback",), "usage: truing feedback"), (("feedback", "improt"), "valid: import, export"),
+        (("feedback",), "usage: truing feedback"), (("feedback", "improt"), 'did you mean "import"?'),
         (("feedback", "stats", "--store", "no.db"), "no.db: there is no such store"),
         (("feedback", "stats", "--stroe", "x"), "did you mean"),
         (("feedback", "export", "--store", "no.db"), "needs --out"),
