@@ -62,7 +62,7 @@ def become(request: dict, own: dict) -> NoReturn:
     """Be the command that is asked for, from its beginning to its end; `own` is what this one of several is told."""
     os.environ.update(request["environment"] | own)
     os.chdir(request["folder"])
-    for number, path in enumerate((os.devnull, request["stdout"], request["stderr"])):
+    for number, path in enumerate((request["stdin"], request["stdout"], request["stderr"])):
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     code: object = 0
     try:
@@ -115,11 +115,12 @@ class Forked:
         assert answer, "the process that forks has ended"
         return json.loads(answer)
 
-    def begin(self, words, environment, folder, processes=({},), first=""):
+    def begin(self, words, environment, folder, processes=({},), first="", stdin=""):
         """Start it, in as many processes as there are surroundings for. `first` is Python that runs before the command,
-        to break what no seam can."""
+        to break what no seam can; `stdin` is what it is typed."""
         self.count += 1
-        stdout, stderr, script = (folder / f".{self.count}.{name}" for name in ("stdout", "stderr", "first.py"))
+        names = ("stdout", "stderr", "first.py", "stdin")
+        stdout, stderr, script, typed = (folder / f".{self.count}.{name}" for name in names)
         request = {
             "argv": words,
             "environment": environment,
@@ -127,9 +128,11 @@ class Forked:
             "processes": processes,
             "stdout": str(stdout),
             "stderr": str(stderr),
+            "stdin": str(typed),
             "first": str(script),
         }
         script.write_text(first)
+        typed.write_text(stdin)
         for path in (stdout, stderr):
             path.touch()
         return Begun(self, self.ask(request), stdout, stderr)

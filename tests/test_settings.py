@@ -123,6 +123,8 @@ def test_values_by_name_find_their_groups():
 def test_tables_may_be_dictionaries_and_one_text_stands_for_several():
     config = configured(Config, data="a", inner={"lr": 0.5}, run={"out": "x", "seed": 3})
     assert config == Config(DataSettings(("a",)), RunSettings("x", 3, save_state_s=7.0), Inner(0.5))
+    with pytest.raises(UserError, match="there is no setting lrr; did you mean"):
+        configured(Config, data="a", inner={"lrr": 0.5})
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def _items(group: Any) -> Iterable[tuple[str, Any]]:
 
 def _as_kind(setting: Setting, value: Any) -> Any:
     if is_dataclass(setting.kind) and isinstance(value, dict):
-        return replace(setting.default, **value)
+        return changed(setting.default, **value)
     return (value,) if get_origin(setting.kind) is tuple and isinstance(value, str) else value
 
 

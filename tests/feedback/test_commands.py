@@ -7,10 +7,9 @@ import pytest
 from truing.data import formats
 from truing.data.records import Comparison
 from truing.errors import UserError
-from truing.feedback import assign, exchange, rounds, store
+from truing.feedback import assign, exchange, label, rounds, store
 from truing.feedback.commands import Export, Import, Review, Stats, export, import_, stats
 from truing.feedback.database import Database
-from truing.feedback.label import Config as LabelConfig
 
 
 def test_an_export_holds_the_round_that_is_named(sqlite, make, tmp_path):
@@ -59,7 +58,7 @@ def test_stats_show_an_open_end_as_a_dash_and_as_null_in_json(sqlite, make, tmp_
         (lambda: Import(("x",), project=""), "project = ''"),
         (lambda: Database.open(""), "store is empty"),
         (lambda: Database.open("mysql://x/y"), "mysql://x/y: a store is a SQLite file, or"),
-        (lambda: LabelConfig(simulate_reward="nosuch.py:f"), "nosuch.py"),
+        (lambda: label.serve(label.Config(simulate_reward="nosuch.py:f"), None), "nosuch.py"),
     ],
 )
 def test_what_means_nothing_is_refused_before_anything_is_made(refused, complaint, tmp_path, monkeypatch):

@@ -18,4 +18,4 @@ def typed(*words, cwd=None, stdin="", environment=ENVIRONMENT):
 @pytest.fixture
 def truing(forked, tmp_path):
     """A command in a process of its own that need not load torch first."""
-    return lambda *words: forked(list(map(str, words)), ENVIRONMENT, tmp_path)
+    return lambda *words, stdin="": forked(list(map(str, words)), ENVIRONMENT, tmp_path, stdin=stdin)

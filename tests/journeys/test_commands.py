@@ -196,15 +196,14 @@ TYPED = {"compare": "=\n" * 9, "chat": "hello\n/quit\n"}
 
 
 @pytest.fixture
-def commands(truing, tmp_path):
+def commands(truing):
     """Run the commands of a text, each with the flags that make it small."""
 
     def run(lines):
         for line in lines.splitlines():
             words = line.partition("#")[0].split()[1:]
             words += [] if "--explain" in words else SMALL.get(words[0], [])
-            stdin = TYPED.get(words[0])
-            told = truing(*words) if stdin is None else typed(*words, cwd=tmp_path, stdin=stdin)
+            told = truing(*words, stdin=TYPED.get(words[0], ""))
             assert told.returncode == 0, (line, told.stderr)
             assert words[0] != "chat" or len(told.stdout.splitlines()) >= 2
 

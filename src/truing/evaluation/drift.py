@@ -45,7 +45,7 @@ class Config:
     budget_tokens: int = 8192
     """Most tokens of one forward pass."""
     run: Flat[OutputSettings] = OutputSettings("runs/evaluate")
-    """The run's folder."""
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
         require(

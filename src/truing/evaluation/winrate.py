@@ -45,7 +45,7 @@ class Config:
     sampling: Sampling = field(default_factory=Sampling)
     """How responses are drawn."""
     run: Flat[OutputSettings] = OutputSettings("runs/compare")
-    """The run's folder."""
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
         require(

@@ -23,6 +23,7 @@ from truing.feedback import asking, auth, gold, people, quality, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database
 from truing.feedback.replies import Misconfigured, Remote, Reply, Unreachable
+from truing.feedback.simulate import Preference
 from truing.feedback.web.app import create_app
 from truing.feedback.web.guard import LOOPBACK
 from truing.feedback.web.site import Site
@@ -99,7 +100,6 @@ class Config:
             self,
             ("answers", 1 <= self.answers <= 9, "1 to 9"),
             ("overlap", self.overlap >= 1, "1 or more"),
-            ("simulate_reward", not self.simulate_reward or load_function(self.simulate_reward), "a function"),
             ("temperature", self.temperature >= 0, "0 or more"),
             ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
             ("port", 0 <= self.port < 65536, "0 to 65535"),
@@ -122,6 +122,7 @@ class Config:
 def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     """Open the store and the page, and stay until interrupted. `local` makes a live model of a folder or hub id: the
     function that answers, and the hash of its checkpoint."""
+    preference = load_function(config.simulate_reward) if config.simulate_reward else people.plain_worth
     listening = _listening(config.host, config.port)
     site = prepare(config, local)
     _refuse_open_door(config, site)
@@ -129,7 +130,7 @@ def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     app = create_app(site, config.hosts, requests_a_second=0.0 if config.simulate else 50.0)
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=FAREWELL_S)
     server, stop = uvicorn.Server(settings), threading.Event()
-    threading.Thread(target=_after_start, args=(server, config, site, stop), daemon=True).start()
+    threading.Thread(target=_after_start, args=(server, config, site, preference, stop), daemon=True).start()
     try:
         server.run(sockets=[listening])
     finally:
@@ -364,7 +365,9 @@ def _refuse_open_door(config: Config, site: Site) -> None:
         )
 
 
-def _after_start(server: uvicorn.Server, config: Config, site: Site, stop: threading.Event) -> None:
+def _after_start(
+    server: uvicorn.Server, config: Config, site: Site, preference: Preference, stop: threading.Event
+) -> None:
     """Once the server listens: print the way in, and let the simulated people work."""
     while not server.started:
         if stop.wait(0.05):
@@ -376,25 +379,6 @@ def _after_start(server: uvicorn.Server, config: Config, site: Site, stop: threa
     print(f"Judge at {address}/setup/{secret}", flush=True)
     print(f"(once, as the owner; later at {address}. Judgements go into {config.store}; Ctrl+C stops.)", flush=True)
     if config.simulate:
-        given = simulate(address, config, site, stop)
+        given = people.work_all(address, site.db, config.simulate, config.seed, preference, stop)
         print(f"{config.simulate} simulated annotators gave {given} judgements", flush=True)
         server.should_exit = server.should_exit or config.stop_when_done
-
-
-def simulate(address: str, config: Config, site: Site, stop: threading.Event) -> int:
-    """Simulated annotators work through HTTP until nothing is left. Returns how many judgements they gave."""
-    liked = load_function(config.simulate_reward) if config.simulate_reward else people.plain_worth
-    given: list[int] = []
-    workers = []
-    for number, person in enumerate(people.cast(config.simulate, config.seed)):
-        with site.db.writing() as connection:
-            known = auth.person_named(connection, person.name, "annotator")
-            who = known or auth.add_person(connection, person.name, simulated=True)
-            token = auth.issue(connection, "api", who)
-        arguments = (address, token, person, liked, config.seed + number, None, stop)
-        workers.append(threading.Thread(target=lambda a=arguments: given.append(people.work(*a)), daemon=True))
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return sum(given)

@@ -14,6 +14,8 @@ import numpy as np
 
 from truing.data.records import Message, Prompt
 from truing.errors import UserError
+from truing.feedback import auth
+from truing.feedback.database import Database
 from truing.feedback.simulate import Annotator, Preference, rank
 
 Payload = dict[str, Any]
@@ -117,3 +119,21 @@ def _asked(client: httpx.Client, path: str, body: Payload, stop: threading.Event
         if answer.status_code != 200:
             raise UserError(f"{path}: status {answer.status_code}: {answer.text[:200]}")
         return answer.json()
+
+
+def work_all(address: str, db: Database, count: int, seed: int, preference: Preference, stop: threading.Event) -> int:
+    """So many of them at once, until nothing is left or `stop` is set. Returns how many judgements they gave."""
+    given: list[int] = []
+    workers = []
+    for number, person in enumerate(cast(count, seed)):
+        with db.writing() as connection:
+            known = auth.person_named(connection, person.name, "annotator")
+            who = known or auth.add_person(connection, person.name, simulated=True)
+            token = auth.issue(connection, "api", who)
+        arguments = (address, token, person, preference, seed + number, None, stop)
+        workers.append(threading.Thread(target=lambda a=arguments: given.append(work(*a)), daemon=True))
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(given)

@@ -75,7 +75,7 @@ class Config:
     learning: Learning = field(default_factory=lambda: Learning(lr=0.0, schedule="constant"))
     """How weights move."""
     run: Flat[RunSettings] = RunSettings("runs/rl")
-    """The run's folder."""
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
         row = self.row  # refuses unknown names and impossible numbers

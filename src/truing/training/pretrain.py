@@ -57,7 +57,7 @@ class Config:
     )
     """How weights move."""
     run: Flat[RunSettings] = RunSettings("runs/pretrain")
-    """The run's folder."""
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
         require(

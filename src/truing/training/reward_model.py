@@ -92,7 +92,7 @@ class Config:
     learning: Learning = field(default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.05))
     """How weights move."""
     run: Flat[RunSettings] = RunSettings("runs/reward")
-    """The run's folder."""
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
         require(

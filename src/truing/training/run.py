@@ -36,16 +36,9 @@ FOLDERS = ("events", "model", "critic", "checkpoints", "state", "quarantine")
 ROWS = ("metrics.jsonl", "samples.jsonl")
 STATE, LOCK, QUARANTINE, DECISIONS = "state", ".lock", "quarantine", "decisions.json"
 HOW = {f.name for f in fields(RunSettings)} - {"seed"}  # settings that do not change what comes out
-SOURCES = {
-    "model",
-    "data",
-    "reward",
-    "reference",
-    "against",
-    "judge",
-    "pretrain_data",
-}  # that may name folders
-WORDS = ("exact", "person")  # and what these may name besides
+# Settings that may name a folder, and the words that two of them may hold besides.
+SOURCES = {"model", "data", "reward", "reference", "against", "judge", "pretrain_data"}
+WORDS = {"exact", "person"}
 MOST_WARNINGS = 20
 
 
@@ -305,7 +298,7 @@ def _refuse_source(folder: Path, config: Any) -> None:
     values = flattened(config)
     for name in SOURCES & values.keys():
         named = (values[name],) if isinstance(values[name], str) else values[name]
-        for source in {*named} - {"", *WORDS}:
+        for source in {*named} - WORDS - {""}:
             if folder.resolve() in (Path(source).resolve(), *Path(source).resolve().parents) and Path(source).exists():
                 raise UserError(f"out {folder}: {name} {source} is there, and would be replaced; name another folder")
 

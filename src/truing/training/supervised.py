@@ -75,7 +75,7 @@ class Config:
     learning: Learning = field(default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.03))
     """How weights move."""
     run: Flat[RunSettings] = RunSettings("runs/sft")
-    """The run's folder."""
+    """Where the run is written."""
 
     def __post_init__(self) -> None:
         require(
