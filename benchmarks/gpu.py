@@ -22,8 +22,9 @@ from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import policy_of
 from truing.models.precision import best_flops
-from truing.models.roles import Policy, trainable
-from truing.training.optimize import Learning, Optimizer, ready
+from truing.models.roles import Policy
+from truing.training.loop import Learner
+from truing.training.optimize import Learning
 from truing.training.supervised import step
 
 BATCH, PROMPT, NEW, VOCABULARY = 256, 128, 128, 32_000
@@ -92,15 +93,14 @@ def measure(size: str) -> None:
     ids = torch.randint(4, VOCABULARY, (BATCH, PROMPT), generator=torch.Generator().manual_seed(0))
     theirs = generate_s(size, ids)
     policy, learning = policy_of(language_model(size)), Learning(lr=1e-6, precision="bfloat16", budget_tokens=16_384)
-    ready(policy, learning)
+    learner = Learner.of("policy", policy, learning, 10**6)
     ours = seconds(lambda: sample(policy, ids.tolist()))
     floor = floor_s(policy)
     print(f"{size} sampling: {BATCH * NEW / ours:,.0f} tokens/s, {floor / ours:.0%} of the bandwidth floor; "
           f"generate {BATCH * NEW / theirs:,.0f} tokens/s, ratio {theirs / ours:.2f}")  # fmt: skip
     rows = torch.randint(4, VOCABULARY, (64, 512)).tolist()
     tokens = Sequences.of([row[:1] for row in rows], [row[1:] for row in rows])
-    optimizer = Optimizer(trainable(policy), learning, 10**6, policy.follow)
-    spent = seconds(lambda: step(policy, tokens, optimizer, learning.budget_tokens))
+    spent = seconds(lambda: step(learner, tokens))
     needed = policy.learning_flops(len(tokens.token_S), len(tokens.token_N))
     print(f"{size} learning: {len(tokens.token_S) / spent:,.0f} tokens/s, {needed / spent / best_flops('cuda'):.0%} of "
           f"the best product, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")  # fmt: skip

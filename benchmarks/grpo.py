@@ -19,6 +19,7 @@ from truing.generation.speak import speak
 from truing.models.loading import policy_of
 from truing.models.roles import trainable
 from truing.training.algorithms import GRPO
+from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.policy_step import step
@@ -32,7 +33,8 @@ def iterations(size: str, learning: Learning, count: int) -> list[float]:
     chat = Chat(work.tokenizer(size), "plain")
     policy = policy_of(work.language_model(size))
     ready(policy, learning)
-    nets = Nets(policy, policy, None, Optimizer(trainable(policy), learning, 10**6, policy.follow), None)
+    optimizer = Optimizer(trainable(policy), learning, 10**6, policy.follow)
+    nets = Nets(policy, policy, None, optimizer, None, MicroBatches(learning.budget_tokens))
     rng, order, seconds = random.Random(0), torch.Generator().manual_seed(0), []
     for number in range(count):
         prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(PROMPTS)]
@@ -40,7 +42,6 @@ def iterations(size: str, learning: Learning, count: int) -> list[float]:
         step(
             nets, prompts, lambda p, a, n=number: speak(policy, chat, p, a, Sampling(max_new_tokens=RESPONSE), n),
             lambda p, r: torch.tensor([float(sum(map(len, x.text.split())) % 7) for x in r]), ROW, order, RESPONSE,
-            learning.budget_tokens,
         )  # fmt: skip
         seconds.append(time.perf_counter() - begin)
     return seconds

@@ -32,6 +32,7 @@ from truing.models.loading import policy_of
 from truing.models.roles import trainable
 from truing.rewards.model import model_reward
 from truing.training.algorithms import PPO
+from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.policy_step import step
@@ -54,6 +55,7 @@ def iterations(
     nets = Nets(
         policy, reference, separate, Optimizer(trainable(policy), learning, 10**6, policy.follow),
         Optimizer(trainable(separate), learning, 10**6, separate.follow) if separate else None,
+        MicroBatches(learning.budget_tokens),
     )  # fmt: skip
     rng, order = random.Random(0), torch.Generator().manual_seed(0)
     judge = model_reward(reward_net, chat, chat)
@@ -64,7 +66,7 @@ def iterations(
         begin = time.perf_counter()
         figures, _ = step(
             nets, prompts, lambda p, a, n=number: speak(policy, chat, p, a, sampling, n),
-            lambda p, r: torch.tensor(judge(p, r)), PPO, order, RESPONSE, learning.budget_tokens, check=number == 0,
+            lambda p, r: torch.tensor(judge(p, r)), PPO, order, RESPONSE, check=number == 0,
         )  # fmt: skip
         told.append({**figures, "seconds": time.perf_counter() - begin})
     return told

@@ -9,9 +9,9 @@ import random
 import time
 
 from benchmarks import work
-from truing.models.roles import trainable
 from truing.settings import configured
-from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.loop import Learner
+from truing.training.optimize import Learning
 from truing.training.reward_model import Config, Item, step
 
 BATCH, STEPS, SHORTEST, LONGEST = 32, 6, 32, 128
@@ -30,14 +30,13 @@ def items(size: str) -> list[Item]:
 def updates(size: str, learning: Learning) -> list[float]:
     """Seconds of each update; where layers are compiled, after one that is not counted."""
     scorer = work.scorer(size)
-    ready(scorer, learning)
-    optimizer = Optimizer(trainable(scorer), learning, 10**6, scorer.follow)
+    learner = Learner.of("reward_model", scorer, learning, 10**6)
     config, rows, seconds = configured(Config, model="x", data=("y",), learning=learning), items(size), []
     if learning.compile:
-        step(scorer, rows[:BATCH], optimizer, config, learning.budget_tokens)
+        step(learner, rows[:BATCH], config)
     for start in range(0, len(rows), BATCH):
         begin = time.perf_counter()
-        step(scorer, rows[start : start + BATCH], optimizer, config, learning.budget_tokens)
+        step(learner, rows[start : start + BATCH], config)
         seconds.append(time.perf_counter() - begin)
     return seconds
 

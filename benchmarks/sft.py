@@ -13,8 +13,8 @@ import torch
 from benchmarks import work
 from truing.data.batches import Sequences
 from truing.models.loading import policy_of
-from truing.models.roles import trainable
-from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.loop import Learner
+from truing.training.optimize import Learning
 from truing.training.supervised import step
 
 BATCH, STEPS, SHORTEST, LONGEST = 32, 6, 32, 256
@@ -30,13 +30,12 @@ def texts(size: str) -> list[list[int]]:
 def updates(size: str, learning: Learning) -> list[float]:
     """Seconds of each update after the first."""
     policy = policy_of(work.language_model(size))
-    ready(policy, learning)
-    optimizer = Optimizer(trainable(policy), learning, 10**6, policy.follow)
+    learner = Learner.of("policy", policy, learning, 10**6)
     rows, seconds = texts(size), []
     for start in range(0, len(rows), BATCH):
         begin = time.perf_counter()
         some = rows[start : start + BATCH]
-        step(policy, Sequences.of([r[:1] for r in some], [r[1:] for r in some]), optimizer, learning.budget_tokens)
+        step(learner, Sequences.of([r[:1] for r in some], [r[1:] for r in some]))
         seconds.append(time.perf_counter() - begin)
     return seconds[1:]
 

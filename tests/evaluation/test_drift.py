@@ -11,6 +11,7 @@ from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.maths.statistics import wilson
 from truing.settings import changed, configured
+from truing.training.loop import MicroBatches
 
 PROMPTS = [Prompt((Message("user", text),)) for text in ("The cat", "What colour?", "A bird sang")]
 
@@ -28,18 +29,18 @@ def test_shape_by_hand():
 
 def test_drift_is_zero_from_itself_and_close_to_the_sampled_estimate_elsewhere(policy, chat):
     said, _, _ = speak(policy, chat, PROMPTS, 60, Sampling(max_new_tokens=8), 0)
-    same = drift(policy, copy.deepcopy(policy), said, 1.0, 500)
+    same = drift(policy, copy.deepcopy(policy), said, 1.0, MicroBatches(500))
     assert same["kl"] == pytest.approx(0, abs=1e-3)
     other = copy.deepcopy(policy)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
         sampled = said.logp_N - other(said.tokens).logp_N
-    told = drift(policy, other, said, 1.0, 500)
+    told = drift(policy, other, said, 1.0, MicroBatches(500))
     per_response = sampled.sum().item() / len(said)
     error = 4 * sampled.std().item() * (len(said.logp_N) ** 0.5) / len(said)
     assert abs(told["kl"] - per_response) < error
-    assert told["kl"] == pytest.approx(drift(policy, other, said, 1.0, 20)["kl"], rel=1e-4)
+    assert told["kl"] == pytest.approx(drift(policy, other, said, 1.0, MicroBatches(20))["kl"], rel=1e-4)
     entropy = -said.logp_N.mean().item()  # the mean surprise estimates the mean entropy
     assert told["entropy"] == pytest.approx(entropy, abs=0.2)
 

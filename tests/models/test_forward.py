@@ -193,9 +193,8 @@ def test_every_logprob_is_the_architectures_own(config):
     assert (head.logits(torch.ones(1, 32)) - plain.logits(torch.ones(1, 32))).abs().max() > 1
     torch.testing.assert_close(policy.logprobs(tokens), own_N, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(policy(tokens).logp_N, own_N, atol=1e-4, rtol=1e-4)
-    assert supervised.gradients(policy, tokens, supervised.weights(tokens), 99) == pytest.approx(
-        own.loss.item(), rel=1e-4
-    )
+    losses = supervised.gradients(policy, supervised.parts(tokens, supervised.weights(tokens), 99))
+    assert losses["loss/nll"] == pytest.approx(own.loss.item(), rel=1e-4)
     engine = Engine(policy, Sampling(max_new_tokens=6), [])
     flight = engine.add(ids[:begin], 1)
     engine.run()
@@ -204,7 +203,7 @@ def test_every_logprob_is_the_architectures_own(config):
     scorer = Scorer(lm, torch.nn.Linear(32, 1, bias=False))
     items = [reward_model.Item(tuple(ids[:begin]), (tuple(ids[begin:]), (5, 6)), (0, 1), "a", target=0.8)]
     config = reward_model.Config("m", ("d",), language_weight=1.0)
-    told = reward_model.gradients(scorer, items, config, 99)["loss/language"]
+    told = reward_model.gradients(scorer, items, config, [items])["loss/language"]
     assert told == pytest.approx(own.loss.item(), rel=1e-4)
 
 

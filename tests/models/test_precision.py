@@ -16,6 +16,7 @@ from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer, policy_of, save
 from truing.models.precision import WorkingCopy, dtype_of
 from truing.models.roles import Policy, in_graph, trainable
+from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer, ready
 
@@ -206,7 +207,8 @@ def test_a_reference_that_is_pulled_computes_with_its_new_weights(tiny_model):
     reference = copy.deepcopy(policy).requires_grad_(False)
     for role in (policy, reference):
         role.compute_in(BF16)
-    nets = Nets(policy, reference, None, Optimizer(trainable(policy), Learning(lr=1e-2), 9, policy.follow), None)
+    nets = Nets(policy, reference, None, Optimizer(trainable(policy), Learning(lr=1e-2), 9, policy.follow), None,
+                MicroBatches(4096))  # fmt: skip
     policy(TOKENS).logp_N.sum().backward()
     nets.step()
     nets.pull_reference(1.0)

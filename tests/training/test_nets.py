@@ -9,6 +9,7 @@ from truing.data.rollouts import Rollouts
 from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer
 from truing.models.roles import trainable
+from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 
@@ -18,7 +19,7 @@ LEARNING = Learning(lr=1e-2, schedule="constant")
 
 def nets_of(policy, reference, critic=None) -> Nets:
     optimizers = [Optimizer(trainable(role), LEARNING, 9) if role is not None else None for role in (policy, critic)]
-    return Nets(policy, reference, critic, *optimizers)
+    return Nets(policy, reference, critic, *optimizers, MicroBatches(100))
 
 
 def rollouts(policy) -> Rollouts:
@@ -41,8 +42,9 @@ def test_reference_of_lora_is_the_base(tiny_model):
 def test_remember_does_not_depend_on_the_budget(tiny_model):
     policy, critic = load_policy(tiny_model), load_scorer(tiny_model)
     nets = nets_of(policy, copy.deepcopy(policy), critic)
-    wide, _ = nets.remember(rollouts(policy), True, True, 100)
-    narrow, _ = nets.remember(rollouts(policy), True, True, 1)
+    wide, _ = nets.remember(rollouts(policy), True, True)
+    nets.micro_batches.budget_tokens = 1
+    narrow, _ = nets.remember(rollouts(policy), True, True)
     for name in ("ref_N", "value_N", "tail_value_B", "old_N"):
         torch.testing.assert_close(getattr(wide, name), getattr(narrow, name))
     values = critic.values(TOKENS)
@@ -54,13 +56,13 @@ def test_check_finds_logprobs_that_are_off(tiny_model):
     policy = load_policy(tiny_model)
     nets = nets_of(policy, copy.deepcopy(policy))
     said = rollouts(policy)
-    assert nets.remember(said, True, False, 100)[1] < 1e-5
+    assert nets.remember(said, True, False)[1] < 1e-5
     off = replace(said, logp_N=said.logp_N + torch.tensor([0, 0, 0.5, 0, 0]))
-    again, gap = nets.remember(off, True, False, 100)
+    again, gap = nets.remember(off, True, False)
     assert abs(gap - 0.5) < 1e-5
     # Such a gap decides: what learning computes is taken, in this iteration and those after it.
     torch.testing.assert_close(again.old_N, said.logp_N)
-    torch.testing.assert_close(nets.remember(off, False, False, 100)[0].old_N, said.logp_N)
+    torch.testing.assert_close(nets.remember(off, False, False)[0].old_N, said.logp_N)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
@@ -75,12 +77,14 @@ def test_where_nothing_has_moved_there_is_no_drift_to_the_bit(tiny_model, adapte
     nets = nets_of(policy, reference)
     said = rollouts(policy)
     off = replace(said, logp_N=said.logp_N + 1e-4)
-    assert not nets.log_ratio(off, 100).any() and not nets.log_ratio(off, 1).any()
+    assert not nets.log_ratio(off).any()
+    nets.micro_batches.budget_tokens = 1
+    assert not nets.log_ratio(off).any()
     with torch.no_grad():
         for parameter in trainable(policy):
             parameter += 0.1
     policy.follow()
-    assert nets.log_ratio(off, 100).any()
+    assert nets.log_ratio(off).any()
 
 
 def test_pull_reference_moves_a_share_of_the_way(tiny_model):

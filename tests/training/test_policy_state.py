@@ -12,6 +12,7 @@ from truing.models.loading import load_policy
 from truing.models.roles import trainable
 from truing.training.checkpoint import State
 from truing.training.judge import Judge, ScoreSettings
+from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy_state import Standing
@@ -24,7 +25,8 @@ class Extra:
 
 def standing(tiny_model, **more):
     policy = load_policy(tiny_model)
-    nets = Nets(policy, copy.deepcopy(policy), None, Optimizer(trainable(policy), Learning(), 9), None)
+    nets = Nets(policy, copy.deepcopy(policy), None, Optimizer(trainable(policy), Learning(), 9), None,
+                MicroBatches(100))  # fmt: skip
     judge = Judge(None, ScoreSettings())
     judge.moments = RunningMoments(1.0, 2.0, 3)
     return Standing(nets, judge, torch.Generator(), AdaptiveKL(0.1, 2.0, 10.0), Extra(), **more)
@@ -59,7 +61,7 @@ def test_between_iterations_there_is_nothing_to_put_back(tiny_model):
 
 def test_numbers_beside_the_weights_are_put_back(tiny_model):
     one, other = standing(tiny_model), standing(tiny_model)
-    one.nets.budget_tokens = 64
+    one.nets.micro_batches.budget_tokens = 64
     one.before, one.nets.recomputes, one.nets.baseline = {"reward": 0.3}, True, RunningMoments(4.0, 5.0, 6)
     other.judge.moments, other.extra.done = RunningMoments(), 0
     other.price = AdaptiveKL(9.0, 2.0, 10.0)
@@ -69,7 +71,7 @@ def test_numbers_beside_the_weights_are_put_back(tiny_model):
         True,
         RunningMoments(4, 5, 6),
     )
-    assert other.nets.budget_tokens == 64
+    assert other.nets.micro_batches.budget_tokens == 64
     assert other.judge.moments.count == 3 and other.extra.done == 7 and other.price == one.price
 
 

@@ -18,6 +18,7 @@ from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer
 from truing.models.roles import trainable
 from truing.training.algorithms import PARTS, PPO, TABLE
+from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy_step import credited, described, losses, step
@@ -42,6 +43,7 @@ def nets_of(model: str, row, learning: Learning = LEARNING) -> Nets:
         critic,
         Optimizer(trainable(policy), learning, 100),
         Optimizer(trainable(critic), learning, 100) if critic is not None else None,
+        MicroBatches(10_000),
     )
 
 
@@ -57,16 +59,14 @@ def spoken(nets: Nets, answers: int) -> Rollouts:
     )
 
 
-def run_step(
-    nets: Nets, algo, budget_tokens: int = 10_000, said: Rollouts | None = None, scores=SCORES, **kwargs
-) -> dict[str, float]:
+def run_step(nets: Nets, algo, said: Rollouts | None = None, scores=SCORES, **kwargs) -> dict[str, float]:
     said = said if said is not None else spoken(nets, algo.answers)
 
     def speak(prompts, answers):
         return said, [PROMPT] * len(said), [Response("x")] * len(said)
 
     rng = torch.Generator().manual_seed(5)
-    return step(nets, [PROMPT], speak, lambda asked, said: scores, algo, rng, 12, budget_tokens, **kwargs)[0]
+    return step(nets, [PROMPT], speak, lambda asked, said: scores, algo, rng, 12, **kwargs)[0]
 
 
 def weights(nets: Nets) -> torch.Tensor:
@@ -83,7 +83,8 @@ def test_microbatches_do_not_change_the_result(tiny_model, row):
     results = []
     for budget in (10_000, 24, 1):
         nets = nets_of(tiny_model, row)
-        run_step(nets, row, budget)
+        nets.micro_batches.budget_tokens = budget
+        run_step(nets, row)
         results.append(weights(nets))
     torch.testing.assert_close(results[0], results[1], atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(results[0], results[2], atol=2e-5, rtol=1e-4)
@@ -111,9 +112,9 @@ def test_every_row_moves_the_weights_towards_better_answers(tiny_model, row):
     nets = nets_of(tiny_model, row, Learning(lr=1e-3, schedule="constant"))
     said = spoken(nets, row.answers)
     run_step(nets, row, said=said)
-    said, _ = nets.remember(said, False, False, 10_000)
+    said, _ = nets.remember(said, False, False)
     fresh = nets_of(tiny_model, row)
-    before, _ = fresh.remember(said, False, False, 10_000)
+    before, _ = fresh.remember(said, False, False)
     told = credited(before, SCORES, row)
     gain_N = nets.policy(said.tokens).logp_N.detach() - before.old_N
     weight_N = row.average(said.lengths_B, 12)
@@ -129,12 +130,13 @@ def test_ratio_is_one_before_the_first_update(tiny_model, row):
 
 def test_reading_a_prompt_once_for_its_responses_does_not_change_the_step(tiny_model, row, monkeypatch):
     results = []
-    for shared_from, budget_tokens in ((10**9, 10_000), (1, 10_000), (1, 12)):
+    for shared_from, budget in ((10**9, 10_000), (1, 10_000), (1, 12)):
         monkeypatch.setattr(batches, "SHARED_FROM", shared_from)
         nets = nets_of(tiny_model, row)
         said = spoken(nets, row.answers)
         assert (len(said.tokens.token_S) < len(said.tokens.prompt_M) + len(said.tokens.token_N)) == (shared_from == 1)
-        run_step(nets, row, budget_tokens, said)
+        nets.micro_batches.budget_tokens = budget
+        run_step(nets, row, said)
         results.append(weights(nets))
     for other in results[1:]:
         torch.testing.assert_close(other, results[0], atol=1e-5, rtol=1e-4)
@@ -155,7 +157,7 @@ def test_the_reference_is_asked_where_drift_has_a_price_or_is_checked(tiny_model
 
 def test_order_of_responses_does_not_change_the_gradient(tiny_model, row):
     nets = nets_of(tiny_model, row)
-    said, _ = nets.remember(spoken(nets, row.answers), False, False, 10_000)
+    said, _ = nets.remember(spoken(nets, row.answers), False, False)
     gradients = []
     for order in (torch.arange(8), torch.tensor([7, 2, 5, 0, 3, 6, 1, 4])):
         turned = credited(said.select(order), SCORES[order], row)
@@ -198,8 +200,8 @@ def test_exact_drift_from_the_base_of_an_adapter(tiny_model):
             parameter += 0.1 * torch.randn_like(parameter)
     told = []
     for reference in (None, load_policy(tiny_model)):
-        nets = Nets(adapted, reference, None, Optimizer(trainable(adapted), LEARNING, 9), None)
-        said, _ = nets.remember(spoken(nets, 2), False, False, 10_000)
+        nets = Nets(adapted, reference, None, Optimizer(trainable(adapted), LEARNING, 9), None, MicroBatches(10_000))
+        said, _ = nets.remember(spoken(nets, 2), False, False)
         said = credited(said, SCORES, algo)
         terms, _ = losses(nets, replace(said, weight_N=algo.average(said.lengths_B, 12)), algo)
         told.append((terms["reference"], torch.autograd.grad(terms["reference"], list(trainable(adapted)))))
@@ -223,7 +225,7 @@ def test_an_adapters_exact_drift_is_that_from_its_base_through_a_whole_iteration
             adapted.compute_in(torch.bfloat16)
             base.compute_in(torch.bfloat16, moves=False)
         optimizer = Optimizer(trainable(adapted), LEARNING, 9, adapted.follow)
-        nets = Nets(adapted, base if own_reference else None, None, optimizer, None)
+        nets = Nets(adapted, base if own_reference else None, None, optimizer, None, MicroBatches(10_000))
         with torch.no_grad():
             value_N = adapted(spoken(nets, 1).tokens).value_N
         told = run_step(nets, replace(algo, exact_kl=exact), said=replace(spoken(nets, 1), value_N=value_N))
@@ -240,7 +242,7 @@ def test_k_steps_and_answers_have_an_effect(tiny_model):
 
     one, two = (algorithm("ppo", {"k_steps": k}, {"advantage": "k_step"}) for k in (1, 3))
     nets = nets_of(tiny_model, one)
-    said, _ = nets.remember(spoken(nets, 1), False, False, 10_000)
+    said, _ = nets.remember(spoken(nets, 1), False, False)
     assert not torch.equal(credited(said, SCORES, one).advantage_N, credited(said, SCORES, two).advantage_N)
     asked = []
 
@@ -249,7 +251,7 @@ def test_k_steps_and_answers_have_an_effect(tiny_model):
         return spoken(nets, 4), [PROMPT] * 8, [Response("x")] * 8
 
     algo = replace(TABLE["rloo"], answers=3)
-    step(nets, [PROMPT], speak, lambda a, b: SCORES, algo, torch.Generator(), 12, 1000)
+    step(nets, [PROMPT], speak, lambda a, b: SCORES, algo, torch.Generator(), 12)
     assert asked == [3]
 
 
@@ -276,7 +278,7 @@ def test_what_a_critic_learns_is_a_return_whatever_gives_credit(tiny_model, adva
     """Broken on purpose: advantage + value for all -> red, where no value was subtracted the critic ran away."""
     algo = replace(PPO, advantage=advantage, lam=1.0, k_steps=99, gamma=0.9, bootstrap=1.0, answers=2)
     nets = nets_of(tiny_model, algo)
-    said, _ = nets.remember(spoken(nets, 2), False, True, 10_000)
+    said, _ = nets.remember(spoken(nets, 2), False, True)
     paid = replace(algo, advantage=reward_to_go, whiten=0.0)
     expected = credited(said, SCORES, paid).advantage_N
     torch.testing.assert_close(credited(said, SCORES, algo).return_N, expected)
@@ -285,7 +287,7 @@ def test_what_a_critic_learns_is_a_return_whatever_gives_credit(tiny_model, adva
 def test_bootstrap_gives_the_cut_response_its_future(tiny_model):
     algo = replace(PPO, bootstrap=1.0, whiten=0.0, lam=1.0, kl_in_reward=0.0)
     nets = nets_of(tiny_model, algo)
-    said, _ = nets.remember(spoken(nets, 1), False, True, 10_000)
+    said, _ = nets.remember(spoken(nets, 1), False, True)
     told = credited(said, SCORES, algo)
     plain = credited(said, SCORES, replace(algo, bootstrap=0.0))
     extra_B = last(told.advantage_N - plain.advantage_N, said.lengths_B)
@@ -297,7 +299,12 @@ def test_trunk_critic_gets_its_values_from_sampling_and_its_gradient_from_the_sa
     policy = load_policy(tiny_model, trunk_value=True)
     torch.nn.init.normal_(policy.value_head.weight)
     nets = Nets(
-        policy, copy.deepcopy(policy).requires_grad_(False), None, Optimizer(trainable(policy), LEARNING, 9), None
+        policy,
+        copy.deepcopy(policy).requires_grad_(False),
+        None,
+        Optimizer(trainable(policy), LEARNING, 9),
+        None,
+        MicroBatches(10_000),
     )
     said = spoken(nets, 1)
     with torch.no_grad():
@@ -312,7 +319,7 @@ def test_trunk_critic_gets_its_values_from_sampling_and_its_gradient_from_the_sa
 
 def credited_part(nets: Nets, said: Rollouts, critic: float) -> Rollouts:
     algo = replace(PPO, critic=critic)
-    part = credited(nets.remember(said, False, False, 10_000)[0], SCORES, algo)
+    part = credited(nets.remember(said, False, False)[0], SCORES, algo)
     return replace(part, weight_N=algo.average(part.lengths_B, 12))
 
 
@@ -394,6 +401,6 @@ def test_total_of_kept_is_not_lost_in_old_logprobs(tiny_model):
     nets = nets_of(tiny_model, PPO)
     said = spoken(nets, 1)
     cut = replace(said, logp_N=said.logp_N + 0.25, kept_N=torch.full_like(said.logp_N, -0.25))
-    kept, gap = nets.remember(cut, True, False, 10_000)
+    kept, gap = nets.remember(cut, True, False)
     torch.testing.assert_close(total(kept.old_N, said.lengths_B), total(said.logp_N, said.lengths_B))
     assert gap < 1e-4

@@ -18,7 +18,7 @@ def asked(**more):
 
 
 def nets_of(policy, critic=None):
-    return Nets(policy, None, critic, None, None)
+    return Nets(policy, None, critic, None, None, None)
 
 
 class Told:

@@ -14,7 +14,8 @@ from truing.models.loading import load_chat, load_policy, load_scorer
 from truing.models.roles import trainable
 from truing.settings import changed, configured
 from truing.training import reward_model
-from truing.training.optimize import Learning, Optimizer
+from truing.training.loop import Learner, MicroBatches
+from truing.training.optimize import Learning
 from truing.training.reward_model import Config, Item, encode, preference_loss, scored_pairs, scores, step, train
 
 BASE = configured(Config, model="m", data=("d",), learning=Learning(lr=1e-3, schedule="constant", adam_eps=1e-8))
@@ -29,7 +30,8 @@ ITEMS = [
 def update(model, config, items=ITEMS, budget=1000):
     config = replace(config, learning=replace(config.learning, budget_tokens=budget))
     scorer = load_scorer(model)
-    told, _ = step(scorer, items, Optimizer(trainable(scorer), config.learning, 5), config, 4096)
+    losses = step(Learner.of("reward_model", scorer, config.learning, 5), items, config).measured
+    told = {name: value for name, value in losses.items() if name.startswith("loss/")}
     return torch.cat([p.detach().flatten() for p in trainable(scorer)]), told
 
 
@@ -164,9 +166,9 @@ def test_a_pass_reads_every_judgement_and_the_last_update_what_is_left(tiny_mode
     read = []
     whole = reward_model.step
 
-    def watching(scorer, items, *rest):
+    def watching(learner, items, config):
         read.append([item.root for item in items])
-        return whole(scorer, items, *rest)
+        return whole(learner, items, config)
 
     monkeypatch.setattr(reward_model, "step", watching)
     records = [Comparison(Prompt((Message("user", f"Number {i}?"),)), "sat", "ran") for i in range(7)]
@@ -210,8 +212,8 @@ def test_what_the_context_has_no_room_for_is_left_out(tiny_model, tmp_path):
 
 def test_scored_pairs_are_all_pairs_in_the_order_judged(tiny_model):
     scorer = load_scorer(tiny_model)
-    pairs = scored_pairs(scorer, ITEMS, 1000)
-    score = scores(scorer, ITEMS, 5)
+    pairs = scored_pairs(scorer, ITEMS, MicroBatches(1000))
+    score = scores(scorer, ITEMS, MicroBatches(5))
     assert len(pairs) == 1 + 3 + 1 + 6
     first = (pairs[1].score_chosen, pairs[1].score_rejected)
     assert first == pytest.approx((score[1][1], score[1][0]), abs=1e-5)
@@ -234,7 +236,7 @@ def test_a_reward_model_learns_and_is_normalised(tiny_model, tmp_path):
     assert summary["reward_model_accuracy"] == 1.0
     assert summary["held_out_pairs"] + summary["judgements"] == 80
     items, _ = encode(records, load_chat(tiny_model), 512)
-    score_B = torch.tensor(scores(load_scorer(str(tmp_path / "run")), items, 1000)).flatten()
+    score_B = torch.tensor(scores(load_scorer(str(tmp_path / "run")), items, MicroBatches(1000))).flatten()
     assert score_B.mean() == pytest.approx(0, abs=0.05) and score_B.std() == pytest.approx(1, abs=0.05)
     with pytest.raises(UserError, match="no Comparison or Ranking"):
         (tmp_path / "prompts.jsonl").write_text('{"prompt": "x"}\n')

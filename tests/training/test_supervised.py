@@ -11,10 +11,10 @@ from truing.data.chat import Chat
 from truing.data.records import Demonstration, Message, Prompt, split_of
 from truing.errors import Diverged, UserError
 from truing.models.loading import load_policy
-from truing.models.roles import trainable
 from truing.settings import changed, configured
-from truing.training import supervised
-from truing.training.optimize import Learning, Optimizer
+from truing.training import loop, supervised
+from truing.training.loop import Learner, MicroBatches
+from truing.training.optimize import Learning
 from truing.training.run import Run
 from truing.training.supervised import (
     Config,
@@ -24,6 +24,7 @@ from truing.training.supervised import (
     gradients,
     held_out_loss,
     lessons_of,
+    parts,
     step,
     train,
     weights,
@@ -34,10 +35,10 @@ TOKENS = Sequences.of([[1, 4], [1], [1, 5, 6]], [[7, 8, 9], [10], [11, 12, 13, 1
 
 def gradient(model, budget, order=None):
     policy = load_policy(model)
-    optimizer = Optimizer(trainable(policy), Learning(lr=1e-3, schedule="constant", adam_eps=1e-8), 5)
+    learning = Learning(lr=1e-3, schedule="constant", adam_eps=1e-8, budget_tokens=budget)
     tokens = TOKENS if order is None else TOKENS.select(torch.tensor(order))
-    told, _ = step(policy, tokens, optimizer, budget)
-    return torch.cat([p.detach().flatten() for p in policy.parameters()]), told
+    told = step(Learner.of("policy", policy, learning, 5), tokens)
+    return torch.cat([p.detach().flatten() for p in policy.parameters()]), told.figures
 
 
 def test_microbatches_and_order_do_not_change_the_update(tiny_model):
@@ -51,7 +52,7 @@ def test_loss_is_the_mean_over_all_response_tokens(tiny_model):
     policy = load_policy(tiny_model)
     expected = -policy(TOKENS).logp_N.mean().item()
     assert gradient(tiny_model, 4)[1]["loss/nll"] == pytest.approx(expected, rel=1e-5)
-    assert held_out_loss(policy, TOKENS, 4) == pytest.approx(expected, rel=1e-5)
+    assert held_out_loss(policy, TOKENS, MicroBatches(4)) == pytest.approx(expected, rel=1e-5)
 
 
 def config_of(**given):
@@ -130,11 +131,12 @@ def test_a_conversation_teaches_what_its_answers_teach_one_by_one(chatml, policy
     )
     assert together.token_N[together.learned_N].tolist() == each.token_N.tolist()
     assert len(together) == 1 and len(each) == 3
-    losses = [held_out_loss(policy, tokens, 1000) for tokens in (together, each)]
+    losses = [held_out_loss(policy, tokens, MicroBatches(1000)) for tokens in (together, each)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for tokens in (together, each):
         policy.zero_grad()
-        assert gradients(policy, tokens, weights(tokens), 1000) == pytest.approx(losses[0], rel=1e-5)
+        (loss,) = gradients(policy, parts(tokens, weights(tokens), 1000)).values()
+        assert loss == pytest.approx(losses[0], rel=1e-5)
         losses.append(torch.cat([p.grad.flatten() for p in policy.parameters()]))
     torch.testing.assert_close(losses[2], losses[3], atol=1e-5, rtol=1e-4)
 
@@ -172,9 +174,9 @@ def test_a_pass_reads_every_demonstration_and_goes_on_to_the_bit(tiny_model, tmp
     )  # fmt: skip
     read, passed, whole = [], [], supervised.step
 
-    def watching(policy, batch, *rest):
+    def watching(learner, batch):
         read.append([row[0] for row in batch.responses()])
-        return whole(policy, batch, *rest)
+        return whole(learner, batch)
 
     def broken_off(name):
         passed.append(name)
@@ -192,7 +194,7 @@ def test_a_pass_reads_every_demonstration_and_goes_on_to_the_bit(tiny_model, tmp
     flat = [row for batch in read for row in batch]
     assert len(set(flat[:11])) == len(set(flat[11:])) == 11
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="broken off"):
-        patch.setattr(supervised, "seam", broken_off)
+        patch.setattr(loop, "seam", broken_off)
         run(str(tmp_path / "again"))
     assert torch.equal(run(str(tmp_path / "again")), at_once)
 
@@ -270,7 +272,7 @@ def test_a_run_that_goes_on_keeps_the_smaller_micro_batch(tiny_model, tmp_path, 
             raise RuntimeError("broken off")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="broken off"):
-        patch.setattr("truing.training.supervised.seam", broken_off)
+        patch.setattr("truing.training.loop.seam", broken_off)
         run(lacks=True)
     assert sizes == [36, 24, 12, 24, 12]
     sizes.clear()

@@ -9,6 +9,7 @@ from truing.data.rollouts import Rollouts
 from truing.models.loading import load_policy, load_scorer
 from truing.models.roles import trainable
 from truing.training.algorithms import PPO, TABLE
+from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy_step import credited, losses
@@ -27,12 +28,12 @@ def situation(model: str, algo) -> tuple[Nets, Rollouts]:
     critic = load_scorer(model) if algo.critic else None
     learning = Learning()
     nets = Nets(policy, reference, critic, Optimizer(trainable(policy), learning, 9),
-                Optimizer(trainable(critic), learning, 9) if critic else None)  # fmt: skip
+                Optimizer(trainable(critic), learning, 9) if critic else None, MicroBatches(100))  # fmt: skip
     tokens = Sequences.of([[1]] * 4, [[5, 6, 7], [8], [9, 10, 11, 12], [13, 14]])
     with torch.no_grad():
         logp_N = policy(tokens).logp_N
     said = Rollouts(tokens, logp_N, torch.zeros(10), torch.zeros(4, dtype=torch.bool), torch.tensor([0, 0, 1, 1]))
-    said, _ = nets.remember(said, False, False, 100)
+    said, _ = nets.remember(said, False, False)
     return nets, credited(said, SCORES, algo)
 
 
@@ -57,7 +58,7 @@ def whole_gradient(nets: Nets, said: Rollouts, algo) -> torch.Tensor:
 def test_pulls_add_up_to_the_gradient_and_norms_to_its_length(tiny_model, algo):
     """|sum|^2 = sum of |.|^2 + 2 sum of |a||b|cos: the figures alone give back the length of the whole gradient."""
     nets, said = situation(tiny_model, algo)
-    told = tug_of_war(nets, said, algo, 8, 100)
+    told = tug_of_war(nets, said, algo, 8)
     names = [n for n in ("reward", "reference", "entropy") if f"tug/{n}" in told]
     assert "reference" in names
     square = sum(told[f"tug/{n}"] ** 2 for n in names)
@@ -72,6 +73,8 @@ def test_pulls_add_up_to_the_gradient_and_norms_to_its_length(tiny_model, algo):
 def test_tug_does_not_depend_on_the_budget_and_leaves_no_gradient(tiny_model):
     algo = replace(PPO, entropy=0.1)
     nets, said = situation(tiny_model, algo)
-    wide, narrow = (tug_of_war(nets, said, algo, 8, budget) for budget in (100, 1))
+    wide = tug_of_war(nets, said, algo, 8)
+    nets.micro_batches.budget_tokens = 1
+    narrow = tug_of_war(nets, said, algo, 8)
     assert wide == pytest.approx(narrow, rel=1e-3, abs=1e-5)
     assert all(p.grad is None for p in trainable(nets.policy, nets.critic))

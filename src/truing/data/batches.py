@@ -128,7 +128,7 @@ class Sequences:
         )
 
     def parts(self, budget_tokens: int) -> list[Tensor]:
-        """Micro-batches: indices into B, each at most `budget_tokens` tokens (never less than one sequence).
+        """Micro-batches: indices into B, each at most so many tokens (never less than one sequence).
 
         Responses to one prompt stay together as far as they fit.
         """
@@ -150,7 +150,7 @@ class Sequences:
                 for some in within_budget(read, budget_tokens)]  # fmt: skip
 
 
-def within_budget(lengths: Sequence[int], budget_tokens: int) -> list[Tensor]:
+def within_budget(lengths: Sequence[int], budget: int) -> list[Tensor]:
     """Indices grouped so that each group's lengths add up to the budget at most. Longest first."""
     groups: list[list[int]] = []
     room: list[int] = []
@@ -158,7 +158,7 @@ def within_budget(lengths: Sequence[int], budget_tokens: int) -> list[Tensor]:
         place = next((g for g, free in enumerate(room) if free >= lengths[index]), None)
         if place is None:
             groups.append([])
-            room.append(budget_tokens)
+            room.append(budget)
             place = len(groups) - 1
         groups[place].append(index)
         room[place] -= lengths[index]

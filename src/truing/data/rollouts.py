@@ -71,5 +71,5 @@ class Rollouts:
         return [self.select(index_B) for index_B in torch.arange(len(self)).tensor_split(count) if len(index_B)]
 
     def parts(self, budget_tokens: int) -> list[Rollouts]:
-        """Micro-batches of at most `budget_tokens` tokens, prompts counted in."""
+        """Micro-batches of at most so many tokens, prompts counted in."""
         return [self.select(index_B) for index_B in self.tokens.parts(budget_tokens)]

@@ -27,6 +27,7 @@ from truing.settings import DataSettings, Flat, OutputSettings, RunSettings, req
 from truing.training import policy, pretrain, reward_model, sample, supervised
 from truing.training.algorithms import algorithm
 from truing.training.judge import ScoreSettings
+from truing.training.loop import MicroBatches
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run, is_finished, replace_text, to_json
 
@@ -149,7 +150,7 @@ def evaluate(config: Config, folder: Path, data: Path, whole: Run) -> dict[str, 
     summary = win_rate(asked, [won for _, won in outcomes(by_reward(true_reward), asked, new, old)])
     summary |= {k: reward[k] for k in reward if k.startswith("reward_model_accuracy") or k.endswith("wins_accuracy")}
     summary["reward_model_ceiling"] = ceiling(config.error_rate)
-    summary |= drift(after, before, rollouts, SAMPLING.temperature, 8192)
+    summary |= drift(after, before, rollouts, SAMPLING.temperature, MicroBatches(8192))
     summary["true_score_before"] = float(np.mean(true_reward(asked, old)))
     summary["true_score_after"] = float(np.mean(true_reward(asked, new)))
     for phase, said in (("before", old), ("after", new)):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from truing.data import formats
 from truing.data.records import Prompt, Response
@@ -20,6 +21,7 @@ from truing.models.loading import load_chat, load_policy
 from truing.models.roles import Policy
 from truing.rewards.combine import load_reward, readable
 from truing.settings import DataSettings, Flat, OutputSettings, require
+from truing.training.loop import MicroBatches
 from truing.training.progress import Progress
 from truing.training.run import Result, Run
 
@@ -74,18 +76,22 @@ def shape(responses: Sequence[Response]) -> dict[str, float]:
 
 @torch.no_grad()
 def drift(
-    policy: Policy, reference: Policy | None, said: Rollouts, temperature: float, budget_tokens: int
+    policy: Policy, reference: Policy | None, said: Rollouts, temperature: float, micro_batches: MicroBatches
 ) -> dict[str, float]:
     """Mean entropy a token, and KL from the reference a response (exact over the vocabulary at every token)."""
-    entropy, kl_B = 0.0, torch.zeros(len(said))
-    for index_B in said.tokens.parts(budget_tokens):
-        part = said.tokens.select(index_B)
-        now = policy(part, temperature, reference)
-        entropy += now.entropy_N.sum().item()
-        if now.exact_kl_N is not None:
-            kl_B[index_B] = ragged.total(now.exact_kl_N, part.lengths_B)
-    figures = {"entropy": entropy / len(said.logp_N)}
-    return figures | {"kl": kl_B.mean().item()} if reference is not None else figures
+
+    def measured(some: Sequence[Tensor]) -> dict[str, float]:
+        entropy, kl_B = 0.0, torch.zeros(len(said))
+        for index_B in some:
+            part = said.tokens.select(index_B)
+            now = policy(part, temperature, reference)
+            entropy += now.entropy_N.sum().item()
+            if now.exact_kl_N is not None:
+                kl_B[index_B] = ragged.total(now.exact_kl_N, part.lengths_B)
+        figures = {"entropy": entropy / len(said.logp_N)}
+        return figures | {"kl": kl_B.mean().item()} if reference is not None else figures
+
+    return micro_batches.run(said.tokens.parts, measured)
 
 
 def evaluate(config: Config) -> Result:
@@ -98,6 +104,7 @@ def evaluate(config: Config) -> Result:
         reward = load_reward(config.reward, chat, inputs.chat_format)
         reference = load_policy(config.reference) if config.reference else None
         temperature = config.sampling.temperature or 1.0
+        micro_batches = MicroBatches(config.budget_tokens, run.say)
         figures: dict[str, Any] = {}
         speakers = [("", load_policy(config.model), "after")]
         if reference is not None:
@@ -115,7 +122,7 @@ def evaluate(config: Config) -> Result:
             mean, low, high = _mean(score_PK)
             figures |= {f"{prefix}reward": mean, f"{prefix}reward_interval": [low, high]}
             figures |= {f"{prefix}{name}": value for name, value in shape(said).items()}
-            told = drift(policy, reference if not prefix else None, rollouts, temperature, config.budget_tokens)
+            told = drift(policy, reference if not prefix else None, rollouts, temperature, micro_batches)
             figures |= {f"{prefix}{name}": value for name, value in told.items()}
             figures[f"{prefix}best_of_n"] = best_of_n(score_PK)
             for i, prompt in enumerate(prompts):

@@ -16,10 +16,11 @@ from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_policy, policy_of
 from truing.models.precision import WORTH, Precision, bfloat16_gain, dtype_of, products_s
-from truing.models.roles import Policy, trainable
+from truing.models.roles import Policy
 from truing.settings import require
 from truing.training import supervised
-from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.loop import Learner
+from truing.training.optimize import Learning
 
 PROMPT, RESPONSE = 32, 64
 
@@ -55,14 +56,13 @@ def measure(config: Config, policy: Policy) -> dict[str, float]:
     dtype = dtype_of(config.precision, width, device)
     peak = figures[f"product_{'bfloat16' if dtype == torch.bfloat16 else 'float32'}_gflops"] * 1e9
     learning = Learning(lr=1e-9, precision=config.precision)
-    ready(policy, learning)
-    optimizer = Optimizer(trainable(policy), learning, 10**9, policy.follow)
+    learner = Learner.of("policy", policy, learning, 10**9)
     tokens = _tokens(config.sequences, vocabulary)
     said, read = config.sequences * RESPONSE, config.sequences * (PROMPT + RESPONSE)
     spent = _seconds(lambda: _sample(policy, tokens), config.turns)
     figures["sample_tokens_s"] = said / spent
     figures["sample_share"] = policy.flops(read, said) / spent / peak
-    spent = _seconds(lambda: supervised.step(policy, tokens, optimizer, learning.budget_tokens), config.turns)
+    spent = _seconds(lambda: supervised.step(learner, tokens), config.turns)
     figures["learn_tokens_s"] = read / spent
     figures["learn_share"] = policy.learning_flops(read, said) / spent / peak
     return figures

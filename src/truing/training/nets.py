@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -15,7 +15,8 @@ from truing.maths.advantages import RunningMoments
 from truing.models.precision import Precision
 from truing.models.roles import Policy, Scorer
 from truing.training import processes
-from truing.training.optimize import Optimizer, within_memory
+from truing.training.loop import MicroBatches
+from truing.training.optimize import Moved, Optimizer
 
 LARGEST_GAP = 0.05  # nats; a ratio that starts 5 % off is a quarter of the usual clipping bound
 
@@ -29,10 +30,9 @@ class Nets:
     critic: Scorer | None
     policy_optimizer: Optimizer
     critic_optimizer: Optimizer | None
+    micro_batches: MicroBatches
     temperature: float = 1.0
     precision: Precision = "float32"  # of the whole run
-    budget_tokens: int = 2**62  # of a micro-batch, where memory has run out before
-    say: Callable[[str], None] = print
     quarantine: Callable[[Rollouts], None] = lambda batch: None
     recomputes: bool = False  # log-probs from sampling differ too much from those of learning
     baseline: RunningMoments = field(default_factory=RunningMoments)  # of scores: the values where there is no critic
@@ -52,7 +52,7 @@ class Nets:
 
     @torch.no_grad()
     def remember(
-        self, said: Rollouts, check: bool, wants_tail: bool, budget_tokens: int, wants_drift: bool = True
+        self, said: Rollouts, check: bool, wants_tail: bool, wants_drift: bool = True
     ) -> tuple[Rollouts, float]:
         """Rollouts with what the networks say of them before they move, and the largest log-prob gap found, if asked.
 
@@ -63,7 +63,7 @@ class Nets:
         above LARGEST_GAP decides that from then on they are always computed again, and those are taken. Each process
         looks at its share of the responses, and learns of the others'.
         """
-        seen = self._seen(said, check, wants_tail, wants_drift, budget_tokens)
+        seen = self._seen(said, check, wants_tail, wants_drift)
         old_N, again_N = said.logp_N + said.kept_N, seen["again_N"]
         gap = (again_N - old_N).abs().max().item() if check else 0.0
         self.recomputes |= gap > LARGEST_GAP
@@ -75,28 +75,25 @@ class Nets:
         return replace(said, old_N=old_N, ref_N=ref_N, value_N=values, tail_value_B=tails), gap
 
     @torch.no_grad()
-    def log_ratio(self, said: Rollouts, budget_tokens: int) -> Tensor:
+    def log_ratio(self, said: Rollouts) -> Tensor:
         """Log-prob under the policy less that under the reference, [N], both by the pass that learns: where nothing has
         moved, that is zero to the bit."""
-        seen = self._seen(said, check=True, wants_tail=False, wants_drift=True, budget_tokens=budget_tokens)
+        seen = self._seen(said, check=True, wants_tail=False, wants_drift=True)
         return seen["again_N"] - seen["ref_N"]
 
-    def _seen(
-        self, said: Rollouts, check: bool, wants_tail: bool, wants_drift: bool, budget_tokens: int
-    ) -> dict[str, Tensor]:
+    def _seen(self, said: Rollouts, check: bool, wants_tail: bool, wants_drift: bool) -> dict[str, Tensor]:
         """What the networks say of responses, each process looking at its share of them."""
-        look = partial(self._look, said.select(processes.share(len(said))), check, wants_tail, wants_drift)
-        budget_tokens = min(budget_tokens, self.budget_tokens)
-        own, self.budget_tokens = within_memory(look, budget_tokens, self.clear, self.say)
-        return processes.end_to_end(own)
+        own = said.select(processes.share(len(said)))
+        look = partial(self._look, own, check, wants_tail, wants_drift)
+        return processes.end_to_end(self.micro_batches.run(own.tokens.parts, look))
 
     def _look(
-        self, said: Rollouts, check: bool, wants_tail: bool, wants_drift: bool, budget_tokens: int
+        self, said: Rollouts, check: bool, wants_tail: bool, wants_drift: bool, micro_batches: Sequence[Tensor]
     ) -> dict[str, Tensor]:
         """What reference, critic and, where it is asked, the policy say of some responses."""
         ref_N, value_N, again_N = (torch.empty_like(said.logp_N) for _ in range(3))
         tail_value_B = torch.zeros(len(said))
-        for index_B in said.tokens.parts(budget_tokens):
+        for index_B in micro_batches:
             part = said.tokens.select(index_B)
             place_N = said.token_places(index_B)
             if wants_drift:
@@ -126,16 +123,16 @@ class Nets:
         if self.critic_optimizer is not None:
             self.critic_optimizer.clear()
 
-    def step(self, learn_policy: bool = True) -> dict[str, float]:
-        """Move every network by its gradient."""
+    def step(self, learn_policy: bool = True) -> dict[str, Moved]:
+        """Move every network by its gradient. Returns how each moved."""
+        moved = {}
         if learn_policy:
-            figures = {f"policy/{name}": value for name, value in self.policy_optimizer.step().items()}
+            moved["policy"] = self.policy_optimizer.step()
         else:
             self.policy_optimizer.clear()
-            figures = {}
         if self.critic_optimizer is not None:
-            figures |= {f"critic/{name}": value for name, value in self.critic_optimizer.step().items()}
-        return figures
+            moved["critic"] = self.critic_optimizer.step()
+        return moved
 
     @torch.no_grad()
     def pull_reference(self, share: float) -> None:

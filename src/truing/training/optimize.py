@@ -7,12 +7,11 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar, cast
+from typing import Literal, cast
 
 import torch
 from torch import nn
 
-from truing.data.batches import rows_in
 from truing.errors import Diverged, UserError
 from truing.models.precision import Precision, best_flops, described, dtype_of
 from truing.models.roles import Role
@@ -23,8 +22,6 @@ from truing.training.run import Run
 
 SPIKE, REMEMBERED = 6.0, 128  # standard deviations above the mean of so many losses or gradient norms: no step
 BROKEN = 3  # gradients in a row that are not finite end the run
-SMALLEST_BUDGET = 16  # tokens of a micro-batch: where these have no room, nothing has
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,15 +81,6 @@ def ready(role: Role, learning: Learning, moves: bool = True) -> None:
         role.compile_layers()
 
 
-def rows_and_updates(epochs: float, count: int, batch_size: int, run: Run) -> tuple[int, int]:
-    """Rows read in so many passes over `count` of them, and the updates made of these; told where those are few."""
-    rows = rows_in(epochs, count)
-    updates = math.ceil(rows / batch_size)
-    if count < min(rows, batch_size):
-        run.say(f"batch_size = {batch_size} takes more than all {count} rows at a time: {updates} updates in all")
-    return rows, updates
-
-
 def settled(learning: Learning, role: Role, run: Run) -> Learning:
     """With the precision of the whole run: "auto" measures once, and a run that goes on keeps what was chosen."""
     return replace(learning, precision=settled_precision(learning.precision, role, run))
@@ -108,42 +96,6 @@ def settled_precision(wanted: Precision, role: Role, run: Run) -> Precision:
 def tell(precision: Precision, role: Role, run: Run) -> None:
     """Tell the person what a run computes with, once nothing that was asked for can be refused any more."""
     run.note(described(precision, role.width, role.device))
-
-
-def watched(
-    update: Callable[[], tuple[dict[str, float], int]], quarantine: Callable[[], None]
-) -> tuple[dict[str, float], int]:
-    """An update's figures and budget; a batch that moved nothing, or ends the run, is put in quarantine.
-
-    Raises Diverged where the update does.
-    """
-    try:
-        figures, budget_tokens = update()
-    except Diverged:
-        quarantine()
-        raise
-    if any(value for name, value in figures.items() if name.endswith("/skipped")):
-        quarantine()
-    return figures, budget_tokens
-
-
-def within_memory(
-    work: Callable[[int], T], budget_tokens: int, undo: Callable[[], None], say: Callable[[str], None]
-) -> tuple[T, int]:
-    """Do the work of a minibatch in micro-batches of so many tokens; where memory runs out, again in smaller ones.
-
-    Returns the result and the budget that was right. What is learned is the same: a token's weight in the mean does not
-    depend on its micro-batch. `undo` clears what the failed try has added up.
-    """
-    while True:
-        try:
-            return work(budget_tokens), budget_tokens
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error) or budget_tokens <= SMALLEST_BUDGET:
-                raise
-        undo()
-        budget_tokens //= 2
-        say(f"out of memory: micro-batches have {budget_tokens} tokens from now on; what is learned stays the same")
 
 
 def speed(tokens: int, flops: float, seconds: float, device: torch.device) -> dict[str, float]:
@@ -162,11 +114,6 @@ def whole(figures: Mapping[str, float]) -> dict[str, float]:
         if name.startswith("loss/") and not math.isfinite(value):
             raise Diverged(f"{name} is {value}: nothing was learned from this batch; try a smaller lr")
     return sums
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    told = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in told
 
 
 def rate(step: int, steps: int, learning: Learning) -> float:
@@ -195,6 +142,15 @@ class Recent:
         return here - statistics.fmean(known) > max(SPIKE * statistics.pstdev(known), math.log(2))
 
 
+@dataclass(frozen=True)
+class Moved:
+    """How an optimizer moved its weights: by which learning rate and what gradient, if it did not skip the update."""
+
+    lr: float
+    grad_norm: float
+    skipped: bool
+
+
 class Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over some parameters, for a known number of steps."""
 
@@ -219,8 +175,8 @@ class Optimizer:
         self.learning, self.steps, self.done, self.broken = learning, steps, 0, 0
         self.norms, self.losses = Recent(), Recent()
 
-    def step(self, loss: float | None = None) -> dict[str, float]:
-        """Move the weights by the gradients that were added up, and clear these. Returns `lr`, `grad_norm`, `skipped`.
+    def step(self, loss: float | None = None) -> Moved:
+        """Move the weights by the gradients that were added up, and clear these.
 
         Where several processes learn, theirs are added up first, so that all take the same step.
         A gradient that is not finite, or leaps above the last ones, moves nothing, and the schedule stays where it is;
@@ -237,7 +193,7 @@ class Optimizer:
         leaps = [self.norms.leaps(norm), loss is not None and self.losses.leaps(loss)]  # both remember what they saw
         if self.broken or any(leaps):
             self.clear()
-            return {"lr": now, "grad_norm": norm, "skipped": 1.0}
+            return Moved(now, norm, skipped=True)
         for group in self.adam.param_groups:
             group["lr"] = now
         # What a gradient is longer than allowed, the fused step divides by: a pass over all gradients less.
@@ -247,7 +203,7 @@ class Optimizer:
         self.clear()
         self.follow()
         self.done += 1
-        return {"lr": now, "grad_norm": norm, "skipped": 0.0}
+        return Moved(now, norm, skipped=False)
 
     def clear(self) -> None:
         """Forget the gradients added up so far."""

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from truing.data import formats
-from truing.data.batches import minibatches
 from truing.data.chat import Chat
 from truing.data.formats import Read
 from truing.data.records import Prompt, Response
@@ -28,14 +27,14 @@ from truing.training import algorithms
 from truing.training.answering import judged, spoken
 from truing.training.health import beforehand, overoptimised, signs
 from truing.training.judge import Judge, refusing
-from truing.training.keeper import Keeper, fingerprint
+from truing.training.keeper import fingerprint
+from truing.training.loop import MicroBatches, Passes, training_loop
 from truing.training.nets import LARGEST_GAP, Nets
 from truing.training.optimize import Optimizer, ready, settled, tell
 from truing.training.policy_settings import Config
 from truing.training.policy_state import Standing
 from truing.training.policy_step import Place, Speak, step
 from truing.training.pretrain_term import pretrain_term
-from truing.training.progress import Progress
 from truing.training.prompts import fitting, read_prompts
 from truing.training.run import Result, Run
 from truing.training.tug import tug_of_war
@@ -72,6 +71,7 @@ def assemble(config: Config, run: Run) -> Nets:
         critic,
         Optimizer(trainable(policy), learning, updates, policy.follow),
         Optimizer(trainable(critic), critic_learning, critic_updates, critic.follow) if critic is not None else None,
+        MicroBatches(learning.budget_tokens, run.say),
         config.sampling.temperature,
         learning.precision,
     )
@@ -147,25 +147,23 @@ def fit(
 ) -> Standing:  # fmt: skip
     """All iterations. Returns where it stands after the last."""
     algo, limit = config.row, config.sampling.max_new_tokens
-    budget, extra = config.learning.budget_tokens, pretrain_term(nets, config, chat, run)
+    extra = pretrain_term(nets, config, chat, run)
     rng = torch.Generator().manual_seed(config.run.seed)
     price = AdaptiveKL(algo.kl_in_reward, config.kl_target, config.kl_horizon) if config.kl_target else None
     now = Standing(nets, judge, rng, price, extra)
-    with (
-        Keeper(run, now.parts(bool(config.reference_every)), fingerprint(prompts, evaluation)) as keeper,
-        Progress(config.iterations, "rl") as progress,
-    ):
-        nets.say, done = run.say, keeper.resume()
+    passes = Passes(len(prompts), config.prompts_per_iteration, config.asked)
+    parts, data = now.parts(bool(config.reference_every)), fingerprint(prompts, evaluation)
+    with training_loop(run, passes, parts, data) as loop:
         nets.quarantine = lambda batch: run.quarantine(
-            done + 1, responses=[chat.text(ids) for ids in batch.tokens.responses()]
+            loop.step, responses=[chat.text(ids) for ids in batch.tokens.responses()]
         )
-        if not done and not now.before:
+        if not loop.done and not now.before:
             now.before = evaluate(nets, chat, evaluation, judge.reward, config, run, "before")
-        for chosen in minibatches(len(prompts), config.prompts_per_iteration, config.asked, config.run.seed, done):
-            number = done + 1
+        for chosen in loop:
+            number = loop.step
             if now.price is not None:
                 algo = replace(algo, kl_in_reward=now.price.coefficient)
-            tugs = config.tug_every and done % config.tug_every == 0
+            tugs = config.tug_every and loop.done % config.tug_every == 0
             figures, answers = step(
                 nets,
                 [prompts[i] for i in chosen],
@@ -174,13 +172,12 @@ def fit(
                 algo,
                 rng,
                 limit,
-                budget,
                 extra,
                 check=number == 1 or bool(config.check_every and number % config.check_every == 0),
-                measure=partial(tug_of_war, nets, algo=algo, limit=limit, budget_tokens=budget) if tugs else None,
+                measure=partial(tug_of_war, nets, algo=algo, limit=limit) if tugs else None,
                 learn_policy=number > config.critic_warmup or nets.critic is None,
                 place=now.place,
-                passed=partial(keeper.passed, done),
+                passed=loop.passed,
             )
             if now.price is not None:
                 figures["kl/coefficient"] = now.price.coefficient
@@ -191,14 +188,12 @@ def fit(
             now.note(figures)
             for sign in signs(now.history, len(answers)):
                 run.say(sign)
-            run.log(number, **figures)
             run.sample(number, "", prompt=prompts[chosen[0]].text, response=answers[0].text)
-            progress.update(number, figures, answers[0].text)
             if config.save_every and number % config.save_every == 0 and number < config.iterations:
                 run.save(nets.policy, chat.tokenizer, f"checkpoints/iteration-{number:06d}")
-            now.place, done = Place(), number
-            keeper.passed(done)
-    now.cost = keeper.cost
+            now.place = Place()
+            loop.finish(figures, answers[0].text)
+    now.cost = loop.keeper.cost
     return now
 
 
@@ -215,7 +210,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Mean reward (of those scored), drift and shape of responses to held-out prompts; the same seeds each time."""
     said, asked, answers = spoken(nets.policy, chat, prompts, 1, config.sampling, seed=config.run.seed + 987_654_321)
-    kl_N = nets.log_ratio(said, config.learning.budget_tokens)
+    kl_N = nets.log_ratio(said)
     score_B = reward(asked, answers)
     for prompt, answer, score in zip(asked, answers, score_B, strict=True):
         run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score, finish_reason=answer.finish_reason)

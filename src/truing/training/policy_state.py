@@ -55,7 +55,7 @@ class Standing:
     def _told(self) -> dict[str, Any]:
         return {
             "before": self.before, "history": self.history, "baseline": asdict(self.nets.baseline),
-            "recomputes": self.nets.recomputes, "budget_tokens": self.nets.budget_tokens,
+            "recomputes": self.nets.recomputes, "budget_tokens": self.nets.micro_batches.budget_tokens,
             "scores": asdict(self.judge.moments), "price": asdict(self.price) if self.price else None,
             "extra": self.extra.done if self.extra else 0,
         }  # fmt: skip
@@ -63,7 +63,7 @@ class Standing:
     def _taken(self, facts: dict[str, Any]) -> None:
         self.history = facts["history"]
         self.before, self.nets.recomputes = facts["before"], facts["recomputes"]
-        self.nets.budget_tokens = facts["budget_tokens"]
+        self.nets.micro_batches.restore(State({}, {"budget": facts["budget_tokens"]}))
         self.nets.baseline = RunningMoments(**facts["baseline"])
         self.judge.moments = RunningMoments(**facts["scores"])
         self.price = AdaptiveKL(**facts["price"]) if facts["price"] else None

@@ -20,8 +20,9 @@ from truing.seams import seam
 from truing.training import processes
 from truing.training.algorithms import COMPARES_ANSWERS, SUBTRACTS_VALUE, Algorithm
 from truing.training.judge import scored
+from truing.training.loop import Update, watched
 from truing.training.nets import Nets
-from truing.training.optimize import speed, watched, whole, within_memory
+from truing.training.optimize import speed, whole
 
 Speak = Callable[[Sequence[Prompt], int], tuple[Rollouts, list[Prompt], list[Response]]]
 Score = Callable[[Sequence[Prompt], Sequence[Response]], Tensor]
@@ -49,7 +50,6 @@ def step(
     algo: Algorithm,
     rng: torch.Generator,
     limit: int,
-    budget_tokens: int,
     extra: Extra | None = None,
     check: bool = False,
     measure: Callable[[Rollouts], dict[str, float]] | None = None,
@@ -73,7 +73,7 @@ def step(
         said, score_B = scored(said, score(asked, place.answers), algo.advantage in COMPARES_ANSWERS)
         # Where drift costs nothing, it is measured in the iterations that are checked.
         drifts = check or algo.kl_in_reward > 0 or algo.kl_in_loss > 0
-        said, gap = nets.remember(said, check, bool(algo.bootstrap), budget_tokens, drifts)
+        said, gap = nets.remember(said, check, bool(algo.bootstrap), drifts)
         # Credit: a score becomes a reward on the last token, drift costs, and the estimator spreads it.
         said = credited(said, score_B, algo, nets.baseline.mean)
         nets.baseline = nets.baseline.update(score_B)
@@ -84,7 +84,7 @@ def step(
         place.said = said
         passed()
     begin = time.perf_counter()
-    learn(nets, place, algo, rng, limit, budget_tokens, extra, learn_policy, passed)
+    learn(nets, place, algo, rng, limit, extra, learn_policy, passed)
     figures = place.figures | averaged(place.seen) | {"time/learn_s": time.perf_counter() - begin}
     figures["policy/first_ratio"] = place.seen[0]["policy/ratio"] / place.seen[0]["batch"]
     spent = sum(figures[f"time/{part}_s"] for part in ("sample", "judge", "learn"))
@@ -94,9 +94,15 @@ def step(
 
 
 def learn(
-    nets: Nets, place: Place, algo: Algorithm, rng: torch.Generator, limit: int, budget_tokens: int,
-    extra: Extra | None, learn_policy: bool, passed: Callable[[], None],
-) -> None:  # fmt: skip
+    nets: Nets,
+    place: Place,
+    algo: Algorithm,
+    rng: torch.Generator,
+    limit: int,
+    extra: Extra | None,
+    learn_policy: bool,
+    passed: Callable[[], None],
+) -> None:
     """Several shuffled passes over the responses; micro-batches only add up, for each token carries its weight."""
     assert place.said is not None
     while place.epoch < algo.epochs:
@@ -105,35 +111,30 @@ def learn(
         batches = place.said.select(place.order_B).split(algo.minibatches)
         for batch in batches[place.batch :]:
             batch = replace(batch, weight_N=algo.average(batch.lengths_B, limit))
-            update = partial(_update, nets, batch, algo, min(budget_tokens, nets.budget_tokens), extra, learn_policy)
-            notes, nets.budget_tokens = watched(update, partial(nets.quarantine, batch))
-            place.seen.append(notes)
+            update = partial(_update, nets, batch, algo, extra, learn_policy)
+            place.seen.append(watched(update, partial(nets.quarantine, batch)).figures)
             place.batch += 1
             seam("minibatch")
             passed()
         place.order_B, place.batch, place.epoch = None, 0, place.epoch + 1
 
 
-def _update(
-    nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int, extra: Extra | None, learn_policy: bool
-) -> tuple[dict[str, float], int]:
-    """Add up the gradients of a minibatch and move by them. Returns its figures and the budget that memory allows."""
-    work = partial(_gradients, nets, batch.select(processes.share(len(batch))), algo)
-    notes, budget_tokens = within_memory(work, budget_tokens, nets.clear, nets.say)
-    if extra is not None:
-        notes |= extra()
-    return whole(notes) | nets.step(learn_policy), budget_tokens
+def _update(nets: Nets, batch: Rollouts, algo: Algorithm, extra: Extra | None, learn_policy: bool) -> Update:
+    """Add up the gradients of a minibatch and move by them."""
+    own = batch.select(processes.share(len(batch)))
+    notes = nets.micro_batches.run(own.parts, partial(_gradients, nets, algo, extra), nets.clear)
+    return Update(whole(notes), nets.step(learn_policy))
 
 
-def _gradients(nets: Nets, batch: Rollouts, algo: Algorithm, budget_tokens: int) -> dict[str, float]:
+def _gradients(nets: Nets, algo: Algorithm, extra: Extra | None, micro_batches: Sequence[Rollouts]) -> dict[str, float]:
     """Add up the gradients of some responses of a minibatch. Returns their losses and sums over their tokens."""
-    notes: dict[str, float] = {"batch": len(batch.logp_N)}
-    for part in batch.parts(budget_tokens):
+    notes: dict[str, float] = {"batch": sum(len(part.logp_N) for part in micro_batches)}
+    for part in micro_batches:
         terms, told = losses(nets, part, algo)
         told |= _backward(terms) | _backward(critic_loss(nets, part, algo))
         for name, value in told.items():
             notes[name] = notes.get(name, 0.0) + value
-    return notes
+    return notes | (extra() if extra is not None else {})
 
 
 def _backward(terms: dict[str, Tensor]) -> dict[str, float]:

@@ -28,10 +28,11 @@ class PretrainTerm:
         config, size = self.config, self.config.pretrain_batch
         order = minibatches(len(self.tokens), size, (self.done + 1) * size, config.run.seed, self.done)
         batch = self.tokens.select(torch.tensor(next(order)))
-        self.done += 1
         weight_N = config.pretrain_weight * supervised.weights(batch)
-        budget_tokens = config.learning.budget_tokens
-        return {"loss/pretrain": supervised.gradients(self.nets.policy, batch, weight_N, budget_tokens)}
+        parts = supervised.parts(batch, weight_N, self.nets.micro_batches.budget_tokens)
+        loss = supervised.gradients(self.nets.policy, parts)["loss/nll"]
+        self.done += 1  # last: where memory runs out, the update is tried again with the same demonstrations
+        return {"loss/pretrain": loss}
 
 
 def pretrain_term(nets: Nets, config: Config, chat: Chat, run: Run) -> PretrainTerm | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from truing.data import formats
-from truing.data.batches import Sequences, minibatches, within_budget
+from truing.data.batches import Sequences, within_budget
 from truing.data.chat import Chat
 from truing.data.formats import Read
 from truing.data.formats.convert import on_criterion
@@ -24,26 +23,14 @@ from truing.maths import preferences, ragged
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_scorer
-from truing.models.roles import Scorer, trainable
+from truing.models.roles import Scorer
 from truing.rewards.quality import ScoredPair, quality
-from truing.seams import seam
 from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training import processes
 from truing.training.health import worse_than_length
-from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import (
-    Learning,
-    Optimizer,
-    ready,
-    rows_and_updates,
-    settled,
-    speed,
-    tell,
-    watched,
-    whole,
-    within_memory,
-)
-from truing.training.progress import Progress
+from truing.training.keeper import Weights, fingerprint
+from truing.training.loop import Learner, MicroBatches, Passes, Update, training_loop
+from truing.training.optimize import Learning
 from truing.training.run import Result, Run
 
 USUAL_LR = 1e-4
@@ -213,29 +200,27 @@ def preference_loss(score_B: Tensor, items: Sequence[Item], config: Config) -> T
     return torch.stack(losses)
 
 
-def step(
-    scorer: Scorer, items: Sequence[Item], optimizer: Optimizer, config: Config, budget_tokens: int,
-    say: Callable[[str], None] = print,
-) -> tuple[dict[str, float], int]:  # fmt: skip
-    """One update over a minibatch of judgements. Returns its figures and the budget that memory allows."""
-    work = partial(gradients, scorer, items, config)
-    losses, budget_tokens = within_memory(work, budget_tokens, optimizer.clear, say)
-    figures = whole(losses)
-    moved = optimizer.step(figures["loss/preference"])
-    return {**figures, **{f"reward_model/{name}": value for name, value in moved.items()}}, budget_tokens
+def step(learner: Learner[Scorer], items: Sequence[Item], config: Config) -> Update:
+    """One update over a minibatch of judgements."""
+    read = sum(item.tokens for item in items)
+    work = partial(gradients, learner.role, items, config)
+    return learner.update(partial(parts, items), work, read, learner.role.learning_flops(read))
 
 
-def gradients(scorer: Scorer, items: Sequence[Item], config: Config, budget_tokens: int) -> dict[str, float]:
-    """Add up the gradients of this process's share of a minibatch. Returns its part of the losses.
+def parts(items: Sequence[Item], budget_tokens: int) -> list[list[Item]]:
+    """This process's share of some judgements in micro-batches. All answers of one are together, each read once."""
+    own = [items[i] for i in processes.share(len(items)).tolist()]
+    return [[own[i] for i in some.tolist()] for some in within_budget([item.tokens for item in own], budget_tokens)]
 
-    All answers of one judgement are in one micro-batch, each read once.
-    """
+
+def gradients(
+    scorer: Scorer, items: Sequence[Item], config: Config, micro_batches: Sequence[Sequence[Item]]
+) -> dict[str, float]:
+    """Add up the gradients of some micro-batches of a minibatch, `items`. Returns their part of the losses."""
     total = sum(item.weight for item in items) or 1.0  # all of them may weigh nothing
     figures = {"loss/preference": 0.0, **({"loss/language": 0.0} if config.language_weight else {})}
     preferred_tokens = sum(len(item.responses[item.tiers.index(0)]) for item in items)
-    own = [items[i] for i in processes.share(len(items)).tolist()]
-    for index in within_budget([item.tokens for item in own], budget_tokens):
-        part = [own[i] for i in index.tolist()]
+    for part in micro_batches:
         tokens = sequences(part)
         weight = torch.tensor([item.weight / total for item in part])
         if config.language_weight:
@@ -252,22 +237,26 @@ def gradients(scorer: Scorer, items: Sequence[Item], config: Config, budget_toke
     return figures
 
 
-@torch.no_grad()
-def scores(scorer: Scorer, items: Sequence[Item], budget_tokens: int) -> list[list[float]]:
+def scores(scorer: Scorer, items: Sequence[Item], micro_batches: MicroBatches) -> list[list[float]]:
     """Scores of every response of every item."""
     tokens = sequences(items)
     own = tokens.select(processes.share(len(tokens)))
-    score_B = torch.empty(len(own))
-    for index_B in own.parts(budget_tokens):
-        score_B[index_B] = scorer(own.select(index_B))
-    flat = iter(processes.end_to_end({"score_B": score_B})["score_B"].tolist())
+
+    @torch.no_grad()
+    def scored(some: Sequence[Tensor]) -> Tensor:
+        score_B = torch.empty(len(own))
+        for index_B in some:
+            score_B[index_B] = scorer(own.select(index_B))
+        return score_B
+
+    flat = iter(processes.end_to_end({"score_B": micro_batches.run(own.parts, scored)})["score_B"].tolist())
     return [[next(flat) for _ in item.responses] for item in items]
 
 
-def scored_pairs(scorer: Scorer, items: Sequence[Item], budget_tokens: int) -> list[ScoredPair]:
+def scored_pairs(scorer: Scorer, items: Sequence[Item], micro_batches: MicroBatches) -> list[ScoredPair]:
     """Every pair of every item, in the order judged."""
     pairs = []
-    for item, score_K in zip(items, scores(scorer, items, budget_tokens), strict=True):
+    for item, score_K in zip(items, scores(scorer, items, micro_batches), strict=True):
         lengths = [len(r) for r in item.responses]
         for better, worse, target in zip(*preferences.pairs(item.tiers), strict=True):
             judged = target if item.ranked else item.target
@@ -293,9 +282,11 @@ def train(config: Config, read: Read = formats.read) -> Result:
                             f"{len(held_out)} held out")  # fmt: skip
         if config.held_out and not held_out:
             run.say(f"nothing is held out: none of {len(items)} judgements falls to held_out = {config.held_out}")
-        cost = fit(scorer, learn, config, run)
+        passes = Passes.of(len(learn), config.epochs, config.batch_size, run)
+        learner = Learner.of_run("reward_model", scorer, config.learning, passes.steps, run)
+        cost = fit(learner, learn, passes, config, run)
         if config.normalise:
-            flat = torch.tensor([s for row in scores(scorer, learn, config.learning.budget_tokens) for s in row])
+            flat = torch.tensor([s for row in scores(scorer, learn, learner.micro_batches) for s in row])
             scorer.mean += flat.mean().item() * scorer.std
             scorer.std *= max(flat.std().item(), 1e-6)
         run.save(scorer, chat.tokenizer, "model")
@@ -308,7 +299,7 @@ def train(config: Config, read: Read = formats.read) -> Result:
         ):
             if items:
                 # Calibration asks for the scale that was learned, not the normalised one.
-                pairs = scored_pairs(scorer, items, config.learning.budget_tokens)
+                pairs = scored_pairs(scorer, items, learner.micro_batches)
                 told = quality([_unscaled(pair, scorer.std) for pair in pairs])
                 summary |= _short(name, told) if name else told
         for sign in worse_than_length(summary) if "reward_model_accuracy" in summary else ():
@@ -342,37 +333,14 @@ def _short(name: str, told: dict[str, Any]) -> dict[str, Any]:
     return {f"{name}{key.removeprefix('reward_model_')}": told[key] for key in kept if key in told}
 
 
-def fit(scorer: Scorer, items: Sequence[Item], config: Config, run: Run) -> dict[str, float]:
-    """Train on the items for the configured passes. Returns what saving state on the way cost."""
-    rows, steps = rows_and_updates(config.epochs, len(items), config.batch_size, run)
-    learning = settled(config.learning, scorer, run)
-    tell(learning.precision, scorer, run)
-    ready(scorer, learning)
-    optimizer = Optimizer(trainable(scorer), learning, steps, scorer.follow)
-    room = {"budget": learning.budget_tokens}  # of a micro-batch: smaller once memory has run out
-    parts: dict[str, Part] = {
-        "scorer": Weights(scorer),
-        "optimizer": optimizer,
-        "memory": Facts(lambda: room, room.update),
-    }
-    data = fingerprint(items)
-    with (
-        Keeper(run, parts, data) as keeper,
-        Progress(steps, "reward") as progress,
-    ):
-        done = keeper.resume()
-        for chosen in minibatches(len(items), config.batch_size, rows, config.run.seed, done):
-            done += 1
-            some = [items[i] for i in chosen]
-            begin, update = time.perf_counter(), partial(step, scorer, some, optimizer, config, room["budget"], run.say)
-            figures, room["budget"] = watched(update, partial(run.quarantine, done, judgements=chosen))
-            read = sum(item.tokens for item in some)
-            figures |= speed(read, scorer.learning_flops(read), time.perf_counter() - begin, scorer.device)
-            run.log(done, **figures)
-            progress.update(done, figures)
-            seam("update")
-            keeper.passed(done)
-    return keeper.cost
+def fit(learner: Learner[Scorer], items: Sequence[Item], passes: Passes, config: Config, run: Run) -> dict[str, float]:
+    """Train on the items. Returns what saving state on the way cost."""
+    state = {"scorer": Weights(learner.role), **learner.parts()}
+    with training_loop(run, passes, state, fingerprint(items)) as loop:
+        for chosen in loop:
+            update = partial(step, learner, [items[i] for i in chosen], config)
+            loop.finish(loop.update(update, judgements=chosen))
+    return loop.keeper.cost
 
 
 def _unscaled(pair: ScoredPair, std: float) -> ScoredPair:

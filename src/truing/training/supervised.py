@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from truing.data import formats
-from truing.data.batches import Sequences, minibatches
+from truing.data.batches import Sequences
 from truing.data.chat import Chat
 from truing.data.formats import Read
 from truing.data.lengths import longest, short_enough
@@ -23,24 +22,12 @@ from truing.maths import ragged
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_policy
-from truing.models.roles import Policy, trainable
-from truing.seams import seam
+from truing.models.roles import Policy
 from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training import processes
-from truing.training.keeper import Facts, Keeper, Part, Weights, fingerprint
-from truing.training.optimize import (
-    Learning,
-    Optimizer,
-    ready,
-    rows_and_updates,
-    settled,
-    speed,
-    tell,
-    watched,
-    whole,
-    within_memory,
-)
-from truing.training.progress import Progress
+from truing.training.keeper import Facts, Weights, fingerprint
+from truing.training.loop import Learner, MicroBatches, Passes, Update, training_loop
+from truing.training.optimize import Learning
 from truing.training.run import Result, Run
 
 LossOn = Literal["assistant", "last", "all"]
@@ -90,18 +77,11 @@ class Config:
         object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
 
-def step(
-    policy: Policy, tokens: Sequences, optimizer: Optimizer, budget_tokens: int, say: Callable[[str], None] = print
-) -> tuple[dict[str, float], int]:
-    """One update: mean negative log-likelihood over all tokens of the minibatch that are learned.
-
-    Returns its figures and the budget that memory allows.
-    """
-    work = partial(gradients, policy, tokens, weights(tokens))
-    loss, budget_tokens = within_memory(work, budget_tokens, optimizer.clear, say)
-    figures = whole({"loss/nll": loss})
-    moved = optimizer.step(figures["loss/nll"])
-    return {**figures, **{f"policy/{name}": value for name, value in moved.items()}}, budget_tokens
+def step(learner: Learner[Policy], tokens: Sequences) -> Update:
+    """One update: mean negative log-likelihood over all tokens of the minibatch that are learned."""
+    read, new = len(tokens.token_S), len(tokens.token_N)
+    work = partial(gradients, learner.role)
+    return learner.update(partial(parts, tokens, weights(tokens)), work, read, learner.role.learning_flops(read, new))
 
 
 def weights(tokens: Sequences) -> Tensor:
@@ -110,29 +90,42 @@ def weights(tokens: Sequences) -> Tensor:
     return learned_N / learned_N.sum()
 
 
-def gradients(policy: Policy, tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> float:
-    """Add up the gradients of this process's share of a minibatch. Returns its part of the loss."""
-    loss = 0.0
-    for term in _terms(policy, tokens, weight_N, budget_tokens):
-        term.backward()
-        loss += term.item()
-    return loss
+MicroBatch = tuple[Sequences, Tensor]
 
 
-@torch.no_grad()
-def held_out_loss(policy: Policy, tokens: Sequences, budget_tokens: int) -> float:
-    """Mean negative log-likelihood of a token that is learned."""
-    total = sum(term.item() for term in _terms(policy, tokens, weights(tokens), budget_tokens))
-    return processes.summed({"total": total})["total"]
-
-
-def _terms(policy: Policy, tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> Iterator[Tensor]:
-    """What each micro-batch of this process's share of some sequences adds to their loss."""
+def parts(tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> list[MicroBatch]:
+    """This process's share of some sequences in micro-batches, each with the weights of its tokens."""
     own_B = processes.share(len(tokens))
     own, own_weight_N = tokens.select(own_B), weight_N[ragged.tokens_of(own_B, tokens.lengths_B)]
-    for index_B in own.parts(budget_tokens):
-        part_weight_N = own_weight_N[ragged.tokens_of(index_B, own.lengths_B)]
-        yield (part_weight_N * negative_log_likelihood(policy.logprobs(own.select(index_B)))).sum()
+    return [
+        (own.select(index_B), own_weight_N[ragged.tokens_of(index_B, own.lengths_B)])
+        for index_B in own.parts(budget_tokens)
+    ]
+
+
+def gradients(policy: Policy, micro_batches: Sequence[MicroBatch]) -> dict[str, float]:
+    """Add up the gradients of a process's share of a minibatch. Returns its part of the loss."""
+    loss = 0.0
+    for tokens, weight_N in micro_batches:
+        term = _loss(policy, tokens, weight_N)
+        term.backward()
+        loss += term.item()
+    return {"loss/nll": loss}
+
+
+def held_out_loss(policy: Policy, tokens: Sequences, micro_batches: MicroBatches) -> float:
+    """Mean negative log-likelihood of a token that is learned."""
+
+    @torch.no_grad()
+    def total(some: Sequence[MicroBatch]) -> float:
+        return sum(_loss(policy, tokens, weight_N).item() for tokens, weight_N in some)
+
+    return processes.summed({"total": micro_batches.run(partial(parts, tokens, weights(tokens)), total)})["total"]
+
+
+def _loss(policy: Policy, tokens: Sequences, weight_N: Tensor) -> Tensor:
+    """What some sequences add to the loss."""
+    return (weight_N * negative_log_likelihood(policy.logprobs(tokens))).sum()
 
 
 def encode(
@@ -232,41 +225,20 @@ def fit(
     policy: Policy, tokens: Sequences, held_out: Sequences | None, settings: FitSettings, run: Run
 ) -> dict[str, float]:
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    rows, steps = rows_and_updates(settings.epochs, len(tokens), settings.batch_size, run)
-    learning = settled(settings.learning, policy, run)
-    tell(learning.precision, policy, run)
-    ready(policy, learning)
-    optimizer = Optimizer(trainable(policy), learning, steps, policy.follow)
-    summary: dict[str, float] = {"updates": steps}
-    room = {"budget": learning.budget_tokens}  # of a micro-batch: smaller once memory has run out
-    parts: dict[str, Part] = {
-        "policy": Weights(policy),
-        "optimizer": optimizer,
-        "summary": Facts(lambda: summary, summary.update),
-        "memory": Facts(lambda: room, room.update),
-    }
+    passes = Passes.of(len(tokens), settings.epochs, settings.batch_size, run)
+    learner = Learner.of_run("policy", policy, settings.learning, passes.steps, run)
+    summary: dict[str, float] = {"updates": passes.steps}
+    state = {"policy": Weights(policy), **learner.parts(), "summary": Facts(lambda: summary, summary.update)}
     data = fingerprint(tokens.token_S, tokens.lengths_B, tokens.prompt_lengths_B, weights(tokens))
-    with (
-        Keeper(run, parts, data) as keeper,
-        Progress(steps, run.stage) as progress,
-    ):
-        done = keeper.resume()
-        if held_out is not None and not done:
-            summary["held_out_loss_before"] = held_out_loss(policy, held_out, learning.budget_tokens)
-        for chosen in minibatches(len(tokens), settings.batch_size, rows, run.settings.seed, done):
-            done += 1
+    with training_loop(run, passes, state, data) as loop:
+        if held_out is not None and not loop.done:
+            summary["held_out_loss_before"] = held_out_loss(policy, held_out, learner.micro_batches)
+        for chosen in loop:
             batch = tokens.select(torch.tensor(chosen))
-            begin, update = time.perf_counter(), partial(step, policy, batch, optimizer, room["budget"], run.say)
-            figures, room["budget"] = watched(update, partial(run.quarantine, done, demonstrations=chosen))
-            figures["tokens"] = float(len(batch.token_S))
-            needed = policy.learning_flops(len(batch.token_S), len(batch.token_N))
-            figures |= speed(len(batch.token_S), needed, time.perf_counter() - begin, policy.device)
-            if held_out is not None and (done % settings.evaluate_every == 0 or done == steps):
-                figures["loss/held_out"] = held_out_loss(policy, held_out, learning.budget_tokens)
+            figures = loop.update(partial(step, learner, batch), demonstrations=chosen)
+            if held_out is not None and (loop.step % settings.evaluate_every == 0 or loop.step == passes.steps):
+                figures["loss/held_out"] = held_out_loss(policy, held_out, learner.micro_batches)
                 summary["held_out_loss"] = figures["loss/held_out"]
             summary["loss"] = figures["loss/nll"]
-            run.log(done, **figures)
-            progress.update(done, figures)
-            seam("update")
-            keeper.passed(done)
-    return {**summary, **keeper.cost}
+            loop.finish(figures)
+    return {**summary, **loop.keeper.cost}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -14,22 +15,19 @@ from truing.models.roles import in_graph
 from truing.training import processes
 from truing.training.algorithms import Algorithm
 from truing.training.nets import Nets
-from truing.training.optimize import within_memory
 from truing.training.policy_step import critic_loss, losses
 
 
-def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_tokens: int) -> dict[str, float]:
+def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int) -> dict[str, float]:
     """Gradient norm of each term and cosine between each two, at the policy's weights, over the whole iteration.
 
     The policy's term is taken apart into the scores' pull (`reward`) and that of drift's price (`reference`), which is
     exact here, before the first update, where the loss is linear in the advantage. A separate critic pulls at
     other weights: it has a norm and no cosine. Where memory runs out, it is measured in smaller micro-batches.
     """
-    budget_tokens = min(budget_tokens, nets.budget_tokens)
     weighted = replace(said, weight_N=algo.average(said.lengths_B, limit))
-    work = partial(_pulls, nets, weighted.select(processes.share(len(said))), algo)
-    pulls, nets.budget_tokens = within_memory(work, budget_tokens, nets.clear, nets.say)
-    pulls = processes.added(pulls)
+    own = weighted.select(processes.share(len(said)))
+    pulls = processes.added(nets.micro_batches.run(own.parts, partial(_pulls, nets, algo), nets.clear))
     figures = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
     for (a, left), (b, right) in combinations(pulls.items(), 2):
         if (
@@ -42,11 +40,11 @@ def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int, budget_t
     return figures
 
 
-def _pulls(nets: Nets, said: Rollouts, algo: Algorithm, budget_tokens: int) -> dict[str, Tensor]:
+def _pulls(nets: Nets, algo: Algorithm, micro_batches: Sequence[Rollouts]) -> dict[str, Tensor]:
     """The gradient of each term, flat, of some responses that know their weights."""
     pulls: dict[str, Tensor] = {}
     policy_weights, critic_weights = in_graph(nets.policy), in_graph(nets.critic) if nets.critic else []
-    for part in said.parts(budget_tokens):
+    for part in micro_batches:
         for name, term, weights in _terms(nets, part, algo, policy_weights, critic_weights):
             if term.requires_grad:
                 grads = torch.autograd.grad(term, weights, allow_unused=True, retain_graph=True)
