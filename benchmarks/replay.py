@@ -2,10 +2,10 @@
 
 Every stage runs at tiny size, by the commands a user types, on both: pretraining, SFT, sampling, reward models, PPO and
 GRPO, with and without LoRA, an evaluation, and a PPO that is killed in the middle of an iteration and resumed. What the
-revision leaves of a killed run, the working tree resumes, too, or refuses in a line that names the version. All
-weights with what is saved beside them, all figures of updates and summaries and all generated texts are the same to the
-bit, or the first difference is named and the exit status is 1. A figure that only the working tree has, a new metric
-say, is listed and is no difference.
+revision leaves of a killed PPO, SFT and reward model, the working tree resumes, too, or refuses in a line that names
+the version. All weights with what is saved beside them, all figures of updates and summaries and all generated texts
+are the same to the bit, or the first difference is named and the exit status is 1. A figure that only the working tree
+has, a new metric say, is listed and is no difference.
 
 The commands are one list for both trees, with the flags both understand, in float32 on one thread of the processor.
 Each is a process of its own, forked from one that has loaded the libraries, which would take half the time.
@@ -38,8 +38,10 @@ from benchmarks.revision import ROOT, commit_of, worktree
 from truing.evaluation.report import present_names
 from truing.seams import VARIABLE
 
-RESUMED, CARRIED = "resumed", "carried"
-KILL = "kill@minibatch:20"  # of 16 an iteration
+RESUMED = "resumed"
+CARRIED = {"carried": "ppo", "carried-sft": "sft", "carried-reward": "reward"}
+AT_ONCE = {RESUMED: "ppo", **CARRIED}  # runs that are killed and resumed, and the one each ends as
+KILLED = {"ppo": "kill@minibatch:20", "sft": "kill@update:5", "reward": "kill@update:5"}  # 16 minibatches an iteration
 LIMIT_S = 900  # of one command: a bound for what hangs
 DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 FIXED = {
@@ -76,9 +78,8 @@ RUNS = {
     "grpo": f"{GRPO} --reference-every 2",
     "grpo-lora": f"{GRPO} {LORA}",
     "evaluate": f"evaluate --model ppo --reference sft --data prompts.jsonl --reward reward --prompts 12 {SEED}",
-    RESUMED: PPO,
-    CARRIED: PPO,
 }
+RUNS |= {name: RUNS[at_once] for name, at_once in AT_ONCE.items()}
 
 
 class DifferenceError(Exception):
@@ -130,7 +131,7 @@ def run(trees: Sequence[Tree], name: str, fault: str = "") -> None:
 
 def run_resumed(trees: Sequence[Tree], name: str) -> None:
     """Run it to its kill, and again to its end. Raises FailedError where the second began anew."""
-    run(trees, name, KILL)
+    run(trees, name, KILLED[AT_ONCE[name]])
     killed = [_rows(tree.folder / name / "metrics.jsonl") for tree in trees]
     run(trees, name)
     for tree, before in zip(trees, killed, strict=True):
@@ -143,7 +144,7 @@ def run_carried(trees: Sequence[Tree], name: str) -> str:
     Raises FailedError where it ends otherwise, begins anew, or does not name the version that wrote the state.
     """
     before, here = trees
-    run([before], name, KILL)
+    run([before], name, KILLED[AT_ONCE[name]])
     shutil.copytree(before.folder / name, here.folder / name)
     killed = _rows(before.folder / name / "metrics.jsonl")
     try:
@@ -157,10 +158,10 @@ def run_carried(trees: Sequence[Tree], name: str) -> str:
 
 
 def _refuse_anew(tree: Tree, name: str, killed: list[dict[str, Any]]) -> None:
-    """A run that was resumed keeps its first updates, with their times, which no second run has."""
+    """A run that was resumed keeps its first update, with its time, which no second run has."""
     after = _rows(tree.folder / name / "metrics.jsonl")
-    if not killed or after[: len(killed)] != killed:
-        raise FailedError(f"{name} ({tree.name}) was not resumed: its first updates were computed again")
+    if not killed or after[:1] != killed[:1]:
+        raise FailedError(f"{name} ({tree.name}) was not resumed: its first update was computed again")
 
 
 def write_inputs(folder: Path) -> None:
@@ -267,20 +268,21 @@ def compared(trees: Sequence[Tree], name: str) -> str:
 
 
 def compared_resumed(trees: Sequence[Tree], name: str) -> str:
-    """The same of a run that is killed and resumed, which is compared with `ppo` in one go, too."""
+    """The same of a run that is killed and resumed, which is compared with that in one go, too."""
     run_resumed(trees, name)
     before, here = (outcome(tree.folder / name) for tree in trees)
-    same(f"{name} beside ppo in one go", outcome(trees[1].folder / "ppo"), here)
+    at_once = AT_ONCE[name]
+    same(f"{name} beside {at_once} in one go", outcome(trees[1].folder / at_once), here)
     return same(name, before, here)
 
 
 def compared_carried(trees: Sequence[Tree], name: str) -> str:
     """The same of a run that the working tree resumes, unless it refuses to."""
     refusal = run_carried(trees, name)
-    return refusal or same(name, outcome(trees[0].folder / "ppo"), outcome(trees[1].folder / name))
+    return refusal or same(name, outcome(trees[0].folder / AT_ONCE[name]), outcome(trees[1].folder / name))
 
 
-COMPARED = {RESUMED: compared_resumed, CARRIED: compared_carried}
+COMPARED = {RESUMED: compared_resumed, **dict.fromkeys(CARRIED, compared_carried)}
 
 
 def same(name: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> str:
@@ -294,12 +296,12 @@ def replay(trees: Sequence[Tree], runs: Sequence[str], log: Callable[[str], None
     for name in runs:
         begun = time.monotonic()
         line = COMPARED.get(name, compared)(trees, name)
-        log(f"{name:<11} {line}, {time.monotonic() - begun:.0f} s")
+        log(f"{name:<14} {line}, {time.monotonic() - begun:.0f} s")
 
 
 def needed(names: Sequence[str]) -> set[str]:
-    """These runs and all whose folders they read; resumed ones are compared with `ppo`."""
-    found = set(names) | ({"ppo"} if COMPARED.keys() & set(names) else set())
+    """These runs, all whose folders they read, and those in one go that resumed ones are compared with."""
+    found = set(names) | {AT_ONCE[name] for name in names if name in AT_ONCE}
     while True:
         read = {name for run in found for name in RUNS if name in RUNS[run].split()[1:]}
         if read <= found:

@@ -224,7 +224,7 @@ def test_the_exit_status_and_that_only_runs_that_differ_are_kept(raised, code, l
 
 def test_a_run_needs_those_whose_folders_it_reads():
     assert replay.needed(["sample"]) == {"pretrain", "sample"}
-    assert "ppo" in replay.needed(["resumed"])
+    assert "ppo" in replay.needed(["resumed"]) and "reward" in replay.needed(["carried-reward"])
     assert replay.needed(["evaluate"]) >= {"pretrain", "sft", "reward", "ppo", "evaluate"}
 
 

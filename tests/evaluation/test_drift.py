@@ -45,6 +45,20 @@ def test_drift_is_zero_from_itself_and_close_to_the_sampled_estimate_elsewhere(p
     assert told["entropy"] == pytest.approx(entropy, abs=0.2)
 
 
+def test_where_memory_runs_out_it_is_measured_in_smaller_micro_batches(policy, chat, monkeypatch):
+    said, _, _ = speak(policy, chat, PROMPTS, 4, Sampling(max_new_tokens=8), 0)
+    whole, given, warned = drift(policy, None, said, 1.0, MicroBatches(500)), type(policy).forward, []
+
+    def forward(self, tokens, *more):
+        if len(tokens.token_S) > 40:
+            raise torch.OutOfMemoryError("out of memory")
+        return given(self, tokens, *more)
+
+    monkeypatch.setattr(type(policy), "forward", forward)
+    assert drift(policy, None, said, 1.0, MicroBatches(64, warned.append)) == pytest.approx(whole, rel=1e-5)
+    assert warned == ["out of memory: micro-batches have 32 tokens from now on; the results stay the same"]
+
+
 def test_best_of_n_curve_by_hand():
     """Samples 0, 1, 2, 3: best of 2 is the mean of the larger of each pair, (1+2+3+2+3+3)/6."""
     curve = best_of_n(np.array([[3.0, 0.0, 2.0, 1.0]]))

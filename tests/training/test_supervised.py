@@ -18,7 +18,6 @@ from truing.training.optimize import Learning
 from truing.training.run import Run
 from truing.training.supervised import (
     Config,
-    FitSettings,
     encode,
     fit,
     gradients,
@@ -61,9 +60,8 @@ def config_of(**given):
 
 def fitted(policy, tokens, config):
     """Learn the tokens as configured."""
-    settings = FitSettings(config.epochs, config.batch_size, config.evaluate_every, config.learning)
     with Run.open(config.run, config, "sft") as run:
-        fit(policy, tokens, None, settings, run)
+        fit(policy, tokens, None, config.passes, config.learning, run)
 
 
 def test_only_the_response_is_learned_or_all(chat):

@@ -27,9 +27,10 @@ from truing.settings import DataSettings, Flat, OutputSettings, RunSettings, req
 from truing.training import policy, pretrain, reward_model, sample, supervised
 from truing.training.algorithms import algorithm
 from truing.training.judge import ScoreSettings
-from truing.training.loop import MicroBatches
+from truing.training.loop import MicroBatches, PassSettings
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run, is_finished, replace_text, to_json
+from truing.training.supervised import FitSettings
 
 C = TypeVar("C", pretrain.Config, supervised.Config, sample.Config, reward_model.Config, policy.Config)
 
@@ -196,8 +197,7 @@ def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
         layers=4,
         heads=4,
         context=128,
-        epochs=4.0,
-        batch_size=16,
+        passes=FitSettings(4.0, batch_size=16, evaluate_every=100),
         learning=Learning(lr=4e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
     )
 
@@ -207,8 +207,7 @@ def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
         model=str(folder / "pretrain"),
         inputs=DataSettings((str(data / "demonstrations.jsonl"),)),
         run=_run(config, folder / "sft"),
-        epochs=1.0,
-        batch_size=16,
+        passes=FitSettings(1.0, batch_size=16),
         max_tokens=128,
         learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
     )
@@ -229,8 +228,7 @@ def _reward(config: Config, folder: Path, data: Path) -> reward_model.Config:
         model=str(folder / "sft"),
         inputs=DataSettings((str(data / "rankings.jsonl"),)),
         run=_run(config, folder / "reward"),
-        epochs=4.0,
-        batch_size=16,
+        passes=PassSettings(4.0, batch_size=16),
         error_rate=2 * config.error_rate,  # a pair at random is wrong half the time
         language_weight=0.3,  # it goes on learning to say the better answer, and so does not forget facts
         max_tokens=128,

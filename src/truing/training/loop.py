@@ -20,6 +20,7 @@ from truing.data.batches import minibatches, rows_in
 from truing.errors import Diverged
 from truing.models.roles import Policy, Scorer, trainable
 from truing.seams import seam
+from truing.settings import require
 from truing.training.checkpoint import State
 from truing.training.keeper import Keeper, Part
 from truing.training.optimize import Learning, Moved, Optimizer, ready, settled, speed, tell, whole
@@ -146,19 +147,35 @@ class Passes:
     batch_size: int
     rows: int
 
-    @classmethod
-    def of(cls, count: int, epochs: float, batch_size: int, run: Run) -> Passes:
-        """So many epochs, which may end in the middle of one. Warns where a batch takes more than all."""
-        passes = cls(count, batch_size, rows_in(epochs, count))
-        if count < min(passes.rows, batch_size):
-            few = f"{passes.steps} updates in all"
-            run.say(f"batch_size = {batch_size} takes more than all {count} rows at a time: {few}")
-        return passes
-
     @property
     def steps(self) -> int:
         """Steps in all; the last may have fewer examples."""
         return math.ceil(self.rows / self.batch_size)
+
+
+@dataclass(frozen=True)
+class PassSettings:
+    """How a stage reads its examples, each of which is read once in a pass."""
+
+    epochs: float = 1.0
+    """Passes over the examples; reward models overfit soon after one (Ouyang et al. 2022)."""
+    batch_size: int = 32
+    """Demonstrations, judgements (a ranking is one) or windows of text in one update; the last takes what is left."""
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+        )
+
+    def over(self, count: int, run: Run) -> Passes:
+        """These passes over so many examples. Warns where one update takes more than all of them."""
+        passes = Passes(count, self.batch_size, rows_in(self.epochs, count))
+        if count < min(passes.rows, self.batch_size):
+            few = f"{passes.steps} updates in all"
+            run.say(f"batch_size = {self.batch_size} takes more than all {count} rows at a time: {few}")
+        return passes
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,9 +14,9 @@ from truing.data.batches import Sequences, shuffled
 from truing.models.loading import policy_of
 from truing.models.roles import Policy
 from truing.settings import Flat, RunSettings, require
-from truing.training import supervised
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run
+from truing.training.supervised import FitSettings, fit
 
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 USUAL_LR = 3e-3
@@ -44,14 +43,10 @@ class Config:
     """Attention heads; divides the width into even parts."""
     context: int = 128
     """Longest sequence the model can read, in tokens."""
-    epochs: float = 1.0
-    """Passes over the text."""
-    batch_size: int = 32
-    """Windows of `context` tokens in one update."""
+    passes: Flat[FitSettings] = FitSettings(evaluate_every=100)
+    """How windows of `context` tokens are read."""
     held_out: float = 0.02
     """Share of the windows kept for the held-out loss."""
-    evaluate_every: int = 100
-    """Updates between two measurements of the held-out loss."""
     learning: Learning = field(
         default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8)
     )
@@ -67,10 +62,7 @@ class Config:
             ("width", self.width >= 2, "2 or more"),
             ("heads", self.heads >= 1 and self.width % (2 * self.heads) == 0, "a divisor of width / 2"),
             ("context", self.context >= 8, "8 or more"),
-            ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
-            ("evaluate_every", self.evaluate_every >= 1, "1 or more"),
         )
         object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
@@ -136,8 +128,7 @@ def train(config: Config) -> Result:
         held_out = _sequences([rows[i] for i in order[:held]]) if held else None
         policy = build(config, tokenizer)
         tokens = _sequences([rows[i] for i in order[held:]])
-        settings = supervised.FitSettings(config.epochs, config.batch_size, config.evaluate_every, config.learning)
-        summary = supervised.fit(policy, tokens, held_out, settings, run)
+        summary = fit(policy, tokens, held_out, config.passes, config.learning, run)
         run.save(policy, tokenizer, "model")
         count = sum(p.numel() for p in policy.parameters())
         return run.finish({**summary, "parameters": count, "tokens": sum(map(len, rows)), "documents": len(texts)})

@@ -29,7 +29,7 @@ from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training import processes
 from truing.training.health import worse_than_length
 from truing.training.keeper import Weights, fingerprint
-from truing.training.loop import Learner, MicroBatches, Passes, Update, training_loop
+from truing.training.loop import Learner, MicroBatches, Passes, PassSettings, Update, training_loop
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run
 
@@ -46,10 +46,8 @@ class Config:
     """What to start from: a hub id, a folder, or an earlier run."""
     inputs: Flat[DataSettings]
     """Judgements: files, folders, runs or hub ids."""
-    epochs: float = 1.0
-    """Passes over the judgements; more than one overfits soon (Ouyang et al. 2022)."""
-    batch_size: int = 32
-    """Judgements in one update, a ranking of K answers being one; the last takes what is left."""
+    passes: Flat[PassSettings] = PassSettings()
+    """How judgements are read."""
     criterion: str = ""
     """Learn from judgements on this criterion, such as helpful; empty: from overall judgements."""
     rankings: Literal["k_wise", "plackett_luce"] = "k_wise"
@@ -84,8 +82,6 @@ class Config:
     def __post_init__(self) -> None:
         require(
             self,
-            ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
             ("error_rate", 0 <= self.error_rate < 1, "at least 0, below 1"),
             ("margin", self.margin >= 0, "0 or more"),
             ("preference_weight", self.preference_weight >= 0, "0 or more"),
@@ -282,7 +278,7 @@ def train(config: Config, read: Read = formats.read) -> Result:
                             f"{len(held_out)} held out")  # fmt: skip
         if config.held_out and not held_out:
             run.say(f"nothing is held out: none of {len(items)} judgements falls to held_out = {config.held_out}")
-        passes = Passes.of(len(learn), config.epochs, config.batch_size, run)
+        passes = config.passes.over(len(learn), run)
         learner = Learner.of_run("reward_model", scorer, config.learning, passes.steps, run)
         cost = fit(learner, learn, passes, config, run)
         if config.normalise:

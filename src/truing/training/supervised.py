@@ -26,13 +26,25 @@ from truing.models.roles import Policy
 from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training import processes
 from truing.training.keeper import Facts, Weights, fingerprint
-from truing.training.loop import Learner, MicroBatches, Passes, Update, training_loop
+from truing.training.loop import Learner, MicroBatches, PassSettings, Update, training_loop
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run
 
 LossOn = Literal["assistant", "last", "all"]
 
 USUAL_LR = 2e-4
+
+
+@dataclass(frozen=True)
+class FitSettings(PassSettings):
+    """Passes on which the loss of held-out examples is measured."""
+
+    evaluate_every: int = 50
+    """Updates between two measurements of the held-out loss."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, ("evaluate_every", self.evaluate_every >= 1, "1 or more"))
 
 
 @dataclass(frozen=True)
@@ -43,18 +55,14 @@ class Config:
     """What to start from: a hub id, a folder, or an earlier run."""
     inputs: Flat[DataSettings]
     """Demonstrations: files, folders, runs or hub ids."""
-    epochs: float = 1.0
-    """Passes over the demonstrations, each of which is read once in a pass."""
-    batch_size: int = 32
-    """Demonstrations in one update; the last takes what is left, each of which then counts for more."""
+    passes: Flat[FitSettings] = FitSettings()
+    """How demonstrations are read."""
     loss_on: LossOn = "assistant"
     """What is learned: every turn of the assistant, the last turn only, or all that is said."""
     max_tokens: int = 512
     """Longer demonstrations are left out and counted."""
     held_out: float = 0.05
     """Share of root prompts kept for the held-out loss."""
-    evaluate_every: int = 50
-    """Updates between two measurements of the held-out loss."""
     freeze: tuple[str, ...] = ()
     """Patterns of parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
@@ -67,12 +75,9 @@ class Config:
     def __post_init__(self) -> None:
         require(
             self,
-            ("epochs", 0 < self.epochs < math.inf, "above 0, and finite"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
             ("loss_on", self.loss_on in get_args(LossOn), f"one of {', '.join(get_args(LossOn))}"),
             ("max_tokens", self.max_tokens >= 2, "2 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
-            ("evaluate_every", self.evaluate_every >= 1, "1 or more"),
         )
         object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
@@ -200,33 +205,18 @@ def train(config: Config, read: Read = formats.read) -> Result:
         if config.held_out and not test:
             run.say(f"nothing is held out: none of {len(kept)} demonstrations falls to held_out = {config.held_out}")
         held_out = tokens.select(torch.tensor(test)) if test else None
-        settings = FitSettings(config.epochs, config.batch_size, config.evaluate_every, config.learning)
-        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, settings, run)
+        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, config.passes, config.learning, run)
         run.save(policy, chat.tokenizer, "model")
         left_out = len(records) - len(kept)
         return run.finish({**summary, "demonstrations": len(learn), "left_out_too_long": left_out})
 
 
-@dataclass(frozen=True)
-class FitSettings:
-    """What `fit` has to know of a stage."""
-
-    epochs: float
-    """Passes over the examples."""
-    batch_size: int
-    """Examples in one update."""
-    evaluate_every: int
-    """Updates between two measurements of the held-out loss."""
-    learning: Learning
-    """How weights move."""
-
-
 def fit(
-    policy: Policy, tokens: Sequences, held_out: Sequences | None, settings: FitSettings, run: Run
+    policy: Policy, tokens: Sequences, held_out: Sequences | None, settings: FitSettings, learning: Learning, run: Run
 ) -> dict[str, float]:
     """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    passes = Passes.of(len(tokens), settings.epochs, settings.batch_size, run)
-    learner = Learner.of_run("policy", policy, settings.learning, passes.steps, run)
+    passes = settings.over(len(tokens), run)
+    learner = Learner.of_run("policy", policy, learning, passes.steps, run)
     summary: dict[str, float] = {"updates": passes.steps}
     state = {"policy": Weights(policy), **learner.parts(), "summary": Facts(lambda: summary, summary.update)}
     data = fingerprint(tokens.token_S, tokens.lengths_B, tokens.prompt_lengths_B, weights(tokens))
