@@ -17,9 +17,9 @@ from truing.data.records import Message, Prompt
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.models.loading import policy_of
+from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
 from truing.training.algorithms import GRPO
-from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer, ready
 from truing.training.policy_step import step

@@ -100,6 +100,7 @@ TABLE = {
         Command(
             "reward", LEARN, "a reward model from people's comparisons and rankings",
             "truing.training.reward_model:train", heavy=True, shared=True, stores=True,
+            more="A ranking is one example. More than one pass over them soon overfits (Ouyang et al. 2022).",
             title="Reward model", concludes=True,
         ),
         Command(

@@ -10,8 +10,8 @@ from truing.evaluation.drift import Config, best_of_n, drift, evaluate, repeats,
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.maths.statistics import wilson
+from truing.models.memory import MicroBatches
 from truing.settings import changed, configured
-from truing.training.loop import MicroBatches
 
 PROMPTS = [Prompt((Message("user", text),)) for text in ("The cat", "What colour?", "A bird sang")]
 

@@ -47,7 +47,8 @@ def test_nan_in_one_gradient_moves_nothing_and_is_told(stages, truing, tmp_path)
     assert "quarantine" in told.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert any("quarantine" in line for line in summary["warnings"])
-    assert len((tmp_path / "run" / "quarantine" / "batches.jsonl").read_text().splitlines()) == 1
+    (kept,) = (tmp_path / "run" / "quarantine" / "batches.jsonl").read_text().splitlines()
+    assert json.loads(kept)["step"] == 1 and json.loads(kept)["responses"]
     for path in (tmp_path / "run").glob("*/model.safetensors"):
         assert all(t.isfinite().all() for t in safetensors.torch.load_file(path).values())
 

@@ -2,8 +2,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from truing.models import memory
+from truing.models.memory import MicroBatches
 
 FAULTS = """
 import resource, sys, torch
@@ -70,3 +72,66 @@ def test_what_is_free_is_the_least_of_machine_and_bound(tmp_path, monkeypatch):
     assert memory.free_bytes() == 8192
     (tmp_path / "meminfo").unlink()
     assert memory.free_bytes() == float("inf")
+
+
+def lacking_above(tokens, calls):
+    """Work that has memory for so many tokens."""
+
+    def work(budget):
+        calls.append(budget)
+        if budget > tokens:
+            raise torch.OutOfMemoryError("out of memory")
+        return f"done by {budget}"
+
+    return work
+
+
+def test_where_memory_runs_out_it_is_done_in_halves_which_are_remembered():
+    calls, warned, undone = [], [], []
+    micro_batches = MicroBatches(4096, warned.append)
+    work = lacking_above(1500, calls)
+    assert micro_batches.run(lambda budget: budget, work, lambda: undone.append(len(calls))) == "done by 1024"
+    assert micro_batches.run(lambda budget: budget, work, lambda: undone.append(len(calls))) == "done by 1024"
+    assert calls == [4096, 2048, 1024, 1024] and undone == [1, 2]
+    assert [line for line in warned if "1024 tokens from now on" in line] == warned[1:] and len(warned) == 2
+
+
+@pytest.mark.parametrize(("configured", "then"), [(4096, 1024), (512, 512)])
+def test_a_resumed_run_allows_what_memory_allowed_and_never_more_than_configured(configured, then):
+    micro_batches = MicroBatches(configured)
+    micro_batches.allow(1024)
+    assert micro_batches.budget_tokens == then
+
+
+def test_work_that_memory_has_no_room_for_at_all_is_refused():
+    calls = []
+    with pytest.raises(torch.OutOfMemoryError):
+        MicroBatches(40, str).run(lambda budget: budget, lacking_above(1, calls))
+    assert calls == [40, 20, 10]
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
+        (RuntimeError("shapes do not fit"), False),
+        (ValueError("can't allocate memory"), False),
+    ],
+)
+def test_only_a_lack_of_memory_is_tried_again(error, again):
+    tries = []
+
+    def work(budget):
+        tries.append(budget)
+        if len(tries) == 1:
+            raise error
+        return "done"
+
+    micro_batches = MicroBatches(64, str)
+    if again:
+        assert micro_batches.run(lambda budget: budget, work) == "done" and tries == [64, 32]
+    else:
+        with pytest.raises(type(error)):
+            micro_batches.run(lambda budget: budget, work)
+        assert tries == [64]

@@ -14,9 +14,9 @@ from truing.generation.sampling import Sampling
 from truing.models import attention, forward, heads, precision
 from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer, policy_of, save
+from truing.models.memory import MicroBatches
 from truing.models.precision import WorkingCopy, dtype_of
 from truing.models.roles import Policy, in_graph, trainable
-from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer, ready
 

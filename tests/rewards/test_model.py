@@ -9,9 +9,10 @@ from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
 from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer, save
+from truing.models.memory import MicroBatches
 from truing.models.roles import share_frozen
 from truing.rewards import model
-from truing.rewards.model import load_model_reward, model_reward
+from truing.rewards.model import ScorerSetup, load_model_reward, model_reward
 
 PROMPT = Prompt((Message("user", "The cat"),))
 
@@ -56,7 +57,7 @@ def test_policy_critic_and_reward_with_adapters_cost_little_more_than_one_model(
                 parameter += 0.1 * torch.randn_like(parameter)
     save(trained, tokenizer, tmp_path / "reward")
     asked = [PROMPT] * 2, [Response("cat"), Response("the dog ran")]
-    alone = load_model_reward(str(tmp_path / "reward"), chat, precision=precision)(*asked)
+    alone = load_model_reward(str(tmp_path / "reward"), chat, setup=ScorerSetup(precision))(*asked)
 
     policy = load_policy(tiny_model, adapter)
     critic = load_scorer(str(tmp_path / "reward"), factored=True)
@@ -66,7 +67,7 @@ def test_policy_critic_and_reward_with_adapters_cost_little_more_than_one_model(
     share_frozen(critic, policy)
     roles = [policy, critic]
     monkeypatch.setattr(model, "load_scorer", lambda *a, **k: roles.append(load_scorer(*a, **k)) or roles[-1])
-    here = load_model_reward(str(tmp_path / "reward"), chat, precision=precision, owner=policy)(*asked)
+    here = load_model_reward(str(tmp_path / "reward"), chat, setup=ScorerSetup(precision, policy))(*asked)
     assert here == pytest.approx(alone, abs=1e-5 if precision == "float32" else 0.05)
 
     def numbers(some):
@@ -80,10 +81,30 @@ def test_policy_critic_and_reward_with_adapters_cost_little_more_than_one_model(
 def test_budget_does_not_change_scores(tiny_model, chat):
     scorer = load_scorer(tiny_model)
     answers = [Response("cat " * n) for n in range(1, 9)]
-    one, many = (model_reward(scorer, chat, chat, budget)([PROMPT] * 8, answers) for budget in (10, 10_000))
+    one, many = (
+        model_reward(scorer, chat, chat, MicroBatches(budget))([PROMPT] * 8, answers) for budget in (10, 10_000)
+    )
     assert one == pytest.approx(many, abs=1e-5)
 
 
 def test_a_model_that_scores_nothing_is_no_reward(tiny_model):
     with pytest.raises(UserError, match="it is no reward model, for it scores nothing: name a run of truing reward"):
         load_model_reward(tiny_model)
+
+
+def test_a_lack_of_memory_while_scoring_is_told_and_scores_the_same(tiny_model, chat, tmp_path, monkeypatch):
+    scorer, warned, answers = load_scorer(tiny_model), [], [Response("cat " * n) for n in range(1, 9)]
+    expected, given = model_reward(scorer, chat, chat)([PROMPT] * 8, answers), type(scorer).forward
+
+    def forward(self, tokens):
+        if len(tokens) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return given(self, tokens)
+
+    monkeypatch.setattr(type(scorer), "forward", forward)
+    save(scorer, chat.tokenizer, tmp_path / "reward")
+    reward = load_model_reward(str(tmp_path / "reward"), chat, setup=ScorerSetup(warn=warned.append))
+    assert reward([PROMPT] * 8, answers) == pytest.approx(expected, abs=1e-5)
+    assert warned[-1].startswith("out of memory: micro-batches have 16 tokens")
+    told = len(warned)
+    assert reward([PROMPT] * 8, answers) == pytest.approx(expected, abs=1e-5) and len(warned) == told

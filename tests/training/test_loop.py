@@ -1,119 +1,35 @@
 """The loop of all stages, and a stage of a few lines on it: it learns, resumes, and says what went wrong."""
 
 import json
+import os
+import signal
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from truing.data.batches import Sequences
 from truing.errors import Diverged
-from truing.models.loading import load_policy, load_scorer
+from truing.models import precision
+from truing.models.loading import load_scorer
+from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
 from truing.settings import Flat, RunSettings
-from truing.training import loop, supervised
-from truing.training.checkpoint import State
+from truing.training import loop
 from truing.training.keeper import Weights, fingerprint
-from truing.training.loop import Learner, MicroBatches, PassSettings, Update, training_loop, watched
-from truing.training.optimize import Learning, Moved
+from truing.training.loop import Learner, PassSettings, Update, training_loop, watched
+from truing.training.optimize import REMEMBERED, Learning, Optimizer, StepStats
 from truing.training.run import Result, Run
-
-TOKENS = Sequences.of([[1, 5]] * 6, [[6 + i, 17, 18, 19] for i in range(6)])
-
-
-def lacking_above(tokens, calls):
-    """Work that has memory for so many tokens."""
-
-    def work(budget):
-        calls.append(budget)
-        if budget > tokens:
-            raise torch.OutOfMemoryError("out of memory")
-        return f"done by {budget}"
-
-    return work
-
-
-def test_where_memory_runs_out_it_is_done_in_halves_which_are_remembered():
-    calls, warned, undone = [], [], []
-    micro_batches = MicroBatches(4096, warned.append)
-    work = lacking_above(1500, calls)
-    assert micro_batches.run(lambda budget: budget, work, lambda: undone.append(len(calls))) == "done by 1024"
-    assert micro_batches.run(lambda budget: budget, work, lambda: undone.append(len(calls))) == "done by 1024"
-    assert calls == [4096, 2048, 1024, 1024] and undone == [1, 2]
-    assert [line for line in warned if "1024 tokens from now on" in line] == warned[1:] and len(warned) == 2
-
-
-@pytest.mark.parametrize(("configured", "then"), [(4096, 1024), (512, 512)])
-def test_a_resumed_run_allows_what_memory_allowed_and_never_more_than_configured(configured, then):
-    before, after = MicroBatches(1024), MicroBatches(configured)
-    after.restore(before.capture())
-    assert after.budget_tokens == then
-
-
-def test_work_that_memory_has_no_room_for_at_all_is_refused():
-    calls = []
-    with pytest.raises(torch.OutOfMemoryError):
-        MicroBatches(40, str).run(lambda budget: budget, lacking_above(1, calls))
-    assert calls == [40, 20, 10]
-
-
-@pytest.mark.parametrize(
-    ("error", "again"),
-    [
-        (MemoryError(), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
-        (RuntimeError("shapes do not fit"), False),
-        (ValueError("can't allocate memory"), False),
-    ],
-)
-def test_only_a_lack_of_memory_is_tried_again(error, again):
-    tries = []
-
-    def work(budget):
-        tries.append(budget)
-        if len(tries) == 1:
-            raise error
-        return "done"
-
-    micro_batches = MicroBatches(64, str)
-    if again:
-        assert micro_batches.run(lambda budget: budget, work) == "done" and tries == [64, 32]
-    else:
-        with pytest.raises(type(error)):
-            micro_batches.run(lambda budget: budget, work)
-        assert tries == [64]
-
-
-def test_out_of_memory_learns_the_same(tiny_model):
-    """Red when the gradients of the failed try are kept."""
-    weights = []
-    for budget, lacks in ((48, True), (12, False)):
-        policy = load_policy(tiny_model)
-        # With a large epsilon Adam keeps the gradient's size.
-        learning = Learning(lr=1.0, adam_eps=10.0, max_grad_norm=0, budget_tokens=budget)
-        learner = Learner.of("policy", policy, learning, 9, str)
-        given, sizes = policy.logprobs, []
-
-        def logprobs(part, *more, lacks=lacks, given=given, sizes=sizes):
-            sizes.append(len(part.token_S))
-            # 36 tokens: too many at once; then 24 fit and the 12 after them do not; then three times 12 do.
-            if lacks and (sizes[-1] > 24 or sizes == [36, 24, 12]):
-                raise torch.OutOfMemoryError("out of memory")
-            return given(part, *more)
-
-        policy.logprobs = logprobs
-        supervised.step(learner, TOKENS)
-        assert learner.micro_batches.budget_tokens == 12 and sizes[-3:] == [12, 12, 12]
-        weights.append(torch.cat([p.detach().flatten() for p in trainable(policy)]))
-    torch.testing.assert_close(*weights, rtol=0, atol=1e-6)
+from truing.training.stop import Stopped
 
 
 def test_an_update_is_skipped_where_one_network_is_and_tells_all_by_metric():
-    still, moved = Moved(1e-3, float("inf"), skipped=True), Moved(1e-4, 2.0, skipped=False)
+    still, moved = StepStats(1e-3, float("inf"), skipped=True), StepStats(1e-4, 2.0, skipped=False)
     update = Update({"loss/policy": 0.5}, {"policy": moved, "critic": still})
     assert update.skipped and not Update({}, {"policy": moved}).skipped
-    assert update.figures == {
+    assert update.metrics == {
         "loss/policy": 0.5, "policy/lr": 1e-4, "policy/grad_norm": 2.0, "policy/skipped": 0.0, "critic/lr": 1e-3,
         "critic/grad_norm": float("inf"), "critic/skipped": 1.0,
     }  # fmt: skip
@@ -128,18 +44,44 @@ def test_a_batch_that_ends_the_run_or_moves_nothing_is_kept():
     with pytest.raises(Diverged):
         watched(diverges, lambda: kept.append("diverged"))
     for skipped in (False, True):
-        update = Update({}, {"critic": Moved(1.0, 1.0, skipped)})
+        update = Update({}, {"critic": StepStats(1.0, 1.0, skipped)})
         assert watched(lambda update=update: update, lambda: kept.append("skipped")) is update
     assert kept == ["diverged", "skipped"]
 
 
-@pytest.mark.parametrize(("epochs", "steps", "warns"), [(1.0, 2, False), (2.5, 5, False), (0.1, 1, False)])
-def test_passes_read_every_example_and_the_last_step_what_is_left(tmp_path, epochs, steps, warns):
+def test_an_update_is_skipped_where_the_loss_that_is_watched_leaps_and_another_may():
+    """The gradient is the same throughout."""
+    weight = torch.nn.Parameter(torch.ones(3))
+    role = SimpleNamespace(device=torch.device("cpu"))
+    learner = Learner("policy", role, Optimizer([weight], Learning(), 999), MicroBatches(8))
+    skipped = []
+    for watched_loss, other in [*[(1.0, 1.0)] * REMEMBERED, (1.0, 1e6), (1e6, 1.0)]:
+
+        def gradients(budget, losses=(other, watched_loss)):
+            weight.sum().backward()
+            return {"loss/other": losses[0], "loss/watched": losses[1]}
+
+        skipped.append(learner.update(lambda budget: budget, gradients, "loss/watched", 5, 1e3).skipped)
+    assert skipped == [False] * REMEMBERED + [False, True]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batch_size", "steps", "rows", "warns"),
+    [
+        (1.0, 4, 2, 7, False),
+        (2.5, 4, 5, 18, False),
+        (0.1, 4, 1, 1, False),
+        (0.5, 8, 1, 4, False),
+        (3.0, 8, 3, 21, True),
+    ],
+)
+def test_passes_read_every_example_and_warn_where_a_batch_takes_more_than_all(
+    tmp_path, epochs, batch_size, steps, rows, warns
+):
     with Run(RunSettings(str(tmp_path / "run")), Learning(), "sft", continues=False) as run:
-        passes = PassSettings(epochs, 4).over(7, run)
-        assert (passes.steps, passes.rows) == (steps, max(1, round(epochs * 7))) and bool(run.warnings) == warns
-        PassSettings(3.0, 8).over(7, run)
-        assert run.warnings == ["batch_size = 8 takes more than all 7 rows at a time: 3 updates in all"]
+        passes = PassSettings(epochs, batch_size).over(7, run)
+        assert (passes.steps, passes.rows) == (steps, rows)
+        assert run.warnings == ["batch_size = 8 takes more than all 7 rows at a time: 3 updates in all"] * warns
 
 
 # A stage of its own: a network learns to give each response the number that stands beside it.
@@ -153,10 +95,10 @@ class Config:
     run: Flat[RunSettings] = RunSettings("runs/numbers")
 
 
-def squared_errors(scorer, number_B, batch):
+def squared_errors(scorer, number_B, micro_batches):
     total = 0.0
-    for index_B in batch:
-        error = ((scorer(TOKENS_OF_NUMBERS.select(index_B)) - number_B[index_B]) ** 2).sum() / len(number_B)
+    for index_B in micro_batches:
+        error = ((scorer(TOKENS.select(index_B)) - number_B[index_B]) ** 2).sum() / len(number_B)
         error.backward()
         total += error.item()
     return {"loss/error": total}
@@ -166,24 +108,24 @@ def train_numbers(config, number_B) -> Result:
     with Run.open(config.run, config, "numbers") as run:
         scorer = load_scorer(config.model)
         passes = config.passes.over(len(number_B), run)
-        learner = Learner.of_run("scorer", scorer, config.learning, passes.steps, run)
+        learner = Learner.for_run("scorer", scorer, config.learning, passes.steps, run)
         state = {"scorer": Weights(scorer), **learner.parts()}
         with training_loop(run, passes, state, fingerprint(number_B)) as steps:
             for chosen in steps:
                 chosen_B = torch.tensor(chosen)
+                batch = TOKENS.select(chosen_B)
 
-                def split(budget, chosen_B=chosen_B):
-                    return [chosen_B[i] for i in TOKENS_OF_NUMBERS.select(chosen_B).parts(budget)]
+                def split(budget, chosen_B=chosen_B, batch=batch):
+                    return [chosen_B[index_b] for index_b in batch.parts(budget)]
 
-                read = len(TOKENS_OF_NUMBERS.select(chosen_B).token_S)
-                work = partial(squared_errors, scorer, number_B)
-                update = partial(learner.update, split, work, read, scorer.learning_flops(read))
-                steps.finish(steps.update(update, numbers=chosen))
+                work, read = partial(squared_errors, scorer, number_B), len(batch.token_S)
+                update = partial(learner.update, split, work, "loss/error", read, scorer.learning_flops(read))
+                steps.log(steps.run_update(update, numbers=chosen))
         weights = torch.cat([p.detach().flatten() for p in trainable(scorer)])
-        return run.finish({"weights": weights.sum().item(), **steps.keeper.cost})
+        return run.finish({"weights": fingerprint(weights), **steps.cost})
 
 
-TOKENS_OF_NUMBERS = Sequences.of([[1, 5]] * 5, [[6], [7, 8], [9], [10, 11, 12], [13]])
+TOKENS = Sequences.of([[1, 5]] * 5, [[6], [7, 8], [9], [10, 11, 12], [13]])
 NUMBER_B = torch.tensor([0.5, -1.0, 2.0, 0.0, 1.0])
 
 
@@ -196,29 +138,82 @@ def rows(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_stage_on_the_loop_learns_logs_and_resumes_to_the_bit(tiny_model, tmp_path, monkeypatch):
-    """Interrupted after step 3 of 8. Red when the loop begins anew, loses a step, or the optimizer's moments."""
+def crash():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "raised", "left"),
+    [(lambda: os.kill(os.getpid(), signal.SIGTERM), Stopped, 4), (crash, KeyboardInterrupt, 3)],
+    ids=["signal", "crash"],
+)
+def test_a_stage_on_the_loop_learns_logs_and_resumes_to_the_bit(
+    tiny_model, tmp_path, monkeypatch, interrupt, raised, left
+):
+    """Interrupted in step 4 of 8: a signal lets it end and be saved. Red when the loop begins anew, loses a step, or
+    the optimizer's moments."""
     whole = train_numbers(numbers(tiny_model, tmp_path / "whole"), NUMBER_B)
-    figures = rows(whole.folder)
-    assert [row["step"] for row in figures] == list(range(1, 9))
-    assert {"loss/error", "tokens", "scorer/lr", "scorer/skipped", "rate/tokens_per_s"} <= figures[0].keys()
-    assert sum(row["tokens"] for row in figures) == 3 * len(TOKENS_OF_NUMBERS.token_S)
+    expected = rows(whole.folder)
+    assert [row["step"] for row in expected] == list(range(1, 9))
+    assert {"loss/error", "tokens", "scorer/lr", "scorer/skipped", "rate/tokens_per_s"} <= expected[0].keys()
+    assert sum(row["tokens"] for row in expected) == 3 * len(TOKENS.token_S)
     passed = []
 
     def interrupted(name):
         passed.append(name)
         if len(passed) == 4:
-            raise KeyboardInterrupt
+            interrupt()
 
     config = numbers(tiny_model, tmp_path / "again")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(raised):
         patch.setattr(loop, "seam", interrupted)
         train_numbers(config, NUMBER_B)
     before = rows(tmp_path / "again")
     again = train_numbers(config, NUMBER_B)
-    assert again.summary["weights"] == whole.summary["weights"]
-    assert rows(again.folder)[:3] == before[:3]  # with their times: they were not made again
-    assert [row["loss/error"] for row in rows(again.folder)] == [row["loss/error"] for row in figures]
+    assert again.summary["weights"] == whole.summary["weights"] and again.summary["states_saved"] == 8 - left
+    assert rows(again.folder)[:left] == before[:left]  # with their times: they were not made again
+    assert [row["loss/error"] for row in rows(again.folder)] == [row["loss/error"] for row in expected]
+
+
+def test_each_step_is_shown_as_it_is_logged(tiny_model, tmp_path, monkeypatch):
+    shown = []
+
+    class Watching(loop.Progress):
+        def update(self, step, figures, sample=""):
+            shown.append((step, self.total, self.label, figures["loss/error"]))
+
+    monkeypatch.setattr(loop, "Progress", Watching)
+    result = train_numbers(numbers(tiny_model, tmp_path / "run"), NUMBER_B)
+    assert shown == [(row["step"], 8, "numbers", row["loss/error"]) for row in rows(result.folder)]
+
+
+def test_a_lack_of_memory_is_told_in_the_run_and_learns_the_same(tiny_model, tmp_path, monkeypatch):
+    expected, given, tries = (
+        rows(train_numbers(numbers(tiny_model, tmp_path / "a"), NUMBER_B).folder),
+        squared_errors,
+        [],
+    )
+
+    def lacks(*asked):
+        tries.append(asked)
+        if len(tries) == 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return given(*asked)
+
+    monkeypatch.setitem(globals(), "squared_errors", lacks)
+    result = train_numbers(numbers(tiny_model, tmp_path / "b"), NUMBER_B)
+    (told,) = result.summary["warnings"]
+    assert told.startswith("out of memory: micro-batches have 2048 tokens from now on") and len(tries) == 9
+    losses = [row["loss/error"] for row in expected]
+    assert [row["loss/error"] for row in rows(result.folder)] == pytest.approx(losses, rel=1e-4)
+
+
+def test_a_run_computes_in_the_precision_it_began_with(tiny_model, tmp_path, monkeypatch):
+    """Red when a learner is made ready without asking the run: a machine that is busy at a resume changes the bits."""
+    monkeypatch.setattr(precision, "NARROWEST", 1)
+    monkeypatch.setattr(precision, "bfloat16_gain", lambda width, device: 9.0)
+    result = train_numbers(numbers(tiny_model, tmp_path / "run", precision="auto"), NUMBER_B)
+    assert json.loads((result.folder / "decisions.json").read_text())["precision"] == "bfloat16"
 
 
 def test_a_batch_whose_loss_is_no_number_is_known_by_its_examples(tiny_model, tmp_path):
@@ -226,20 +221,5 @@ def test_a_batch_whose_loss_is_no_number_is_known_by_its_examples(tiny_model, tm
     with pytest.raises(Diverged, match="loss/error is nan"):
         train_numbers(numbers(tiny_model, tmp_path / "run"), bad_B)
     (kept,) = (tmp_path / "run" / "quarantine" / "batches.jsonl").read_text().splitlines()
-    assert 3 in json.loads(kept)["numbers"] and json.loads(kept)["step"] == len(rows(tmp_path / "run")) + 1
-
-
-def test_held_out_figures_survive_a_lack_of_memory_too(tiny_model):
-    policy, warned = load_policy(tiny_model), []
-    expected = supervised.held_out_loss(policy, TOKENS, MicroBatches(4096))
-    given = policy.logprobs
-
-    def logprobs(part, *more):
-        if len(part.token_S) > 24:
-            raise torch.OutOfMemoryError("out of memory")
-        return given(part, *more)
-
-    policy.logprobs = logprobs
-    micro_batches = MicroBatches(48, warned.append)
-    assert supervised.held_out_loss(policy, TOKENS, micro_batches) == pytest.approx(expected, rel=1e-6)
-    assert micro_batches.capture() == State({}, {"budget": 24}) and len(warned) == 1
+    done = len(rows(tmp_path / "run")) if (tmp_path / "run" / "metrics.jsonl").exists() else 0
+    assert 3 in json.loads(kept)["numbers"] and json.loads(kept)["step"] == done + 1

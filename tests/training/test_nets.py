@@ -8,8 +8,8 @@ from truing.data.batches import Sequences
 from truing.data.rollouts import Rollouts
 from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer
+from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
-from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 
@@ -100,3 +100,21 @@ def test_pull_reference_moves_a_share_of_the_way(tiny_model):
         torch.testing.assert_close(now, old + 0.25)
     nets.pull_reference(1.0)
     assert all(torch.equal(a, b) for a, b in zip(policy.parameters(), reference.parameters(), strict=True))
+
+
+def test_a_lack_of_memory_while_the_reference_is_asked_is_remembered(tiny_model):
+    policy = load_policy(tiny_model)
+    nets = nets_of(policy, copy.deepcopy(policy).requires_grad_(False))
+    expected, given = nets.log_ratio(rollouts(policy)), nets.reference.logprobs
+
+    def logprobs(tokens, *more):
+        if len(tokens) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return given(tokens, *more)
+
+    nets.reference.logprobs, nets.micro_batches.budget_tokens = logprobs, 32
+    with pytest.raises(torch.OutOfMemoryError):
+        nets.log_ratio(rollouts(policy))
+    assert nets.micro_batches.budget_tokens == 16
+    nets.micro_batches.budget_tokens = 4
+    torch.testing.assert_close(nets.log_ratio(rollouts(policy)), expected)

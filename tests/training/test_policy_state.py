@@ -9,10 +9,10 @@ from truing.data.rollouts import Rollouts
 from truing.maths.advantages import RunningMoments
 from truing.maths.kl import AdaptiveKL
 from truing.models.loading import load_policy
+from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
 from truing.training.checkpoint import State
 from truing.training.judge import Judge, ScoreSettings
-from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy_state import Standing

@@ -16,9 +16,9 @@ from truing.maths.advantages import reward_to_go
 from truing.maths.ragged import last, total
 from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer
+from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
 from truing.training.algorithms import PARTS, PPO, TABLE
-from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy_step import credited, described, losses, step

@@ -11,10 +11,11 @@ from truing.data.formats import write
 from truing.data.records import Comparison, Message, Prompt, Ranking
 from truing.errors import UserError
 from truing.models.loading import load_chat, load_policy, load_scorer
+from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
 from truing.settings import changed, configured
 from truing.training import reward_model
-from truing.training.loop import Learner, MicroBatches
+from truing.training.loop import Learner
 from truing.training.optimize import Learning
 from truing.training.reward_model import Config, Item, encode, preference_loss, scored_pairs, scores, step, train
 
@@ -30,8 +31,9 @@ ITEMS = [
 def update(model, config, items=ITEMS, budget=1000):
     config = replace(config, learning=replace(config.learning, budget_tokens=budget))
     scorer = load_scorer(model)
-    losses = step(Learner.of("reward_model", scorer, config.learning, 5), items, config).measured
-    told = {name: value for name, value in losses.items() if name.startswith("loss/")}
+    told = step(Learner.of("reward_model", scorer, config.learning, 5), items, config).metrics
+    assert told["tokens"] == sum(item.tokens for item in items)
+    told = {name: value for name, value in told.items() if name.startswith("loss/")}
     return torch.cat([p.detach().flatten() for p in trainable(scorer)]), told
 
 
@@ -208,6 +210,23 @@ def test_what_the_context_has_no_room_for_is_left_out(tiny_model, tmp_path):
     (said,) = summary["warnings"]
     assert said.startswith("1 of 2 judgements are longer than the model's context of 96 tokens; the first, ")
     assert "('The cat'), has " in said
+
+
+def test_a_lack_of_memory_for_scores_is_remembered(tiny_model, monkeypatch):
+    scorer, warned = load_scorer(tiny_model), []
+    expected, given = scores(scorer, ITEMS, MicroBatches(1000)), type(scorer).forward
+
+    def forward(self, tokens):
+        if len(tokens) > 6:
+            raise torch.OutOfMemoryError("out of memory")
+        return given(self, tokens)
+
+    monkeypatch.setattr(type(scorer), "forward", forward)
+    micro_batches = MicroBatches(32, warned.append)
+    found = scores(scorer, ITEMS, micro_batches)
+    assert micro_batches.budget_tokens == 16 and len(warned) == 1
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
 
 
 def test_scored_pairs_are_all_pairs_in_the_order_judged(tiny_model):

@@ -11,19 +11,22 @@ from truing.data.chat import Chat
 from truing.data.records import Demonstration, Message, Prompt, split_of
 from truing.errors import Diverged, UserError
 from truing.models.loading import load_policy
+from truing.models.memory import MicroBatches
+from truing.models.roles import trainable
 from truing.settings import changed, configured
 from truing.training import loop, supervised
-from truing.training.loop import Learner, MicroBatches
+from truing.training.loop import Learner, PassSettings
 from truing.training.optimize import Learning
 from truing.training.run import Run
 from truing.training.supervised import (
     Config,
+    HeldOut,
     encode,
     fit,
     gradients,
     held_out_loss,
     lessons_of,
-    parts,
+    split,
     step,
     train,
     weights,
@@ -37,7 +40,7 @@ def gradient(model, budget, order=None):
     learning = Learning(lr=1e-3, schedule="constant", adam_eps=1e-8, budget_tokens=budget)
     tokens = TOKENS if order is None else TOKENS.select(torch.tensor(order))
     told = step(Learner.of("policy", policy, learning, 5), tokens)
-    return torch.cat([p.detach().flatten() for p in policy.parameters()]), told.figures
+    return torch.cat([p.detach().flatten() for p in policy.parameters()]), told.metrics
 
 
 def test_microbatches_and_order_do_not_change_the_update(tiny_model):
@@ -61,7 +64,7 @@ def config_of(**given):
 def fitted(policy, tokens, config):
     """Learn the tokens as configured."""
     with Run.open(config.run, config, "sft") as run:
-        fit(policy, tokens, None, config.passes, config.learning, run)
+        fit(policy, tokens, None, config.passes.over(len(tokens), run), config.learning, run)
 
 
 def test_only_the_response_is_learned_or_all(chat):
@@ -133,7 +136,7 @@ def test_a_conversation_teaches_what_its_answers_teach_one_by_one(chatml, policy
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for tokens in (together, each):
         policy.zero_grad()
-        (loss,) = gradients(policy, parts(tokens, weights(tokens), 1000)).values()
+        (loss,) = gradients(policy, split(tokens, weights(tokens), 1000)).values()
         assert loss == pytest.approx(losses[0], rel=1e-5)
         losses.append(torch.cat([p.grad.flatten() for p in policy.parameters()]))
     torch.testing.assert_close(losses[2], losses[3], atol=1e-5, rtol=1e-4)
@@ -333,3 +336,51 @@ def test_a_run_leaves_out_what_the_context_has_no_room_for(tiny_model, tmp_path,
 def test_impossible_settings_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"^{name} = "):
         config_of(**{name: value})
+
+
+SIX = Sequences.of([[1, 5]] * 6, [[6 + i, 17, 18, 19] for i in range(6)])
+
+
+def test_out_of_memory_learns_the_same(tiny_model):
+    """Red when the gradients of the failed try are kept."""
+    weights = []
+    for budget, lacks in ((48, True), (12, False)):
+        policy = load_policy(tiny_model)
+        # With a large epsilon Adam keeps the gradient's size.
+        learning = Learning(lr=1.0, adam_eps=10.0, max_grad_norm=0, budget_tokens=budget)
+        learner = Learner.of("policy", policy, learning, 9, str)
+        given, sizes = policy.logprobs, []
+
+        def logprobs(part, *more, lacks=lacks, given=given, sizes=sizes):
+            sizes.append(len(part.token_S))
+            # 36 tokens: too many at once; then 24 fit and the 12 after them do not; then three times 12 do.
+            if lacks and (sizes[-1] > 24 or sizes == [36, 24, 12]):
+                raise torch.OutOfMemoryError("out of memory")
+            return given(part, *more)
+
+        policy.logprobs = logprobs
+        step(learner, SIX)
+        assert learner.micro_batches.budget_tokens == 12 and sizes[-3:] == [12, 12, 12]
+        weights.append(torch.cat([p.detach().flatten() for p in trainable(policy)]))
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-6)
+
+
+def test_a_lack_of_memory_for_the_held_out_loss_is_met_once(tiny_model, tmp_path):
+    """Red when one of its measurements does not know what memory allowed in another."""
+    policy, lacking = load_policy(tiny_model), []
+    expected = held_out_loss(policy, SIX, MicroBatches(4096))
+    given = policy.logprobs
+
+    def logprobs(part, *more):
+        if len(part.token_S) > 24 and not torch.is_grad_enabled():
+            lacking.append(len(part.token_S))
+            raise torch.OutOfMemoryError("out of memory")
+        return given(part, *more)
+
+    policy.logprobs = logprobs
+    learning = Learning(lr=0.0, precision="float32", budget_tokens=40)
+    config = config_of(model=tiny_model, out=str(tmp_path / "run"), learning=Learning(precision="float32"))
+    with Run.open(config.run, config, "sft") as run:
+        summary = fit(policy, SIX, HeldOut(SIX, 1), PassSettings(2.0, 3).over(6, run), learning, run)
+    assert lacking == [36] and summary["updates"] == 4
+    assert summary["held_out_loss_before"] == pytest.approx(expected, rel=1e-6)

@@ -7,9 +7,9 @@ import torch
 from truing.data.batches import Sequences
 from truing.data.rollouts import Rollouts
 from truing.models.loading import load_policy, load_scorer
+from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
 from truing.training.algorithms import PPO, TABLE
-from truing.training.loop import MicroBatches
 from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy_step import credited, losses

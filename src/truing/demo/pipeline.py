@@ -23,14 +23,14 @@ from truing.feedback.simulate import Annotator, ceiling, rank
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.models.loading import load_chat, load_policy
+from truing.models.memory import MicroBatches
 from truing.settings import DataSettings, Flat, OutputSettings, RunSettings, require
 from truing.training import policy, pretrain, reward_model, sample, supervised
 from truing.training.algorithms import algorithm
 from truing.training.judge import ScoreSettings
-from truing.training.loop import MicroBatches, PassSettings
+from truing.training.loop import PassSettings
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run, is_finished, replace_text, to_json
-from truing.training.supervised import FitSettings
 
 C = TypeVar("C", pretrain.Config, supervised.Config, sample.Config, reward_model.Config, policy.Config)
 
@@ -151,7 +151,7 @@ def evaluate(config: Config, folder: Path, data: Path, whole: Run) -> dict[str, 
     summary = win_rate(asked, [won for _, won in outcomes(by_reward(true_reward), asked, new, old)])
     summary |= {k: reward[k] for k in reward if k.startswith("reward_model_accuracy") or k.endswith("wins_accuracy")}
     summary["reward_model_ceiling"] = ceiling(config.error_rate)
-    summary |= drift(after, before, rollouts, SAMPLING.temperature, MicroBatches(8192))
+    summary |= drift(after, before, rollouts, SAMPLING.temperature, MicroBatches(8192, whole.say))
     summary["true_score_before"] = float(np.mean(true_reward(asked, old)))
     summary["true_score_after"] = float(np.mean(true_reward(asked, new)))
     for phase, said in (("before", old), ("after", new)):
@@ -197,7 +197,7 @@ def _pretrain(config: Config, folder: Path, data: Path) -> pretrain.Config:
         layers=4,
         heads=4,
         context=128,
-        passes=FitSettings(4.0, batch_size=16, evaluate_every=100),
+        passes=PassSettings(4.0, batch_size=16),
         learning=Learning(lr=4e-3, schedule="cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8),
     )
 
@@ -207,7 +207,7 @@ def _sft(config: Config, folder: Path, data: Path) -> supervised.Config:
         model=str(folder / "pretrain"),
         inputs=DataSettings((str(data / "demonstrations.jsonl"),)),
         run=_run(config, folder / "sft"),
-        passes=FitSettings(1.0, batch_size=16),
+        passes=PassSettings(1.0, batch_size=16),
         max_tokens=128,
         learning=Learning(lr=1e-3, schedule="cosine", warmup=0.03),
     )

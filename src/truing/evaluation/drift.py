@@ -18,10 +18,11 @@ from truing.generation.sampling import Sampling
 from truing.generation.speak import speak, with_room
 from truing.maths import ragged, statistics
 from truing.models.loading import load_chat, load_policy
+from truing.models.memory import MicroBatches
 from truing.models.roles import Policy
 from truing.rewards.combine import load_reward, readable
+from truing.rewards.model import ScorerSetup
 from truing.settings import DataSettings, Flat, OutputSettings, require
-from truing.training.loop import MicroBatches
 from truing.training.progress import Progress
 from truing.training.run import Result, Run
 
@@ -101,7 +102,7 @@ def evaluate(config: Config) -> Result:
         chat = load_chat(config.model, inputs.chat_format)
         prompts = formats.read(inputs.data, (Prompt,), inputs.strict, run.say, chat.check)
         prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
-        reward = load_reward(config.reward, chat, inputs.chat_format)
+        reward = load_reward(config.reward, chat, inputs.chat_format, setup=ScorerSetup(warn=run.say))
         reference = load_policy(config.reference) if config.reference else None
         temperature = config.sampling.temperature or 1.0
         micro_batches = MicroBatches(config.budget_tokens, run.say)

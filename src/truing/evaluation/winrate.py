@@ -19,6 +19,7 @@ from truing.generation.speak import speak, with_room
 from truing.maths import statistics
 from truing.models.loading import load_chat, load_context, load_policy
 from truing.rewards.combine import load_reward, readable
+from truing.rewards.model import ScorerSetup
 from truing.settings import DataSettings, Flat, OutputSettings, require
 from truing.training.progress import Progress
 from truing.training.run import Result, Run
@@ -98,7 +99,7 @@ def evaluate(config: Config) -> Result:
         if config.judge == ("person",):
             judge = by_person()
         else:
-            judge = by_reward(load_reward(config.judge, None, inputs.chat_format))
+            judge = by_reward(load_reward(config.judge, None, inputs.chat_format, setup=ScorerSetup(warn=run.say)))
             context = max(load_context(config.model), load_context(config.against))
             prompts = readable(prompts, config.judge, context, inputs, config.sampling, run.say)
         answered, ours = answers_of(config.model, chats[0], prompts, config, seed, run.say)

@@ -1,17 +1,25 @@
-"""How memory is asked of the system: large blocks are kept for the next tensor instead of being given back."""
+"""Memory: large blocks are kept for the next tensor, and what does not fit is computed in smaller micro-batches."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
 import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 # glibc's <malloc.h>; 2**31 - 1 is the most that mallopt's int can say.
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 MEMORY, BOUND = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 SPARE_BYTES = 64 * 2**20
 HUGEPAGE, HEAP_BYTES = 14, 7 * 2**28  # Linux' <mman.h>; below what glibc would give back
+LACKS = ("out of memory", "can't allocate memory")  # what torch's allocators say
+SMALLEST_BUDGET = 16  # tokens of a micro-batch: where these have no room, nothing has
+Split = TypeVar("Split")
+Result = TypeVar("Result")
 
 
 def keep_freed_memory() -> bool:
@@ -67,3 +75,47 @@ def free_bytes() -> float:
     except (OSError, ValueError):
         pass
     return min(found, default=float("inf"))
+
+
+def on_stderr(line: str) -> None:
+    """Tell the person."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@dataclass
+class MicroBatches:
+    """Cuts what is computed together into micro-batches that memory holds, and remembers how large these may be.
+
+    Results do not depend on it, but for rounding: a token's weight in a mean is given before its micro-batch is.
+    """
+
+    budget_tokens: int  # most tokens of one
+    warn: Callable[[str], None] = on_stderr
+
+    def run(
+        self, split: Callable[[int], Split], work: Callable[[Split], Result], undo: Callable[[], None] = lambda: None
+    ) -> Result:
+        """The result of `work` on what `split` makes of so many tokens each; where memory runs out, of half as many.
+
+        `undo` clears what a failed try has added up. Raises what `work` raises where less does not help.
+        """
+        while True:
+            try:
+                return work(split(self.budget_tokens))
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error) or self.budget_tokens <= SMALLEST_BUDGET:
+                    raise
+            undo()
+            self.budget_tokens //= 2
+            self.warn(
+                f"out of memory: micro-batches have {self.budget_tokens} tokens from now on; results are the same but "
+                "for rounding"
+            )
+
+    def allow(self, most: int) -> None:
+        """Use no more tokens than these."""
+        self.budget_tokens = min(self.budget_tokens, most)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error) for words in LACKS)

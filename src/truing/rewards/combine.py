@@ -12,10 +12,9 @@ from truing.data.records import Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_chat, load_context
-from truing.models.precision import Precision
-from truing.models.roles import Role
 from truing.rewards.function import Reward, function_reward, load_function
 from truing.rewards.http import http_reward
+from truing.rewards.model import USUAL, ScorerSetup, load_model_reward
 from truing.rewards.verifier import exact_reward, regex_reward, right_answers
 from truing.settings import ChatFormat, DataSettings
 
@@ -33,25 +32,20 @@ def load_reward(
     names: Sequence[str],
     speaker: Chat | None = None,
     chat_format: ChatFormat = "auto",
-    precision: Precision = "float32",
     refuse: Refuse = stop,
-    owner: Role | None = None,
+    setup: ScorerSetup = USUAL,
 ) -> Reward:
     """Each name is `[WEIGHT*]SOURCE`; a source is
 
     a reward model (run, folder or hub id), `file.py:function` or `module:function`, `regex:PATTERN`, `exact`,
-    or the address of a server (`http://…`). Reward models share their base with `owner` where they have it in common.
+    or the address of a server (`http://…`). `setup` is for reward models.
     """
     if not names:
         raise UserError(
             "reward: name one at least: a reward model's run, file.py:function, regex:…, exact, or http://…"
         )
     return weighted_sum(
-        [
-            (weight, source, _load(source, speaker, chat_format, precision, owner))
-            for weight, source in map(_weight, names)
-        ],
-        refuse,
+        [(weight, source, _load(source, speaker, chat_format, setup)) for weight, source in map(_weight, names)], refuse
     )
 
 
@@ -127,9 +121,7 @@ def _weight(name: str) -> tuple[float, str]:
     return 1.0, name
 
 
-def _load(
-    source: str, speaker: Chat | None, chat_format: ChatFormat, precision: Precision, owner: Role | None
-) -> Reward:
+def _load(source: str, speaker: Chat | None, chat_format: ChatFormat, setup: ScorerSetup) -> Reward:
     if source.startswith(("http://", "https://")):
         return http_reward(source)
     if source.startswith("regex:"):
@@ -138,6 +130,4 @@ def _load(
         return exact_reward
     if ":" in source:
         return function_reward(load_function(source))
-    from truing.rewards.model import load_model_reward
-
-    return load_model_reward(source, speaker, chat_format, precision, owner)
+    return load_model_reward(source, speaker, chat_format, setup)

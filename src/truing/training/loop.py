@@ -14,85 +14,38 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-import torch
-
 from truing.data.batches import minibatches, rows_in
 from truing.errors import Diverged
+from truing.models.memory import MicroBatches
 from truing.models.roles import Policy, Scorer, trainable
 from truing.seams import seam
 from truing.settings import require
-from truing.training.checkpoint import State
-from truing.training.keeper import Keeper, Part
-from truing.training.optimize import Learning, Moved, Optimizer, ready, settled, speed, tell, whole
+from truing.training.keeper import Facts, Keeper, Part
+from truing.training.optimize import Learning, Optimizer, StepStats, ready, settled, speed, tell, whole
 from truing.training.progress import Progress
 from truing.training.run import Run
 
-SMALLEST_BUDGET = 16  # tokens of a micro-batch: where these have no room, nothing has
 Split = TypeVar("Split")
-Outcome = TypeVar("Outcome")
 Net = TypeVar("Net", Policy, Scorer)
-
-
-@dataclass
-class MicroBatches:
-    """Cuts what is computed together into micro-batches that memory holds, and remembers how large these may be.
-
-    Results do not depend on it: a token's weight in a mean is given before its micro-batch is.
-    """
-
-    budget_tokens: int  # most tokens of one
-    warn: Callable[[str], None] = print
-
-    def run(
-        self, split: Callable[[int], Split], work: Callable[[Split], Outcome], undo: Callable[[], None] = lambda: None
-    ) -> Outcome:
-        """The result of `work` on what `split` makes of so many tokens each; where memory runs out, of half as many.
-
-        `undo` clears what a failed try has added up. Raises what `work` raises where less does not help.
-        """
-        while True:
-            try:
-                return work(split(self.budget_tokens))
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error) or self.budget_tokens <= SMALLEST_BUDGET:
-                    raise
-            undo()
-            self.budget_tokens //= 2
-            self.warn(
-                f"out of memory: micro-batches have {self.budget_tokens} tokens from now on; the results stay the same"
-            )
-
-    def capture(self) -> State:
-        """What memory allowed so far."""
-        return State({}, {"budget": self.budget_tokens})
-
-    def restore(self, state: State) -> None:
-        """Allow no more than that."""
-        self.budget_tokens = min(self.budget_tokens, state.facts["budget"])
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    message = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in message
 
 
 @dataclass(frozen=True)
 class Update:
-    """What an update did: its losses and what else it measured, by metric, and how each network moved."""
+    """What an update did: what it measured, by metric, and the optimizer's step of each network."""
 
     measured: dict[str, float]
-    moved: dict[str, Moved]
+    steps: dict[str, StepStats]
 
     @property
     def skipped(self) -> bool:
         """Whether a network was left as it was: its gradient is not finite, or leaps."""
-        return any(moved.skipped for moved in self.moved.values())
+        return any(step.skipped for step in self.steps.values())
 
     @property
-    def figures(self) -> dict[str, float]:
-        """All of it by metric."""
-        moved = {f"{name}/{key}": float(value) for name, m in self.moved.items() for key, value in asdict(m).items()}
-        return self.measured | moved
+    def metrics(self) -> dict[str, float]:
+        """All of it."""
+        stats = {f"{name}/{key}": float(value) for name, s in self.steps.items() for key, value in asdict(s).items()}
+        return self.measured | stats
 
 
 @dataclass
@@ -114,34 +67,42 @@ class Learner(Generic[Net]):
         return cls(name, role, optimizer, MicroBatches(learning.budget_tokens, warn))
 
     @classmethod
-    def of_run(cls, name: str, role: Net, learning: Learning, steps: int, run: Run) -> Learner[Net]:
+    def for_run(cls, name: str, role: Net, learning: Learning, steps: int, run: Run) -> Learner[Net]:
         """The same with the precision of the whole run, which the person is told."""
         learning = settled(learning, role, run)
         tell(learning.precision, role, run)
         return cls.of(name, role, learning, steps, run.say)
 
     def update(
-        self, split: Callable[[int], Split], gradients: Callable[[Split], dict[str, float]], tokens: int, flops: float
+        self,
+        split: Callable[[int], Split],
+        gradients: Callable[[Split], dict[str, float]],
+        watch: str,
+        tokens: int,
+        flops: float,
     ) -> Update:
-        """Move by the gradients that `gradients` adds up over micro-batches of a minibatch.
+        """Step by the gradients that `gradients` adds up over what `split` makes of a minibatch; it returns this
+        process's part of the losses.
 
-        It returns this process's part of the losses, of which the first is watched for leaps. `tokens` are read and
-        `flops` needed for the whole minibatch.
+        Where the loss named by `watch` leaps, the step is skipped. `tokens` are read and `flops` needed for the whole
+        minibatch.
         """
         begin = time.perf_counter()
         losses = whole(self.micro_batches.run(split, gradients, self.optimizer.clear))
-        moved = self.optimizer.step(next(iter(losses.values())))
+        step = self.optimizer.step(losses[watch])
         rates = speed(tokens, flops, time.perf_counter() - begin, self.role.device)
-        return Update({**losses, "tokens": float(tokens), **rates}, {self.name: moved})
+        return Update({**losses, "tokens": float(tokens), **rates}, {self.name: step})
 
     def parts(self) -> dict[str, Part]:
         """Its state besides the weights, by name."""
-        return {"optimizer": self.optimizer, "memory": self.micro_batches}
+        cut = self.micro_batches
+        memory = Facts(lambda: {"budget": cut.budget_tokens}, lambda facts: cut.allow(facts["budget"]))
+        return {"optimizer": self.optimizer, "memory": memory}
 
 
 @dataclass(frozen=True)
 class Passes:
-    """Passes over `count` examples, in shuffled order, so many at each step, until `rows` of them are read in all."""
+    """Passes over `count` examples, or prompts, in shuffled order: so many at a step, until `rows` are read in all."""
 
     count: int
     batch_size: int
@@ -158,9 +119,9 @@ class PassSettings:
     """How a stage reads its examples, each of which is read once in a pass."""
 
     epochs: float = 1.0
-    """Passes over the examples; reward models overfit soon after one (Ouyang et al. 2022)."""
+    """Passes over the examples."""
     batch_size: int = 32
-    """Demonstrations, judgements (a ranking is one) or windows of text in one update; the last takes what is left."""
+    """Examples in one update; the last takes what is left, each of which then counts for more."""
 
     def __post_init__(self) -> None:
         require(
@@ -180,7 +141,7 @@ class PassSettings:
 
 @dataclass
 class Loop:
-    """The steps of a run, of which some may be done when it begins."""
+    """The steps of a run, of which some may be done when it begins: iterate over it, and log what each step did."""
 
     run: Run
     passes: Passes
@@ -189,30 +150,39 @@ class Loop:
     done: int
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The examples of each step that is left, by number."""
+        """The examples of each step that is left, by number. The state is saved where it is due when a step has ended.
+
+        Raises Stopped then where a signal came.
+        """
         passes = self.passes
-        return minibatches(passes.count, passes.batch_size, passes.rows, self.run.settings.seed, self.done)
+        for chosen in minibatches(passes.count, passes.batch_size, passes.rows, self.run.settings.seed, self.done):
+            yield chosen
+            self.done += 1
+            seam("update")
+            self.save_if_due()
 
     @property
     def step(self) -> int:
         """The number of the step at work, from 1."""
         return self.done + 1
 
-    def update(self, update: Callable[[], Update], **batch: Any) -> dict[str, float]:
-        """What an update did, by metric. `batch` is what its batch is known by in quarantine."""
-        return watched(update, partial(self.run.quarantine, self.step, **batch)).figures
+    @property
+    def cost(self) -> dict[str, float]:
+        """What saving the state has cost, for the summary."""
+        return self.keeper.cost
 
-    def passed(self) -> None:
-        """Save if it is due, in the middle of a step. Raises Stopped where a signal came."""
+    def run_update(self, update: Callable[[], Update], **batch: Any) -> dict[str, float]:
+        """The metrics of an update. `batch` is what its examples are known by in quarantine."""
+        return watched(update, partial(self.run.quarantine, self.step, **batch)).metrics
+
+    def log(self, metrics: dict[str, float], sample: str = "") -> None:
+        """Write down what the step at work did, and show it, with a text for those who watch."""
+        self.run.log(self.step, **metrics)
+        self.progress.update(self.step, metrics, sample)
+
+    def save_if_due(self) -> None:
+        """Save the state if it is due. Raises Stopped where a signal came. In the middle of a step, too."""
         self.keeper.passed(self.done)
-
-    def finish(self, figures: dict[str, float], sample: str = "") -> None:
-        """The step is done: log and show it, and save if it is due. Raises Stopped where a signal came."""
-        self.done += 1
-        self.run.log(self.done, **figures)
-        self.progress.update(self.done, figures, sample)
-        seam("update")
-        self.passed()
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from torch import Tensor
 from truing.data.batches import Sequences
 from truing.data.rollouts import Rollouts
 from truing.maths.advantages import RunningMoments
+from truing.models.memory import MicroBatches
 from truing.models.precision import Precision
 from truing.models.roles import Policy, Scorer
 from truing.training import processes
-from truing.training.loop import MicroBatches
-from truing.training.optimize import Moved, Optimizer
+from truing.training.optimize import Optimizer, StepStats
 
 LARGEST_GAP = 0.05  # nats; a ratio that starts 5 % off is a quarter of the usual clipping bound
 
@@ -123,16 +123,16 @@ class Nets:
         if self.critic_optimizer is not None:
             self.critic_optimizer.clear()
 
-    def step(self, learn_policy: bool = True) -> dict[str, Moved]:
-        """Move every network by its gradient. Returns how each moved."""
-        moved = {}
+    def step(self, learn_policy: bool = True) -> dict[str, StepStats]:
+        """Move every network by its gradient."""
+        steps = {}
         if learn_policy:
-            moved["policy"] = self.policy_optimizer.step()
+            steps["policy"] = self.policy_optimizer.step()
         else:
             self.policy_optimizer.clear()
         if self.critic_optimizer is not None:
-            moved["critic"] = self.critic_optimizer.step()
-        return moved
+            steps["critic"] = self.critic_optimizer.step()
+        return steps
 
     @torch.no_grad()
     def pull_reference(self, share: float) -> None:

@@ -143,8 +143,8 @@ class Recent:
 
 
 @dataclass(frozen=True)
-class Moved:
-    """How an optimizer moved its weights: by which learning rate and what gradient, if it did not skip the update."""
+class StepStats:
+    """A step of an optimizer: its learning rate, its gradient's norm before clipping, and whether nothing moved."""
 
     lr: float
     grad_norm: float
@@ -175,7 +175,7 @@ class Optimizer:
         self.learning, self.steps, self.done, self.broken = learning, steps, 0, 0
         self.norms, self.losses = Recent(), Recent()
 
-    def step(self, loss: float | None = None) -> Moved:
+    def step(self, loss: float | None = None) -> StepStats:
         """Move the weights by the gradients that were added up, and clear these.
 
         Where several processes learn, theirs are added up first, so that all take the same step.
@@ -193,7 +193,7 @@ class Optimizer:
         leaps = [self.norms.leaps(norm), loss is not None and self.losses.leaps(loss)]  # both remember what they saw
         if self.broken or any(leaps):
             self.clear()
-            return Moved(now, norm, skipped=True)
+            return StepStats(now, norm, skipped=True)
         for group in self.adam.param_groups:
             group["lr"] = now
         # What a gradient is longer than allowed, the fused step divides by: a pass over all gradients less.
@@ -203,7 +203,7 @@ class Optimizer:
         self.clear()
         self.follow()
         self.done += 1
-        return Moved(now, norm, skipped=False)
+        return StepStats(now, norm, skipped=False)
 
     def clear(self) -> None:
         """Forget the gradients added up so far."""

@@ -20,15 +20,17 @@ from truing.errors import UserError
 from truing.maths import ragged
 from truing.maths.kl import AdaptiveKL
 from truing.models.loading import load_chat, load_policy, load_scorer, same_tokens
+from truing.models.memory import MicroBatches
 from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import load_reward, model_sources, weighted_sum
 from truing.rewards.function import Reward
+from truing.rewards.model import ScorerSetup
 from truing.training import algorithms
 from truing.training.answering import judged, spoken
 from truing.training.health import beforehand, overoptimised, signs
 from truing.training.judge import Judge, refusing
 from truing.training.keeper import fingerprint
-from truing.training.loop import MicroBatches, Passes, training_loop
+from truing.training.loop import Passes, training_loop
 from truing.training.nets import LARGEST_GAP, Nets
 from truing.training.optimize import Optimizer, ready, settled, tell
 from truing.training.policy_settings import Config
@@ -111,7 +113,8 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         nets = assemble(config, run)
         refuse = refusing(config.scores.bad_rewards, run)
         if reward is None:
-            judging = load_reward(config.reward, chat, chat_format, nets.precision, refuse, nets.owner)
+            setup = ScorerSetup(nets.precision, nets.owner, run.say)
+            judging = load_reward(config.reward, chat, chat_format, refuse, setup)
         else:
             judging = weighted_sum([(1.0, "(given in Python)", reward)], refuse)
         judge = Judge(judged(judging), config.scores)
@@ -177,7 +180,7 @@ def fit(
                 measure=partial(tug_of_war, nets, algo=algo, limit=limit) if tugs else None,
                 learn_policy=number > config.critic_warmup or nets.critic is None,
                 place=now.place,
-                passed=loop.passed,
+                passed=loop.save_if_due,
             )
             if now.price is not None:
                 figures["kl/coefficient"] = now.price.coefficient
@@ -188,12 +191,12 @@ def fit(
             now.note(figures)
             for sign in signs(now.history, len(answers)):
                 run.say(sign)
+            loop.log(figures, answers[0].text)
             run.sample(number, "", prompt=prompts[chosen[0]].text, response=answers[0].text)
             if config.save_every and number % config.save_every == 0 and number < config.iterations:
                 run.save(nets.policy, chat.tokenizer, f"checkpoints/iteration-{number:06d}")
             now.place = Place()
-            loop.finish(figures, answers[0].text)
-    now.cost = loop.keeper.cost
+    now.cost = loop.cost
     return now
 
 

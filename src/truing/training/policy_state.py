@@ -63,7 +63,7 @@ class Standing:
     def _taken(self, facts: dict[str, Any]) -> None:
         self.history = facts["history"]
         self.before, self.nets.recomputes = facts["before"], facts["recomputes"]
-        self.nets.micro_batches.restore(State({}, {"budget": facts["budget_tokens"]}))
+        self.nets.micro_batches.allow(facts["budget_tokens"])
         self.nets.baseline = RunningMoments(**facts["baseline"])
         self.judge.moments = RunningMoments(**facts["scores"])
         self.price = AdaptiveKL(**facts["price"]) if facts["price"] else None

@@ -112,7 +112,7 @@ def learn(
         for batch in batches[place.batch :]:
             batch = replace(batch, weight_N=algo.average(batch.lengths_B, limit))
             update = partial(_update, nets, batch, algo, extra, learn_policy)
-            place.seen.append(watched(update, partial(nets.quarantine, batch)).figures)
+            place.seen.append(watched(update, partial(nets.quarantine, batch)).metrics)
             place.batch += 1
             seam("minibatch")
             passed()

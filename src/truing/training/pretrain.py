@@ -14,9 +14,10 @@ from truing.data.batches import Sequences, shuffled
 from truing.models.loading import policy_of
 from truing.models.roles import Policy
 from truing.settings import Flat, RunSettings, require
+from truing.training.loop import PassSettings
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run
-from truing.training.supervised import FitSettings, fit
+from truing.training.supervised import HeldOut, fit
 
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 USUAL_LR = 3e-3
@@ -43,10 +44,12 @@ class Config:
     """Attention heads; divides the width into even parts."""
     context: int = 128
     """Longest sequence the model can read, in tokens."""
-    passes: Flat[FitSettings] = FitSettings(evaluate_every=100)
+    passes: Flat[PassSettings] = PassSettings()
     """How windows of `context` tokens are read."""
     held_out: float = 0.02
     """Share of the windows kept for the held-out loss."""
+    evaluate_every: int = 100
+    """Updates between two measurements of the held-out loss."""
     learning: Learning = field(
         default_factory=lambda: Learning(USUAL_LR, "cosine", warmup=0.05, weight_decay=0.1, adam_eps=1e-8)
     )
@@ -63,6 +66,7 @@ class Config:
             ("heads", self.heads >= 1 and self.width % (2 * self.heads) == 0, "a divisor of width / 2"),
             ("context", self.context >= 8, "8 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
+            ("evaluate_every", self.evaluate_every >= 1, "1 or more"),
         )
         object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
@@ -125,10 +129,10 @@ def train(config: Config) -> Result:
         rows = windows(texts, tokenizer, config.context)
         order = shuffled(len(rows), config.run.seed, 0)
         held = min(round(config.held_out * len(rows)), len(rows) - 1)
-        held_out = _sequences([rows[i] for i in order[:held]]) if held else None
+        held_out = HeldOut(_sequences([rows[i] for i in order[:held]]), config.evaluate_every) if held else None
         policy = build(config, tokenizer)
         tokens = _sequences([rows[i] for i in order[held:]])
-        summary = fit(policy, tokens, held_out, config.passes, config.learning, run)
+        summary = fit(policy, tokens, held_out, config.passes.over(len(tokens), run), config.learning, run)
         run.save(policy, tokenizer, "model")
         count = sum(p.numel() for p in policy.parameters())
         return run.finish({**summary, "parameters": count, "tokens": sum(map(len, rows)), "documents": len(texts)})

@@ -18,7 +18,8 @@ from truing.training.run import Run
 class PretrainTerm:
     """PPO-ptx (Ouyang et al. 2022, arXiv:2203.02155, eq. 2): a minibatch of demonstrations adds its gradient.
 
-    Like the loss it returns, that is of this process's share of them.
+    Like the loss it returns, that is of this process's share of them. It is called within the run of the policy's
+    micro-batches, which makes the whole update again where memory runs out.
     """
 
     def __init__(self, nets: Nets, tokens: Sequences, config: Config) -> None:
@@ -29,7 +30,7 @@ class PretrainTerm:
         order = minibatches(len(self.tokens), size, (self.done + 1) * size, config.run.seed, self.done)
         batch = self.tokens.select(torch.tensor(next(order)))
         weight_N = config.pretrain_weight * supervised.weights(batch)
-        parts = supervised.parts(batch, weight_N, self.nets.micro_batches.budget_tokens)
+        parts = supervised.split(batch, weight_N, self.nets.micro_batches.budget_tokens)
         loss = supervised.gradients(self.nets.policy, parts)["loss/nll"]
         self.done += 1  # last: where memory runs out, the update is tried again with the same demonstrations
         return {"loss/pretrain": loss}

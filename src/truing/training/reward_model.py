@@ -23,13 +23,15 @@ from truing.maths import preferences, ragged
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_scorer
+from truing.models.memory import MicroBatches
 from truing.models.roles import Scorer
+from truing.rewards.model import scores_of
 from truing.rewards.quality import ScoredPair, quality
 from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training import processes
 from truing.training.health import worse_than_length
 from truing.training.keeper import Weights, fingerprint
-from truing.training.loop import Learner, MicroBatches, Passes, PassSettings, Update, training_loop
+from truing.training.loop import Learner, Passes, PassSettings, Update, training_loop
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run
 
@@ -200,10 +202,11 @@ def step(learner: Learner[Scorer], items: Sequence[Item], config: Config) -> Upd
     """One update over a minibatch of judgements."""
     read = sum(item.tokens for item in items)
     work = partial(gradients, learner.role, items, config)
-    return learner.update(partial(parts, items), work, read, learner.role.learning_flops(read))
+    flops = learner.role.learning_flops(read)
+    return learner.update(partial(split, items), work, "loss/preference", read, flops)
 
 
-def parts(items: Sequence[Item], budget_tokens: int) -> list[list[Item]]:
+def split(items: Sequence[Item], budget_tokens: int) -> list[list[Item]]:
     """This process's share of some judgements in micro-batches. All answers of one are together, each read once."""
     own = [items[i] for i in processes.share(len(items)).tolist()]
     return [[own[i] for i in some.tolist()] for some in within_budget([item.tokens for item in own], budget_tokens)]
@@ -236,16 +239,8 @@ def gradients(
 def scores(scorer: Scorer, items: Sequence[Item], micro_batches: MicroBatches) -> list[list[float]]:
     """Scores of every response of every item."""
     tokens = sequences(items)
-    own = tokens.select(processes.share(len(tokens)))
-
-    @torch.no_grad()
-    def scored(some: Sequence[Tensor]) -> Tensor:
-        score_B = torch.empty(len(own))
-        for index_B in some:
-            score_B[index_B] = scorer(own.select(index_B))
-        return score_B
-
-    flat = iter(processes.end_to_end({"score_B": micro_batches.run(own.parts, scored)})["score_B"].tolist())
+    score_B = scores_of(scorer, tokens.select(processes.share(len(tokens))), micro_batches)
+    flat = iter(processes.end_to_end({"score_B": score_B})["score_B"].tolist())
     return [[next(flat) for _ in item.responses] for item in items]
 
 
@@ -279,7 +274,7 @@ def train(config: Config, read: Read = formats.read) -> Result:
         if config.held_out and not held_out:
             run.say(f"nothing is held out: none of {len(items)} judgements falls to held_out = {config.held_out}")
         passes = config.passes.over(len(learn), run)
-        learner = Learner.of_run("reward_model", scorer, config.learning, passes.steps, run)
+        learner = Learner.for_run("reward_model", scorer, config.learning, passes.steps, run)
         cost = fit(learner, learn, passes, config, run)
         if config.normalise:
             flat = torch.tensor([s for row in scores(scorer, learn, learner.micro_batches) for s in row])
@@ -335,8 +330,8 @@ def fit(learner: Learner[Scorer], items: Sequence[Item], passes: Passes, config:
     with training_loop(run, passes, state, fingerprint(items)) as loop:
         for chosen in loop:
             update = partial(step, learner, [items[i] for i in chosen], config)
-            loop.finish(loop.update(update, judgements=chosen))
-    return loop.keeper.cost
+            loop.log(loop.run_update(update, judgements=chosen))
+    return loop.cost
 
 
 def _unscaled(pair: ScoredPair, std: float) -> ScoredPair:

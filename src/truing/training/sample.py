@@ -16,6 +16,7 @@ from truing.generation.speak import speak, with_room
 from truing.models.loading import load_chat, load_policy
 from truing.models.precision import Precision
 from truing.rewards.combine import load_reward, readable
+from truing.rewards.model import ScorerSetup
 from truing.seams import seam
 from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training.keeper import Facts, Keeper, Part, fingerprint
@@ -84,7 +85,8 @@ def train(config: Config, read: Read = formats.read) -> Result:
         policy.compute_as(precision, moves=False)
         prompts = with_room(prompts, policy, chat, run.say, inputs.strict)
         prompts = readable(prompts, config.reward, policy.context, inputs, config.sampling, run.say)
-        reward = load_reward(config.reward, chat, inputs.chat_format, precision) if config.reward else None
+        setup = ScorerSetup(precision, warn=run.say)
+        reward = load_reward(config.reward, chat, inputs.chat_format, setup=setup) if config.reward else None
         tell(precision, policy, run)
         conversations: list[Conversation] = []
         chunk = max(1, 256 // config.answers)

@@ -22,29 +22,18 @@ from truing.maths import ragged
 from truing.maths.surrogates import negative_log_likelihood
 from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_policy
+from truing.models.memory import MicroBatches
 from truing.models.roles import Policy
 from truing.settings import DataSettings, Flat, RunSettings, require
 from truing.training import processes
 from truing.training.keeper import Facts, Weights, fingerprint
-from truing.training.loop import Learner, MicroBatches, PassSettings, Update, training_loop
+from truing.training.loop import Learner, Passes, PassSettings, Update, training_loop
 from truing.training.optimize import Learning
 from truing.training.run import Result, Run
 
 LossOn = Literal["assistant", "last", "all"]
 
 USUAL_LR = 2e-4
-
-
-@dataclass(frozen=True)
-class FitSettings(PassSettings):
-    """Passes on which the loss of held-out examples is measured."""
-
-    evaluate_every: int = 50
-    """Updates between two measurements of the held-out loss."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, ("evaluate_every", self.evaluate_every >= 1, "1 or more"))
 
 
 @dataclass(frozen=True)
@@ -55,7 +44,7 @@ class Config:
     """What to start from: a hub id, a folder, or an earlier run."""
     inputs: Flat[DataSettings]
     """Demonstrations: files, folders, runs or hub ids."""
-    passes: Flat[FitSettings] = FitSettings()
+    passes: Flat[PassSettings] = PassSettings()
     """How demonstrations are read."""
     loss_on: LossOn = "assistant"
     """What is learned: every turn of the assistant, the last turn only, or all that is said."""
@@ -63,6 +52,8 @@ class Config:
     """Longer demonstrations are left out and counted."""
     held_out: float = 0.05
     """Share of root prompts kept for the held-out loss."""
+    evaluate_every: int = 50
+    """Updates between two measurements of the held-out loss."""
     freeze: tuple[str, ...] = ()
     """Patterns of parameter names that do not learn, such as *embed*."""
     lora: Adapter = field(default_factory=Adapter)
@@ -78,6 +69,7 @@ class Config:
             ("loss_on", self.loss_on in get_args(LossOn), f"one of {', '.join(get_args(LossOn))}"),
             ("max_tokens", self.max_tokens >= 2, "2 or more"),
             ("held_out", 0 <= self.held_out < 1, "a share, at least 0 and below 1"),
+            ("evaluate_every", self.evaluate_every >= 1, "1 or more"),
         )
         object.__setattr__(self, "learning", self.learning.rated(USUAL_LR))
 
@@ -85,8 +77,8 @@ class Config:
 def step(learner: Learner[Policy], tokens: Sequences) -> Update:
     """One update: mean negative log-likelihood over all tokens of the minibatch that are learned."""
     read, new = len(tokens.token_S), len(tokens.token_N)
-    work = partial(gradients, learner.role)
-    return learner.update(partial(parts, tokens, weights(tokens)), work, read, learner.role.learning_flops(read, new))
+    work, flops = partial(gradients, learner.role), learner.role.learning_flops(read, new)
+    return learner.update(partial(split, tokens, weights(tokens)), work, "loss/nll", read, flops)
 
 
 def weights(tokens: Sequences) -> Tensor:
@@ -98,7 +90,7 @@ def weights(tokens: Sequences) -> Tensor:
 MicroBatch = tuple[Sequences, Tensor]
 
 
-def parts(tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> list[MicroBatch]:
+def split(tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> list[MicroBatch]:
     """This process's share of some sequences in micro-batches, each with the weights of its tokens."""
     own_B = processes.share(len(tokens))
     own, own_weight_N = tokens.select(own_B), weight_N[ragged.tokens_of(own_B, tokens.lengths_B)]
@@ -125,7 +117,7 @@ def held_out_loss(policy: Policy, tokens: Sequences, micro_batches: MicroBatches
     def total(some: Sequence[MicroBatch]) -> float:
         return sum(_loss(policy, tokens, weight_N).item() for tokens, weight_N in some)
 
-    return processes.summed({"total": micro_batches.run(partial(parts, tokens, weights(tokens)), total)})["total"]
+    return processes.summed({"total": micro_batches.run(partial(split, tokens, weights(tokens)), total)})["total"]
 
 
 def _loss(policy: Policy, tokens: Sequences, weight_N: Tensor) -> Tensor:
@@ -204,31 +196,39 @@ def train(config: Config, read: Read = formats.read) -> Result:
             )
         if config.held_out and not test:
             run.say(f"nothing is held out: none of {len(kept)} demonstrations falls to held_out = {config.held_out}")
-        held_out = tokens.select(torch.tensor(test)) if test else None
-        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, config.passes, config.learning, run)
+        held_out = HeldOut(tokens.select(torch.tensor(test)), config.evaluate_every) if test else None
+        passes = config.passes.over(len(learn), run)
+        summary = fit(policy, tokens.select(torch.tensor(learn)), held_out, passes, config.learning, run)
         run.save(policy, chat.tokenizer, "model")
         left_out = len(records) - len(kept)
         return run.finish({**summary, "demonstrations": len(learn), "left_out_too_long": left_out})
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Examples that are not learned from, and the updates between two measurements of their loss."""
+
+    tokens: Sequences
+    every: int
+
+
 def fit(
-    policy: Policy, tokens: Sequences, held_out: Sequences | None, settings: FitSettings, learning: Learning, run: Run
+    policy: Policy, tokens: Sequences, held_out: HeldOut | None, passes: Passes, learning: Learning, run: Run
 ) -> dict[str, float]:
-    """Train on `tokens` for some epochs; pretraining and fine-tuning share it. Returns the final figures."""
-    passes = settings.over(len(tokens), run)
-    learner = Learner.of_run("policy", policy, learning, passes.steps, run)
+    """Train on `tokens`; pretraining and fine-tuning share it. Returns the final figures."""
+    learner = Learner.for_run("policy", policy, learning, passes.steps, run)
     summary: dict[str, float] = {"updates": passes.steps}
     state = {"policy": Weights(policy), **learner.parts(), "summary": Facts(lambda: summary, summary.update)}
     data = fingerprint(tokens.token_S, tokens.lengths_B, tokens.prompt_lengths_B, weights(tokens))
     with training_loop(run, passes, state, data) as loop:
         if held_out is not None and not loop.done:
-            summary["held_out_loss_before"] = held_out_loss(policy, held_out, learner.micro_batches)
+            summary["held_out_loss_before"] = held_out_loss(policy, held_out.tokens, learner.micro_batches)
         for chosen in loop:
             batch = tokens.select(torch.tensor(chosen))
-            figures = loop.update(partial(step, learner, batch), demonstrations=chosen)
-            if held_out is not None and (loop.step % settings.evaluate_every == 0 or loop.step == passes.steps):
-                figures["loss/held_out"] = held_out_loss(policy, held_out, learner.micro_batches)
-                summary["held_out_loss"] = figures["loss/held_out"]
-            summary["loss"] = figures["loss/nll"]
-            loop.finish(figures)
-    return {**summary, **loop.keeper.cost}
+            metrics = loop.run_update(partial(step, learner, batch), demonstrations=chosen)
+            if held_out is not None and (loop.step % held_out.every == 0 or loop.step == passes.steps):
+                metrics["loss/held_out"] = held_out_loss(policy, held_out.tokens, learner.micro_batches)
+                summary["held_out_loss"] = metrics["loss/held_out"]
+            summary["loss"] = metrics["loss/nll"]
+            loop.log(metrics)
+    return {**summary, **loop.cost}

@@ -27,7 +27,7 @@ def tug_of_war(nets: Nets, said: Rollouts, algo: Algorithm, limit: int) -> dict[
     """
     weighted = replace(said, weight_N=algo.average(said.lengths_B, limit))
     own = weighted.select(processes.share(len(said)))
-    pulls = processes.added(nets.micro_batches.run(own.parts, partial(_pulls, nets, algo), nets.clear))
+    pulls = processes.added(nets.micro_batches.run(own.parts, partial(_pulls, nets, algo)))
     figures = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
     for (a, left), (b, right) in combinations(pulls.items(), 2):
         if (
