@@ -9,6 +9,7 @@ import random
 import time
 
 from benchmarks import work
+from truing.models.precision import best_flops
 from truing.settings import configured
 from truing.training.loop import Learner
 from truing.training.optimize import Learning
@@ -32,6 +33,7 @@ def updates(size: str, learning: Learning) -> list[float]:
     scorer = work.scorer(size)
     learner = Learner.of("reward_model", scorer, learning, 10**6)
     config, rows, seconds = configured(Config, model="x", data=("y",), learning=learning), items(size), []
+    best_flops(str(scorer.device))  # measured once by the first update, which else would count it
     if learning.compile:
         step(learner, rows[:BATCH], config)
     for start in range(0, len(rows), BATCH):

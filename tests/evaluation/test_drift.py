@@ -56,7 +56,7 @@ def test_where_memory_runs_out_it_is_measured_in_smaller_micro_batches(policy, c
 
     monkeypatch.setattr(type(policy), "forward", forward)
     assert drift(policy, None, said, 1.0, MicroBatches(64, warned.append)) == pytest.approx(whole, rel=1e-5)
-    assert warned == ["out of memory: micro-batches have 32 tokens from now on; the results stay the same"]
+    assert warned == ["out of memory: micro-batches have 32 tokens from now on; results are the same but for rounding"]
 
 
 def test_best_of_n_curve_by_hand():

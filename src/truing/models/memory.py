@@ -19,7 +19,7 @@ HUGEPAGE, HEAP_BYTES = 14, 7 * 2**28  # Linux' <mman.h>; below what glibc would 
 LACKS = ("out of memory", "can't allocate memory")  # what torch's allocators say
 SMALLEST_BUDGET = 16  # tokens of a micro-batch: where these have no room, nothing has
 Split = TypeVar("Split")
-Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 
 
 def keep_freed_memory() -> bool:
@@ -93,8 +93,8 @@ class MicroBatches:
     warn: Callable[[str], None] = on_stderr
 
     def run(
-        self, split: Callable[[int], Split], work: Callable[[Split], Result], undo: Callable[[], None] = lambda: None
-    ) -> Result:
+        self, split: Callable[[int], Split], work: Callable[[Split], Outcome], undo: Callable[[], None] = lambda: None
+    ) -> Outcome:
         """The result of `work` on what `split` makes of so many tokens each; where memory runs out, of half as many.
 
         `undo` clears what a failed try has added up. Raises what `work` raises where less does not help.

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from truing.data.batches import minibatches, rows_in
 from truing.errors import Diverged
-from truing.models.memory import MicroBatches
+from truing.models.memory import MicroBatches, on_stderr
 from truing.models.roles import Policy, Scorer, trainable
 from truing.seams import seam
 from truing.settings import require
@@ -59,7 +59,7 @@ class Learner(Generic[Net]):
 
     @classmethod
     def of(
-        cls, name: str, role: Net, learning: Learning, steps: int, warn: Callable[[str], None] = print
+        cls, name: str, role: Net, learning: Learning, steps: int, warn: Callable[[str], None] = on_stderr
     ) -> Learner[Net]:
         """Made ready to compute as `learning` asks, in so many updates."""
         ready(role, learning)
@@ -181,7 +181,7 @@ class Loop:
         self.progress.update(self.step, metrics, sample)
 
     def save_if_due(self) -> None:
-        """Save the state if it is due. Raises Stopped where a signal came. In the middle of a step, too."""
+        """Save the state where it is due, in the middle of a step, too. Raises Stopped where a signal came."""
         self.keeper.passed(self.done)
 
 
