@@ -86,7 +86,8 @@ TABLE = {
     for command in (
         Command(
             "pretrain", LEARN, "a small language model and its tokenizer from raw text",
-            "truing.training.pretrain:train", heavy=True, shared=True, title="Pretraining", concludes=True,
+            "truing.training.pretrain:train", heavy=True, shared=True,
+            more="An example is a window of `context` tokens.", title="Pretraining", concludes=True,
         ),
         Command(
             "sft", LEARN, "fine-tune a language model on demonstrations",
@@ -100,7 +101,8 @@ TABLE = {
         Command(
             "reward", LEARN, "a reward model from people's comparisons and rankings",
             "truing.training.reward_model:train", heavy=True, shared=True, stores=True,
-            more="A ranking is one example. More than one pass over them soon overfits (Ouyang et al. 2022).",
+            more="An example is a judgement; a ranking of several answers is one. More than one pass soon overfits "
+                 "(Ouyang et al. 2022).",
             title="Reward model", concludes=True,
         ),
         Command(

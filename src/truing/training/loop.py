@@ -95,8 +95,8 @@ class Learner(Generic[Net]):
 
     def parts(self) -> dict[str, Part]:
         """Its state besides the weights, by name."""
-        cut = self.micro_batches
-        memory = Facts(lambda: {"budget": cut.budget_tokens}, lambda facts: cut.allow(facts["budget"]))
+        batches = self.micro_batches
+        memory = Facts(lambda: {"budget": batches.budget_tokens}, lambda facts: batches.allow(facts["budget"]))
         return {"optimizer": self.optimizer, "memory": memory}
 
 

@@ -45,7 +45,7 @@ class Config:
     context: int = 128
     """Longest sequence the model can read, in tokens."""
     passes: Flat[PassSettings] = PassSettings()
-    """How windows of `context` tokens are read."""
+    """Examples are windows of `context` tokens."""
     held_out: float = 0.02
     """Share of the windows kept for the held-out loss."""
     evaluate_every: int = 100

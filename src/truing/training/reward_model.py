@@ -49,7 +49,7 @@ class Config:
     inputs: Flat[DataSettings]
     """Judgements: files, folders, runs or hub ids."""
     passes: Flat[PassSettings] = PassSettings()
-    """How judgements are read."""
+    """Examples are judgements."""
     criterion: str = ""
     """Learn from judgements on this criterion, such as helpful; empty: from overall judgements."""
     rankings: Literal["k_wise", "plackett_luce"] = "k_wise"

@@ -45,7 +45,7 @@ class Config:
     inputs: Flat[DataSettings]
     """Demonstrations: files, folders, runs or hub ids."""
     passes: Flat[PassSettings] = PassSettings()
-    """How demonstrations are read."""
+    """Examples are demonstrations."""
     loss_on: LossOn = "assistant"
     """What is learned: every turn of the assistant, the last turn only, or all that is said."""
     max_tokens: int = 512
