@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from benchmarks import work
 from truing.data.chat import Chat
-from truing.data.records import Message, Prompt
+from truing.data.records import Message, Prompt, Response
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.models.loading import policy_of
 from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
-from truing.training.algorithms import GRPO
-from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer, ready
-from truing.training.policy_step import step
+from truing.training.policy.algorithms import GRPO
+from truing.training.policy.collect import Collector
+from truing.training.policy.learners import Learners
+from truing.training.policy.scoring import ScoreSettings, Scoring
+from truing.training.policy.step import Iteration, Plan, step
 
 PROMPTS, PROMPT, ANSWERS, RESPONSE = 64, 32, 4, 64
 ROW = replace(GRPO, answers=ANSWERS, epochs=1, minibatches=1, kl_in_loss=0.0)  # TRL's own default has no reference
+
+
+def letters(prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
+    """A reward that costs no time: letters, modulo 7."""
+    return [float(sum(map(len, response.text.split())) % 7) for response in responses]
 
 
 def iterations(size: str, learning: Learning, count: int) -> list[float]:
@@ -34,15 +41,15 @@ def iterations(size: str, learning: Learning, count: int) -> list[float]:
     policy = policy_of(work.language_model(size))
     ready(policy, learning)
     optimizer = Optimizer(trainable(policy), learning, 10**6, policy.follow)
-    nets = Nets(policy, policy, None, optimizer, None, MicroBatches(learning.budget_tokens))
+    learners = Learners(policy, policy, None, optimizer, None, MicroBatches(learning.budget_tokens))
+    sampling, scoring = Sampling(max_new_tokens=RESPONSE), Scoring(letters, ScoreSettings())
     rng, order, seconds = random.Random(0), torch.Generator().manual_seed(0), []
     for number in range(count):
         prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(PROMPTS)]
         begin = time.perf_counter()
-        step(
-            nets, prompts, lambda p, a, n=number: speak(policy, chat, p, a, Sampling(max_new_tokens=RESPONSE), n),
-            lambda p, r: torch.tensor([float(sum(map(len, x.text.split())) % 7) for x in r]), ROW, order, RESPONSE,
-        )  # fmt: skip
+        collector = Collector(policy, chat, sampling, scoring, seed=number)
+        for _ in step(learners, prompts, collector, ROW, Plan(RESPONSE, order), Iteration()):
+            pass
         seconds.append(time.perf_counter() - begin)
     return seconds
 

@@ -27,15 +27,16 @@ from benchmarks import work
 from truing.data.chat import Chat
 from truing.data.records import Message, Prompt
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.models.loading import policy_of
 from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
 from truing.rewards.model import model_reward
-from truing.training.algorithms import PPO
-from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer, ready
-from truing.training.policy_step import step
+from truing.training.policy.algorithms import PPO
+from truing.training.policy.collect import Collector
+from truing.training.policy.learners import Learners
+from truing.training.policy.scoring import ScoreSettings, Scoring
+from truing.training.policy.step import Iteration, Plan, step
 
 PROMPTS, PROMPT, RESPONSE = 64, 32, 64
 GROWTH = (64, 256, 1024)  # responses of an iteration
@@ -52,23 +53,23 @@ def iterations(
     for role, moves in ((policy, True), (reference, False), (critic_net, True), (reward_net, False)):
         ready(role.requires_grad_(moves), learning, moves)
     separate = critic_net if critic == "separate" else None
-    nets = Nets(
-        policy, reference, separate, Optimizer(trainable(policy), learning, 10**6, policy.follow),
-        Optimizer(trainable(separate), learning, 10**6, separate.follow) if separate else None,
-        MicroBatches(learning.budget_tokens),
-    )  # fmt: skip
+    optimizers = (
+        Optimizer(trainable(net), learning, 10**6, net.follow) if net is not None else None
+        for net in (policy, separate)
+    )
+    learners = Learners(policy, reference, separate, *optimizers, MicroBatches(learning.budget_tokens))
     rng, order = random.Random(0), torch.Generator().manual_seed(0)
-    judge = model_reward(reward_net, chat, chat)
+    scoring = Scoring(model_reward(reward_net, chat, chat), ScoreSettings())
     sampling = Sampling(max_new_tokens=RESPONSE)
     told = []
     for number in range(count):
         prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(asked)]
         begin = time.perf_counter()
-        figures, _ = step(
-            nets, prompts, lambda p, a, n=number: speak(policy, chat, p, a, sampling, n),
-            lambda p, r: torch.tensor(judge(p, r)), PPO, order, RESPONSE, check=number == 0,
-        )  # fmt: skip
-        told.append({**figures, "seconds": time.perf_counter() - begin})
+        collector = Collector(policy, chat, sampling, scoring, seed=number)
+        plan, iteration = Plan(RESPONSE, order, check=number == 0), Iteration()
+        for _ in step(learners, prompts, collector, PPO, plan, iteration):
+            pass
+        told.append({**iteration.metrics, "seconds": time.perf_counter() - begin})
     return told
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from truing.commands import TABLE, Command
 from truing.settings import Setting, groups_of, settings_of
-from truing.training import algorithms
+from truing.training.policy import algorithms
 
 DOCS = Path(__file__).parent
 

@@ -12,7 +12,10 @@ import pytest
 from benchmarks import size
 from tests import budget
 
-from truing.training.algorithms import TABLE, Algorithm
+from truing.training.loop import Learner
+from truing.training.policy.algorithms import TABLE, Algorithm
+from truing.training.policy.learners import Learners
+from truing.training.policy.step import Iteration, Plan
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "truing"
@@ -20,6 +23,7 @@ FLOORS = [
     {"errors", "seams", "commands", "settings"}, {"maths"}, {"data"}, {"models"}, {"generation", "rewards"},
     {"training"}, {"feedback", "evaluation"}, {"loop", "demo"}, {"config", "completion", "cli", "__main__"},
 ]  # fmt: skip
+OWN = (Learner, Learners, Plan, Iteration)
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(SOURCE.rglob("*.py"))
 COUNTED = size.Source(ROOT)
@@ -122,6 +126,35 @@ def test_no_code_asks_which_algorithm_it_is(path):
         if isinstance(node, ast.Compare):
             said = [c.value for c in (node.left, *node.comparators) if isinstance(c, ast.Constant)]
             assert not set(said) & set(TABLE), f"{name_of(path)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if FLOOR_OF[room_of(p)] >= FLOOR_OF["training"]], ids=name_of)
+def test_what_an_iteration_works_with_is_set_by_itself_alone(path):
+    """Fields of these are assigned in their own methods: what a thing needs is handed to it when it is made."""
+    for place in set_from_afar(TREES[path], {f.name for kind in OWN for f in fields(kind)}):
+        raise AssertionError(f"{name_of(path)}:{place}")
+
+
+def set_from_afar(tree: ast.AST, names: set[str]):
+    """Assignments to attributes of these names of anything but self."""
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        targets = [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else targets
+        for target in (part for t in targets for part in ast.walk(t)):
+            is_set = isinstance(target, ast.Attribute) and isinstance(target.ctx, ast.Store) and target.attr in names
+            if is_set and ast.unparse(target.value) != "self":
+                yield f"{target.lineno}: {ast.unparse(target)}"
+        is_setattr = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr"
+        if is_setattr and isinstance(node.args[1], ast.Constant) and node.args[1].value in names:
+            yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize(
+    "line", ["learners.policy = p", "a, learners.critic = b", "nets.baseline += x", 'setattr(it, "updates", [])']
+)
+def test_what_is_set_from_afar_is_found(line):
+    names = {f.name for kind in OWN for f in fields(kind)}
+    assert list(set_from_afar(ast.parse(line), names)) and not list(set_from_afar(ast.parse("self.policy = p"), names))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from truing.models.loading import load_policy, load_scorer, policy_of, save
 from truing.models.memory import MicroBatches
 from truing.models.precision import WorkingCopy, dtype_of
 from truing.models.roles import Policy, in_graph, trainable
-from truing.training.nets import Nets
 from truing.training.optimize import Learning, Optimizer, ready
+from truing.training.policy.learners import Learners
 
 TOKENS = Sequences.of([[1, 5], [1]], [[6, 7, 8], [9, 10]])
 BF16 = torch.bfloat16
@@ -207,13 +207,13 @@ def test_a_reference_that_is_pulled_computes_with_its_new_weights(tiny_model):
     reference = copy.deepcopy(policy).requires_grad_(False)
     for role in (policy, reference):
         role.compute_in(BF16)
-    nets = Nets(policy, reference, None, Optimizer(trainable(policy), Learning(lr=1e-2), 9, policy.follow), None,
-                MicroBatches(4096))  # fmt: skip
+    optimizer = Optimizer(trainable(policy), Learning(lr=1e-2), 9, policy.follow)
+    learners = Learners(policy, reference, None, optimizer, None, MicroBatches(4096))
     policy(TOKENS).logp_N.sum().backward()
-    nets.step()
-    nets.pull_reference(1.0)
+    learners.step()
+    learners.pull_reference(1.0)
     with torch.no_grad():
-        torch.testing.assert_close(nets.reference_logprobs(TOKENS), policy(TOKENS).logp_N)
+        torch.testing.assert_close(learners.reference_logprobs(TOKENS), policy(TOKENS).logp_N)
 
 
 def test_auto_takes_what_was_measured_to_be_faster(monkeypatch):

@@ -1,7 +1,7 @@
 import pytest
 
 from truing.rewards.quality import ScoredPair, quality
-from truing.training.health import FEW, beforehand, overoptimised, signs, worse_than_length
+from truing.training.health import FEW, WATCHED_SIGNS, History, beforehand, overoptimised, signs, worse_than_length
 
 WELL = {
     "kl/per_response": 2.0, "policy/first_ratio": 1.0, "policy/entropy": 1.5, "response/unfinished": 0.1,
@@ -17,6 +17,16 @@ def test_what_a_run_leaves_out_or_hardly_moves_is_told_before_it_begins():
     assert told == "lr = 1e-05 moves an adapter little: with LoRA 1e-4 is usual"
     (told,) = beforehand(12, 12, 1e-5, False, True)
     assert "biased towards what was kept" in told
+
+
+def test_the_history_keeps_what_the_signs_are_read_from_and_the_last_kl_that_was_measured():
+    history = History()
+    history.note({**WELL, "loss/policy": 1.0})
+    history.note({name: value for name, value in WELL.items() if name != "kl/per_response"} | {"reward/mean": 2.0})
+    assert history.rows == [WELL, WELL | {"reward/mean": 2.0}] and set(WELL) == set(WATCHED_SIGNS)
+    again = History()
+    again.restore(history.capture())
+    assert again.rows == history.rows
 
 
 def test_a_run_that_does_well_has_no_signs():

@@ -89,6 +89,21 @@ def test_a_state_of_another_format_is_refused_by_the_version_that_wrote_it(tmp_p
     assert go_on(tmp_path / "r", allow_inexact=True)[0] == 2
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_a_state_of_other_parts_is_refused_by_the_version_that_wrote_it(tmp_path, more):
+    """Red when only what is missing counts: a part that nobody puts back would be lost in silence."""
+    saved_run(tmp_path / "r")
+    state, _ = checkpoint.newest(tmp_path / "r" / "state")
+    state.facts["machine"]["truing"], parts = "0.0.9", state.facts["parts"]
+    if more:
+        name, parts["old"] = "old", {}
+    else:
+        name, _ = parts.popitem()
+    checkpoint.write(tmp_path / "r" / "state", state)
+    with pytest.raises(UserError, match=rf"saved by Truing 0\.0\.9 with other parts .*\({name}\): finish the run"):
+        go_on(tmp_path / "r", allow_inexact=True)
+
+
 def test_other_data_are_refused_with_both_fingerprints(tmp_path):
     saved_run(tmp_path / "r", data="aaaa")
     with pytest.raises(UserError, match=r"aaaa then, bbbb now"):

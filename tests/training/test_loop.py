@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from types import SimpleNamespace
 
@@ -27,12 +27,13 @@ from truing.training.stop import Stopped
 
 def test_an_update_is_skipped_where_one_network_is_and_tells_all_by_metric():
     still, moved = StepStats(1e-3, float("inf"), skipped=True), StepStats(1e-4, 2.0, skipped=False)
-    update = Update({"loss/policy": 0.5}, {"policy": moved, "critic": still})
-    assert update.skipped and not Update({}, {"policy": moved}).skipped
+    update = Update({"policy": 0.5}, {"policy": moved, "critic": still}, {"policy/ratio": 1.5})
+    assert update.skipped and not Update({}, {"policy": moved}, {}).skipped
     assert update.metrics == {
-        "loss/policy": 0.5, "policy/lr": 1e-4, "policy/grad_norm": 2.0, "policy/skipped": 0.0, "critic/lr": 1e-3,
-        "critic/grad_norm": float("inf"), "critic/skipped": 1.0,
+        "loss/policy": 0.5, "policy/ratio": 1.5, "policy/lr": 1e-4, "policy/grad_norm": 2.0, "policy/skipped": 0.0,
+        "critic/lr": 1e-3, "critic/grad_norm": float("inf"), "critic/skipped": 1.0,
     }  # fmt: skip
+    assert Update.of(**json.loads(json.dumps(asdict(update)))) == update
 
 
 def test_a_batch_that_ends_the_run_or_moves_nothing_is_kept():
@@ -44,7 +45,7 @@ def test_a_batch_that_ends_the_run_or_moves_nothing_is_kept():
     with pytest.raises(Diverged):
         watched(diverges, lambda: kept.append("diverged"))
     for skipped in (False, True):
-        update = Update({}, {"critic": StepStats(1.0, 1.0, skipped)})
+        update = Update({}, {"critic": StepStats(1.0, 1.0, skipped)}, {})
         assert watched(lambda update=update: update, lambda: kept.append("skipped")) is update
     assert kept == ["diverged", "skipped"]
 
@@ -59,9 +60,9 @@ def test_an_update_is_skipped_where_the_loss_that_is_watched_leaps_and_another_m
 
         def gradients(budget, losses=(other, watched_loss)):
             weight.sum().backward()
-            return {"loss/other": losses[0], "loss/watched": losses[1]}
+            return {"other": losses[0], "watched": losses[1]}
 
-        skipped.append(learner.update(lambda budget: budget, gradients, "loss/watched", 5, 1e3).skipped)
+        skipped.append(learner.update(lambda budget: budget, gradients, "watched", 5, 1e3).skipped)
     assert skipped == [False] * REMEMBERED + [False, True]
 
 
@@ -101,7 +102,7 @@ def squared_errors(scorer, number_B, micro_batches):
         error = ((scorer(TOKENS.select(index_B)) - number_B[index_B]) ** 2).sum() / len(number_B)
         error.backward()
         total += error.item()
-    return {"loss/error": total}
+    return {"error": total}
 
 
 def train_numbers(config, number_B) -> Result:
@@ -119,7 +120,7 @@ def train_numbers(config, number_B) -> Result:
                     return [chosen_B[index_b] for index_b in batch.parts(budget)]
 
                 work, read = partial(squared_errors, scorer, number_B), len(batch.token_S)
-                update = partial(learner.update, split, work, "loss/error", read, scorer.learning_flops(read))
+                update = partial(learner.update, split, work, "error", read, scorer.learning_flops(read))
                 steps.log(steps.run_update(update, numbers=chosen))
         weights = torch.cat([p.detach().flatten() for p in trainable(scorer)])
         return run.finish({"weights": fingerprint(weights), **steps.cost})

@@ -15,7 +15,7 @@ from truing.training.optimize import (
     Recent,
     rate,
     settled,
-    whole,
+    summed_losses,
 )
 from truing.training.run import Run
 
@@ -160,7 +160,7 @@ def test_adam_goes_on_from_its_moments():
 
 def test_a_loss_that_is_no_number_stops():
     with pytest.raises(Diverged, match="loss/nll is nan"):
-        whole({"loss/nll": float("nan")})
+        summed_losses({"nll": float("nan")})
 
 
 def test_nothing_to_train():

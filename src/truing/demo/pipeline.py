@@ -26,10 +26,10 @@ from truing.models.loading import load_chat, load_policy
 from truing.models.memory import MicroBatches
 from truing.settings import DataSettings, Flat, OutputSettings, RunSettings, require
 from truing.training import policy, pretrain, reward_model, sample, supervised
-from truing.training.algorithms import algorithm
-from truing.training.judge import ScoreSettings
 from truing.training.loop import PassSettings
 from truing.training.optimize import Learning
+from truing.training.policy.algorithms import algorithm
+from truing.training.policy.scoring import ScoreSettings
 from truing.training.run import Result, Run, is_finished, replace_text, to_json
 
 C = TypeVar("C", pretrain.Config, supervised.Config, sample.Config, reward_model.Config, policy.Config)

@@ -87,12 +87,13 @@ def cut_at_stops(text: str, stops: Sequence[str]) -> str:
 
 
 def _rollouts(flights: list[InFlight], answers: int) -> Rollouts:
+    logp_N = torch.tensor([x for f in flights for x in f.logprobs])
     values = [v for f in flights for v in f.values]
     return Rollouts(
         tokens=Sequences.of([f.prompt for f in flights], [f.token_ids for f in flights]),
-        logp_N=torch.tensor([x for f in flights for x in f.logprobs]),
+        logp_N=logp_N,
         kept_N=torch.tensor([x for f in flights for x in f.kept]),
+        value_N=torch.tensor(values) if values else torch.zeros_like(logp_N),
         truncated_B=torch.tensor([f.finish_reason == "length" for f in flights]),
         group_B=torch.arange(len(flights)) // answers,
-        value_N=torch.tensor(values) if values else None,
     )

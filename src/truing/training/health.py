@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from truing.training.checkpoint import State
 
 WATCHED_SIGNS = (
     "reward/mean", "reward/std", "advantage/std", "kl/per_response", "response/unfinished", "policy/entropy",
@@ -18,6 +21,26 @@ RATIO_OFF = 0.02  # the first update is made by the very policy that sampled
 ENOUGH = 20  # held-out pairs or prompts before their mean says anything
 SURE = 2.0  # standard errors
 LOW_FOR_LORA = 5e-5  # learning rate: "LoRA without regret" (Schulman et al. 2025) finds ten times the usual one best
+
+
+@dataclass
+class History:
+    """What the signs of health are read from: these metrics of each iteration."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Add those of an iteration. KL that was not measured is taken to be that of the iteration before."""
+        known = self.rows[-1] if self.rows else {}
+        self.rows.append({name: metrics.get(name, known.get(name, 0.0)) for name in WATCHED_SIGNS})
+
+    def capture(self) -> State:
+        """All of them."""
+        return State({}, {"rows": self.rows})
+
+    def restore(self, state: State) -> None:
+        """Go on after these."""
+        self.rows = state.facts["rows"]
 
 
 def beforehand(prompts: int, asked: int, lr: float, adapts: bool, cuts: bool) -> list[str]:

@@ -200,13 +200,17 @@ class Keeper:
             self._held_s += time.monotonic() - begin
 
     def _refuse_other_format(self, facts: Mapping[str, Any]) -> None:
-        """States without a format are of the first."""
-        then = facts.get("format", 1)
+        """States without a format are of the first. A stage may have got other parts within a format."""
+        then, other = facts.get("format", 1), sorted(facts["parts"].keys() ^ self.parts.keys())
+        what = ""
         if then != FORMAT:
+            what = f"in format {then}, and Truing {truing.__version__} reads format {FORMAT}"
+        elif other:
+            what = f"with other parts than Truing {truing.__version__} has ({', '.join(other)})"
+        if what:
             raise UserError(
-                f"{self.run.state_home}: saved by Truing {facts['machine']['truing']} in format {then}, and Truing "
-                f"{truing.__version__} reads format {FORMAT}: finish the run with that version, or start over with "
-                "--fresh"
+                f"{self.run.state_home}: saved by Truing {facts['machine']['truing']} {what}: finish the run with the "
+                "version that began it, or start over with --fresh"
             )
 
     def _compare(self, facts: Mapping[str, Any]) -> None:

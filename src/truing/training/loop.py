@@ -21,7 +21,7 @@ from truing.models.roles import Policy, Scorer, trainable
 from truing.seams import seam
 from truing.settings import require
 from truing.training.keeper import Facts, Keeper, Part
-from truing.training.optimize import Learning, Optimizer, StepStats, ready, settled, speed, tell, whole
+from truing.training.optimize import Learning, Optimizer, StepStats, ready, settled, speed, summed_losses, tell
 from truing.training.progress import Progress
 from truing.training.run import Run
 
@@ -31,10 +31,17 @@ Net = TypeVar("Net", Policy, Scorer)
 
 @dataclass(frozen=True)
 class Update:
-    """What an update did: what it measured, by metric, and the optimizer's step of each network."""
+    """What an update did: the terms of its loss, the optimizer's step of each network, and what else it measured, by
+    metric."""
 
-    measured: dict[str, float]
+    losses: dict[str, float]
     steps: dict[str, StepStats]
+    measured: dict[str, float]
+
+    @staticmethod
+    def of(losses: dict[str, float], steps: dict[str, dict], measured: dict[str, float]) -> Update:
+        """From the values of its fields as JSON keeps them."""
+        return Update(losses, {name: StepStats(**step) for name, step in steps.items()}, measured)
 
     @property
     def skipped(self) -> bool:
@@ -44,8 +51,9 @@ class Update:
     @property
     def metrics(self) -> dict[str, float]:
         """All of it."""
+        losses = {f"loss/{name}": value for name, value in self.losses.items()}
         stats = {f"{name}/{key}": float(value) for name, s in self.steps.items() for key, value in asdict(s).items()}
-        return self.measured | stats
+        return losses | self.measured | stats
 
 
 @dataclass
@@ -82,22 +90,25 @@ class Learner(Generic[Net]):
         flops: float,
     ) -> Update:
         """Step by the gradients that `gradients` adds up over what `split` makes of a minibatch; it returns this
-        process's part of the losses.
+        process's part of the terms of the loss.
 
-        Where the loss named by `watch` leaps, the step is skipped. `tokens` are read and `flops` needed for the whole
+        Where the term named by `watch` leaps, the step is skipped. `tokens` are read and `flops` needed for the whole
         minibatch.
         """
         begin = time.perf_counter()
-        losses = whole(self.micro_batches.run(split, gradients, self.optimizer.clear))
+        losses = summed_losses(self.micro_batches.run(split, gradients, self.optimizer.clear))
         step = self.optimizer.step(losses[watch])
         rates = speed(tokens, flops, time.perf_counter() - begin, self.role.device)
-        return Update({**losses, "tokens": float(tokens), **rates}, {self.name: step})
+        return Update(losses, {self.name: step}, {"tokens": float(tokens), **rates})
 
     def parts(self) -> dict[str, Part]:
         """Its state besides the weights, by name."""
-        batches = self.micro_batches
-        memory = Facts(lambda: {"budget": batches.budget_tokens}, lambda facts: batches.allow(facts["budget"]))
-        return {"optimizer": self.optimizer, "memory": memory}
+        return {"optimizer": self.optimizer, "memory": memory_part(self.micro_batches)}
+
+
+def memory_part(batches: MicroBatches) -> Part:
+    """What memory allowed, as a part of the state."""
+    return Facts(lambda: {"budget": batches.budget_tokens}, lambda facts: batches.allow(facts["budget"]))
 
 
 @dataclass(frozen=True)

@@ -104,15 +104,15 @@ def speed(tokens: int, flops: float, seconds: float, device: torch.device) -> di
     return {"rate/tokens_per_s": tokens / seconds, "rate/share_of_peak": flops / seconds / best}
 
 
-def whole(figures: Mapping[str, float]) -> dict[str, float]:
-    """Figures of a minibatch, summed over the processes that share it.
+def summed_losses(terms: Mapping[str, float]) -> dict[str, float]:
+    """The terms of a minibatch's loss, summed over the processes that share it.
 
-    Raises Diverged, in all of them, where a loss is no number: no update must come of it.
+    Raises Diverged, in all of them, where one is no number: no update must come of it.
     """
-    sums = processes.summed(figures)
+    sums = processes.summed(terms)
     for name, value in sums.items():
-        if name.startswith("loss/") and not math.isfinite(value):
-            raise Diverged(f"{name} is {value}: nothing was learned from this batch; try a smaller lr")
+        if not math.isfinite(value):
+            raise Diverged(f"loss/{name} is {value}: nothing was learned from this batch; try a smaller lr")
     return sums
 
 

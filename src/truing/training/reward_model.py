@@ -203,7 +203,7 @@ def step(learner: Learner[Scorer], items: Sequence[Item], config: Config) -> Upd
     read = sum(item.tokens for item in items)
     work = partial(gradients, learner.role, items, config)
     flops = learner.role.learning_flops(read)
-    return learner.update(partial(split, items), work, "loss/preference", read, flops)
+    return learner.update(partial(split, items), work, "preference", read, flops)
 
 
 def split(items: Sequence[Item], budget_tokens: int) -> list[list[Item]]:
@@ -215,9 +215,10 @@ def split(items: Sequence[Item], budget_tokens: int) -> list[list[Item]]:
 def gradients(
     scorer: Scorer, items: Sequence[Item], config: Config, micro_batches: Sequence[Sequence[Item]]
 ) -> dict[str, float]:
-    """Add up the gradients of some micro-batches of a minibatch, `items`. Returns their part of the losses."""
+    """Add up the gradients of some micro-batches of a minibatch, `items`. Returns their part of the loss,
+    by term."""
     total = sum(item.weight for item in items) or 1.0  # all of them may weigh nothing
-    figures = {"loss/preference": 0.0, **({"loss/language": 0.0} if config.language_weight else {})}
+    terms = {"preference": 0.0, **({"language": 0.0} if config.language_weight else {})}
     preferred_tokens = sum(len(item.responses[item.tiers.index(0)]) for item in items)
     for part in micro_batches:
         tokens = sequences(part)
@@ -227,13 +228,13 @@ def gradients(
             first_B = torch.tensor([k == item.tiers.index(0) for item in part for k in range(len(item.responses))])
             weight_N = ragged.spread(first_B.float() / preferred_tokens, tokens.lengths_B)
             language = (weight_N * negative_log_likelihood(logp_N)).sum()
-            figures["loss/language"] += language.item()
+            terms["language"] += language.item()
         else:
             score_B, language = scorer(tokens), torch.zeros(())
         preference = (weight * preference_loss(score_B, part, config)).sum()
         (config.preference_weight * preference + config.language_weight * language).backward()
-        figures["loss/preference"] += preference.item()
-    return figures
+        terms["preference"] += preference.item()
+    return terms
 
 
 def scores(scorer: Scorer, items: Sequence[Item], micro_batches: MicroBatches) -> list[list[float]]:

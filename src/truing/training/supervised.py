@@ -78,7 +78,7 @@ def step(learner: Learner[Policy], tokens: Sequences) -> Update:
     """One update: mean negative log-likelihood over all tokens of the minibatch that are learned."""
     read, new = len(tokens.token_S), len(tokens.token_N)
     work, flops = partial(gradients, learner.role), learner.role.learning_flops(read, new)
-    return learner.update(partial(split, tokens, weights(tokens)), work, "loss/nll", read, flops)
+    return learner.update(partial(split, tokens, weights(tokens)), work, "nll", read, flops)
 
 
 def weights(tokens: Sequences) -> Tensor:
@@ -101,13 +101,13 @@ def split(tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> list[Micro
 
 
 def gradients(policy: Policy, micro_batches: Sequence[MicroBatch]) -> dict[str, float]:
-    """Add up the gradients of a process's share of a minibatch. Returns its part of the loss."""
+    """Add up the gradients of a process's share of a minibatch. Returns its part of the loss, by term."""
     loss = 0.0
     for tokens, weight_N in micro_batches:
         term = _loss(policy, tokens, weight_N)
         term.backward()
         loss += term.item()
-    return {"loss/nll": loss}
+    return {"nll": loss}
 
 
 def held_out_loss(policy: Policy, tokens: Sequences, micro_batches: MicroBatches) -> float:

@@ -8,7 +8,7 @@ from truing.generation.sampling import Sampling
 from truing.models.adapters import Adapter
 from truing.settings import configured, to_toml
 from truing.training.optimize import Learning
-from truing.training.policy_settings import Config
+from truing.training.policy.settings import Config
 
 
 @pytest.mark.parametrize(

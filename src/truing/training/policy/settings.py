@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from truing.generation.sampling import Sampling
 from truing.models.adapters import Adapter
 from truing.settings import DataSettings, Flat, RunSettings, require
-from truing.training.algorithms import Algorithm, algorithm
-from truing.training.judge import ScoreSettings
 from truing.training.optimize import Learning
+from truing.training.policy.algorithms import Algorithm, algorithm
+from truing.training.policy.scoring import ScoreSettings
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Algorithm:
             raise UserError(
                 "exact_kl = 1: there is no KL in the loss to compute: set kl_in_loss above 0, or leave it out"
             )
-        if self.advantage in COMPARES_ANSWERS and self.answers < 2:
+        if self.compares_answers and self.answers < 2:
             name = self.advantage.__name__
             raise UserError(f"{name} compares answers to one prompt: it needs answers >= 2, not {self.answers}")
         if self.advantage in NEEDS_CRITIC and not self.critic:
@@ -106,6 +106,15 @@ class Algorithm:
             raise UserError(
                 "bootstrap asks the critic for the worth of a cut response: set critic above 0, or bootstrap = 0"
             )
+
+    @property
+    def compares_answers(self) -> bool:
+        """Whether credit comes of comparing the answers to one prompt."""
+        return self.advantage in COMPARES_ANSWERS
+
+    def asks_reference(self, check: bool) -> bool:
+        """Whether the reference is asked: KL from it costs something, or is to be checked."""
+        return check or self.kl_in_reward > 0 or self.kl_in_loss > 0
 
 
 COMPARES_ANSWERS = (leave_one_out, group_mean, group_norm)

@@ -4,7 +4,7 @@ import pytest
 
 from truing.errors import UserError
 from truing.maths import advantages, averages, kl, surrogates
-from truing.training.algorithms import PPO, TABLE, Algorithm, algorithm, explain
+from truing.training.policy.algorithms import PPO, TABLE, Algorithm, algorithm, explain
 
 
 def test_rows_are_the_choices_their_papers_make():

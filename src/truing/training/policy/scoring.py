@@ -1,22 +1,21 @@
-"""The reward as learning sees it, and what becomes of a response whose score is no number."""
+"""The reward as learning sees it, and what happens where a score is no number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from truing.data.records import Prompt, Response
-from truing.data.rollouts import Rollouts
-from truing.errors import UserError
 from truing.maths.advantages import RunningMoments
-from truing.maths.ragged import group_sum
 from truing.rewards.combine import Refuse, stop
 from truing.rewards.function import Reward
 from truing.settings import require
+from truing.training import processes
+from truing.training.checkpoint import State
 from truing.training.run import Run
 
 Bad = Literal["stop", "drop"]
@@ -40,8 +39,8 @@ class ScoreSettings:
         require(self, ("reward_clip", self.reward_clip >= 0, "0 or more"))
 
 
-class Judge:
-    """Scores with the penalty for unfinished responses, clipped, scaled by their running spread: score_B.
+class Scoring:
+    """The reward as learning sees it: with the penalty for unfinished responses, clipped, scaled by its running spread.
 
     A response without a score (NaN) keeps none, and enters no moment.
     """
@@ -50,15 +49,37 @@ class Judge:
         self.reward, self.settings = reward, settings
         self.moments = RunningMoments()
 
+    def rewards(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[float]:
+        """The reward's own number for each response, of which every prompt has the same count, one after the other.
+
+        Each process asks for all responses to its share of the prompts; all know all.
+        """
+        answers = len(responses) // len(prompts)
+        own = processes.share(len(prompts)).tolist()
+        scores: list[float] = []
+        if own:
+            asked = [prompts[i] for i in own for _ in range(answers)]
+            scores = [float(x) for x in self.reward(asked, responses[own[0] * answers : (own[-1] + 1) * answers])]
+        return [score for some in processes.gathered(scores) for score in some]
+
     def __call__(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
+        """The score of each response, score_B. Several belong to a prompt, as in `rewards`."""
         settings = self.settings
-        score_B = torch.tensor(self.reward(prompts, responses), dtype=torch.float32)
+        score_B = torch.tensor(self.rewards(prompts, responses), dtype=torch.float32)
         unfinished_B = torch.tensor([float(r.finish_reason == "length") for r in responses])
         score_B = score_B - settings.missing_end_penalty * unfinished_B
         if settings.scale_rewards:
             self.moments = self.moments.update(score_B[score_B.isfinite()])
             score_B = score_B / self.moments.std
         return score_B.clamp(-settings.reward_clip, settings.reward_clip) if settings.reward_clip else score_B
+
+    def capture(self) -> State:
+        """The moments of the scores so far."""
+        return State({}, asdict(self.moments))
+
+    def restore(self, state: State) -> None:
+        """Go on with these."""
+        self.moments = RunningMoments(**state.facts)
 
 
 def refusing(bad: Bad, run: Run) -> Refuse:
@@ -69,22 +90,3 @@ def refusing(bad: Bad, run: Run) -> Refuse:
             run.say(line + LEFT_OUT)
 
     return {"stop": stop, "drop": tell_once}[bad]
-
-
-def scored(said: Rollouts, score_B: Tensor, compares: bool) -> tuple[Rollouts, Tensor]:
-    """The responses that have a score, and their scores: the others are in no mean, no group and no loss.
-
-    Where answers to one prompt are compared (`compares`), one left alone with its prompt goes too: it says nothing.
-    Raises UserError where nothing is left.
-    """
-    good_B = score_B.isfinite()
-    if compares:
-        good_B &= group_sum(good_B.float(), said.group_B) > 1
-    if good_B.all():
-        return said, score_B
-    if not good_B.any():
-        what = "two answers with scores that are numbers" if compares else "an answer with a score that is a number"
-        raise UserError(f"reward: not one prompt has {what} ({len(said)} responses): nothing can be learned from them; "
-                        "mend the reward, then the same command goes on from the last saved state")  # fmt: skip
-    index_B = good_B.nonzero().flatten()
-    return said.select(index_B), score_B[index_B]

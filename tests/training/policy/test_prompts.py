@@ -6,9 +6,9 @@ from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_scorer
 from truing.settings import configured
-from truing.training.nets import Nets
-from truing.training.policy_settings import Config
-from truing.training.prompts import fitting, read_prompts
+from truing.training.policy.learners import Learners
+from truing.training.policy.prompts import Prompts, fitting, read_prompts
+from truing.training.policy.settings import Config
 
 
 def asked(**more):
@@ -17,8 +17,8 @@ def asked(**more):
     return configured(Config, model="m", data=("here",), reward=("exact",), sampling=sampling, **given)
 
 
-def nets_of(policy, critic=None):
-    return Nets(policy, None, critic, None, None, None)
+def learners_of(policy, critic=None):
+    return Learners(policy, None, critic, None, None, None)
 
 
 class Told:
@@ -39,14 +39,14 @@ def reading(given):
 
 def test_those_marked_test_are_held_out_and_doubles_go(chat):
     given = [*prompts(4, "train"), *prompts(4, "train"), *prompts(5, "test"), *prompts(2, "validation")]
-    learned, held_out = read_prompts(asked(), chat, Told(), reading(given))
-    assert learned == prompts(4, "train") and held_out == prompts(3, "test")
+    found = read_prompts(asked(), chat, Told(), reading(given))
+    assert found == Prompts(prompts(4, "train"), prompts(3, "test"))
 
 
 def test_without_marks_a_share_is_held_out_and_none_is_on_both_sides(chat):
-    learned, held_out = read_prompts(asked(evaluation_prompts=99), chat, Told(), reading(prompts(40)))
-    assert len(learned) + len(held_out) == 40 and not set(learned) & set(held_out)
-    assert 8 < len(held_out) < 32
+    found = read_prompts(asked(evaluation_prompts=99), chat, Told(), reading(prompts(40)))
+    assert len(found.learned) + len(found.held_out) == 40 and not set(found.learned) & set(found.held_out)
+    assert 8 < len(found.held_out) < 32
 
 
 def test_a_share_that_leaves_nothing_is_refused(chat):
@@ -57,10 +57,10 @@ def test_a_share_that_leaves_nothing_is_refused(chat):
 def test_prompts_without_room_are_told_and_left_out(policy, tokenizer):
     chat, run = Chat(tokenizer, "plain"), Told()
     short, long = prompts(3), prompts(2, "long", 500)
-    learned, held_out = fitting(([*short, long[0]], [long[1]]), nets_of(policy), chat, asked(), run)
-    assert learned == short and held_out == short[:3] and run.said
+    found = fitting(Prompts([*short, long[0]], [long[1]]), learners_of(policy), chat, asked(), run)
+    assert found == Prompts(short, short[:3]) and run.said
     with pytest.raises(UserError, match="every prompt"):
-        fitting((long, short), nets_of(policy), chat, asked(), run)
+        fitting(Prompts(long, short), learners_of(policy), chat, asked(), run)
 
 
 def test_prompts_that_leave_a_critic_no_room_for_a_long_answer_are_told_before_it_reads_one(
@@ -71,8 +71,9 @@ def test_prompts_that_leave_a_critic_no_room_for_a_long_answer_are_told_before_i
     critic.lm_inside.config.max_position_embeddings = 48
     short, long = prompts(3), prompts(1, "long", 10)
     assert len(chat.prompt_ids(long[0].messages)) + 20 > 48
-    assert fitting(([*short, *long], short), nets_of(policy), chat, asked(), run)[0] == [*short, *long]
-    assert fitting(([*short, *long], short), nets_of(policy, critic), chat, asked(), run)[0] == short
+    found = Prompts([*short, *long], short)
+    assert fitting(found, learners_of(policy), chat, asked(), run) == found
+    assert fitting(found, learners_of(policy, critic), chat, asked(), run) == Prompts(short, short)
     assert len(run.said) == 1 and run.said[0].startswith(
         "1 of 4 prompts leave no room for max_new_tokens in reference's or critic's context of 48 tokens; the first, "
     )

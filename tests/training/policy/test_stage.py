@@ -1,22 +1,17 @@
 import json
 import math
-from dataclasses import replace
 
 import pytest
 import torch
-from tests.templates import CHATML, with_template
 
-from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.models.adapters import Adapter
-from truing.models.loading import load_chat, load_policy, load_scorer, save
+from truing.models.loading import load_policy, load_scorer, save
 from truing.settings import changed, configured
-from truing.training.answering import judged
-from truing.training.judge import Judge, ScoreSettings
 from truing.training.optimize import Learning
-from truing.training.policy import Config, assemble, critic_start, fit, train, with_the_policys_tokens
-from truing.training.run import Run
+from truing.training.policy.settings import Config
+from truing.training.policy.stage import train
 
 
 def config_of(model, tmp_path, **kwargs):
@@ -72,22 +67,6 @@ def test_every_setting_has_an_effect(unchanged, tiny_model, tmp_path, change):
     assert len(unchanged) != len(changed) or not torch.equal(unchanged, changed)
 
 
-def test_with_adapters_a_critic_from_the_reward_model_learns_on_the_policys_base(tiny_model, tokenizer, tmp_path):
-    """Broken on purpose: its head left frozen, as an adapter freezes all of the model it wraps -> red."""
-    judge = load_scorer(tiny_model, Adapter(lora_rank=2))
-    save(judge, tokenizer, tmp_path / "reward" / "model")
-    given = {"reward": (str(tmp_path / "reward"),), "critic_from": "reward", "lora": Adapter(lora_rank=2)}
-    config = config_of(tiny_model, tmp_path, iterations=1, learning=Learning(lr=1e-2), **given)
-    with Run.open(config.run, config, "rl") as run:
-        nets = assemble(config, run)
-        prompts = [Prompt((Message("user", "Number 1?"),))] * 6
-        fit(nets, load_chat(tiny_model), prompts, prompts[:1], Judge(judged(vowels), config.scores), config, run)
-    places = {p.data_ptr() for p in nets.policy.parameters() if not p.requires_grad}
-    frozen = [p for p in nets.critic.parameters() if not p.requires_grad]
-    assert frozen and all(p.data_ptr() in places for p in frozen)
-    assert not torch.equal(nets.critic.score.weight, judge.score.weight)
-
-
 def test_cut_sampling_is_said(tiny_model, tmp_path, capsys):
     train(config_of(tiny_model, tmp_path, sampling=Sampling(max_new_tokens=6, top_p=0.9), iterations=1), vowels)
     assert "biased towards what was kept" in capsys.readouterr().err
@@ -113,39 +92,6 @@ def test_bad_rewards_stop_the_run_or_are_dropped_and_counted(tiny_model, tmp_pat
     assert sum("reward/dropped" in line for line in summary["warnings"]) == 1 and 0.5 <= summary["reward_after"] <= 1
     with pytest.raises(UserError, match="nothing can be learned"):
         train(config_of(tiny_model, tmp_path, bad_rewards="drop"), lambda p, r: [None] * len(r))
-
-
-def test_judge_penalises_scales_and_clips():
-    prompts = [Prompt((Message("user", "x"),))] * 2
-    answers = [Response("a", finish_reason="stop"), Response("b", finish_reason="length")]
-
-    def ten(prompts, responses):
-        return [10.0, 4.0]
-
-    assert Judge(ten, ScoreSettings(missing_end_penalty=1.0))(prompts, answers).tolist() == [10, 3]
-    assert Judge(ten, ScoreSettings(reward_clip=5.0))(prompts, answers).tolist() == [5, 4]
-    assert Judge(ten, ScoreSettings(scale_rewards=True))(prompts, answers).tolist() == pytest.approx([10 / 3, 4 / 3])
-
-
-def test_critic_starts_from_the_reward_model_where_there_is_one(tiny_model, tmp_path):
-    config = config_of(tiny_model, tmp_path)
-    assert critic_start(config) == tiny_model
-    assert critic_start(replace(config, reward=("exact", "0.5*runs/rm"))) == "runs/rm"
-    with pytest.raises(UserError, match="no reward is a reward model"):
-        critic_start(replace(config, critic_from="reward"))
-
-
-def test_a_critic_that_reads_other_tokens_is_none(tiny_model, tokenizer, tmp_path):
-    """A reward model reads the text, whatever its tokenizer; a critic and a reference read the policy's tokens."""
-    other = str(tmp_path / "other")
-    save(load_scorer(tiny_model), with_template(tokenizer, CHATML), other)
-    told = []
-    config = replace(config_of(tiny_model, tmp_path), reward=(other,))
-    assert with_the_policys_tokens(config, critic_start(config), told.append) == tiny_model
-    assert told == [f"the critic starts from the policy: {other} has another tokenizer"]
-    for changes in ({"critic_from": "reward"}, {"critic_from": other}, {"reference": other}):
-        with pytest.raises(UserError, match="has another tokenizer than"):
-            with_the_policys_tokens(replace(config, **changes), other, told.append)
 
 
 def test_a_rest_of_prompts_that_fills_no_iteration_is_asked_first_in_the_next(tiny_model, tmp_path):
