@@ -194,7 +194,7 @@ def test_every_logprob_is_the_architectures_own(config):
     torch.testing.assert_close(policy.logprobs(tokens), own_N, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(policy(tokens).logp_N, own_N, atol=1e-4, rtol=1e-4)
     losses = supervised.gradients(policy, supervised.split(tokens, supervised.weights(tokens), 99))
-    assert losses["loss/nll"] == pytest.approx(own.loss.item(), rel=1e-4)
+    assert losses["nll"] == pytest.approx(own.loss.item(), rel=1e-4)
     engine = Engine(policy, Sampling(max_new_tokens=6), [])
     flight = engine.add(ids[:begin], 1)
     engine.run()

@@ -200,14 +200,13 @@ class Keeper:
             self._held_s += time.monotonic() - begin
 
     def _refuse_other_format(self, facts: Mapping[str, Any]) -> None:
-        """States without a format are of the first. A stage may have got other parts within a format."""
-        then, other = facts.get("format", 1), sorted(facts["parts"].keys() ^ self.parts.keys())
-        what = ""
-        if then != FORMAT:
-            what = f"in format {then}, and Truing {truing.__version__} reads format {FORMAT}"
-        elif other:
-            what = f"with other parts than Truing {truing.__version__} has ({', '.join(other)})"
-        if what:
+        """States without a format are of the first. A stage's parts may have become others within a format."""
+        then = facts.get("format", 1)
+        if then != FORMAT or facts["parts"].keys() != self.parts.keys():
+            now = truing.__version__
+            what = f"with other parts than Truing {now} saves"
+            if then != FORMAT:
+                what = f"in format {then}, and Truing {now} reads format {FORMAT}"
             raise UserError(
                 f"{self.run.state_home}: saved by Truing {facts['machine']['truing']} {what}: finish the run with the "
                 "version that began it, or start over with --fresh"
