@@ -203,7 +203,7 @@ def test_every_logprob_is_the_architectures_own(config):
     scorer = Scorer(lm, torch.nn.Linear(32, 1, bias=False))
     items = [reward_model.Item(tuple(ids[:begin]), (tuple(ids[begin:]), (5, 6)), (0, 1), "a", target=0.8)]
     config = reward_model.Config("m", ("d",), language_weight=1.0)
-    told = reward_model.gradients(scorer, items, config, [items])["loss/language"]
+    told = reward_model.gradients(scorer, items, config, [items])["language"]
     assert told == pytest.approx(own.loss.item(), rel=1e-4)
 
 

@@ -8,6 +8,8 @@ from truing.settings import configured
 from truing.training.optimize import Learning
 from truing.training.pretrain import Config, build, train, train_tokenizer, windows
 
+pytestmark = pytest.mark.usefixtures("metrics_are_documented")
+
 TEXT = "A lemon is yellow. Grass is green. "
 
 

@@ -19,6 +19,8 @@ from truing.training.loop import Learner
 from truing.training.optimize import Learning
 from truing.training.reward_model import Config, Item, encode, preference_loss, scored_pairs, scores, step, train
 
+pytestmark = pytest.mark.usefixtures("metrics_are_documented")
+
 BASE = configured(Config, model="m", data=("d",), learning=Learning(lr=1e-3, schedule="constant", adam_eps=1e-8))
 ITEMS = [
     Item((1, 4), ((5, 6), (7,)), (0, 1), "a"),

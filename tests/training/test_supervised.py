@@ -32,6 +32,8 @@ from truing.training.supervised import (
     weights,
 )
 
+pytestmark = pytest.mark.usefixtures("metrics_are_documented")
+
 TOKENS = Sequences.of([[1, 4], [1], [1, 5, 6]], [[7, 8, 9], [10], [11, 12, 13, 14, 15]])
 
 

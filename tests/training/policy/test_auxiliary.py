@@ -12,6 +12,8 @@ from truing.training.policy.learners import Learners
 from truing.training.policy.stage import train
 from truing.training.run import Run
 
+pytestmark = pytest.mark.usefixtures("metrics_are_documented")
+
 
 def rows_with_the_term(model, folder, **more):
     """What each iteration logs."""

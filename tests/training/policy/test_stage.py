@@ -13,6 +13,8 @@ from truing.training.optimize import Learning
 from truing.training.policy.settings import Config
 from truing.training.policy.stage import train
 
+pytestmark = pytest.mark.usefixtures("metrics_are_documented")
+
 
 def config_of(model, tmp_path, **kwargs):
     path = tmp_path / "prompts.jsonl"

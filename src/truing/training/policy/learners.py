@@ -172,14 +172,14 @@ class Learners:
         own = batch.select(processes.share(len(batch)))
         terms, sums = self.micro_batches.run(own.parts, partial(self._gradients, algo, auxiliary), self.clear)
         terms, sums = summed_losses(terms), processes.summed(sums)
-        means = {f"policy/{name}": value / len(batch.weight_N) for name, value in sums.items()}
+        means = {name: value / len(batch.weight_N) for name, value in sums.items()}
         return Update(terms, self.step(train_policy), means)
 
     def _gradients(
         self, algo: Algorithm, auxiliary: AuxiliaryGradients | None, micro_batches: Sequence[Minibatch]
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Add up the gradients of some responses of a minibatch. Returns the terms of their loss, and their sums over
-        tokens."""
+        """Add up the gradients of some responses of a minibatch. Returns the terms of their loss, and sums over their
+        tokens by metric."""
         terms, sums = dict[str, float](), dict[str, float]()
         for part in micro_batches:
             own, measured = losses(self, part, algo)
@@ -237,7 +237,7 @@ class Learners:
 
 def losses(learners: Learners, part: Minibatch, algo: Algorithm) -> tuple[dict[str, Tensor], dict[str, float]]:
     """The terms of the policy's loss of one micro-batch, each a weighted sum, and sums over tokens of what is worth
-    knowing. A critic on its trunk is among them."""
+    knowing, by metric. A critic on its trunk is among them."""
     experience = part.experience
     old_N, advantage_N, lengths_B = experience.old_N, experience.advantage_N, experience.lengths_B
     reference = (learners.reference or learners.policy) if algo.exact_kl and algo.kl_in_loss else None
@@ -254,10 +254,10 @@ def losses(learners: Learners, part: Minibatch, algo: Algorithm) -> tuple[dict[s
     logp_N = now.logp_N.detach()
     clipped = clip_fraction(algo.surrogate, logp_N, old_N, advantage_N, lengths_B, algo)
     sums = {
-        "entropy": now.entropy_N.detach().sum().item(),
-        "ratio": (logp_N - old_N).exp().sum().item(),
-        "approx_kl": k3(old_N, logp_N).sum().item(),
-        "clip_fraction": clipped.item() * len(old_N),
+        "policy/entropy": now.entropy_N.detach().sum().item(),
+        "policy/ratio": (logp_N - old_N).exp().sum().item(),
+        "policy/approx_kl": k3(old_N, logp_N).sum().item(),
+        "policy/clip_fraction": clipped.item() * len(old_N),
     }
     return terms, sums
 
