@@ -263,6 +263,14 @@ def test_every_logged_name_is_in_the_docs():
                 assert f"`{name}`" in page, f"{name} of {name_of(path)}"
 
 
+def test_the_tests_that_the_docs_name_exist():
+    for page in set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "log.md"}:  # what was then
+        for name, test in re.findall(r"`((?:\w+/)*test_\w+\.py)(?:::(\w+))?", page.read_text(encoding="utf-8")):
+            path = ROOT / "tests" / name.removeprefix("tests/")
+            assert path.is_file(), f"{page.name}: {name}"
+            assert f"def {test}" in path.read_text(encoding="utf-8"), f"{page.name}: {name}::{test}"
+
+
 def test_no_path_of_a_machine_is_committed():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for name in listed:

@@ -210,7 +210,7 @@ def test_a_reference_that_is_pulled_computes_with_its_new_weights(tiny_model):
     optimizer = Optimizer(trainable(policy), Learning(lr=1e-2), 9, policy.follow)
     learners = Learners(policy, reference, None, optimizer, None, MicroBatches(4096))
     policy(TOKENS).logp_N.sum().backward()
-    learners.step()
+    optimizer.step()
     learners.pull_reference(1.0)
     with torch.no_grad():
         torch.testing.assert_close(learners.reference_logprobs(TOKENS), policy(TOKENS).logp_N)

@@ -21,8 +21,8 @@ def test_what_a_run_leaves_out_or_hardly_moves_is_told_before_it_begins():
 
 def test_the_history_keeps_what_the_signs_are_read_from_and_the_last_kl_that_was_measured():
     history = History()
-    history.note({**WELL, "loss/policy": 1.0})
-    history.note({name: value for name, value in WELL.items() if name != "kl/per_response"} | {"reward/mean": 2.0})
+    history.append({**WELL, "loss/policy": 1.0})
+    history.append({name: value for name, value in WELL.items() if name != "kl/per_response"} | {"reward/mean": 2.0})
     assert history.rows == [WELL, WELL | {"reward/mean": 2.0}] and set(WELL) == set(WATCHED_SIGNS)
     again = History()
     again.restore(history.capture())
@@ -41,6 +41,7 @@ def test_a_run_that_does_well_has_no_signs():
         ({"policy/entropy": 0.05}, "collapsed"),
         ({"response/unfinished": 1.0}, "length limit"),
         ({"reward/std": 0.0}, "nothing to learn"),
+        ({"reward/std": 7e-9, "reward/mean": 0.1}, "nothing to learn"),  # of six times 0.1 in float32
         ({"advantage/std": 0.0}, "score the same"),
     ],
 )

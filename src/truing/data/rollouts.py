@@ -59,7 +59,7 @@ class Experience:
     old_N: Tensor  # log-probs the ratio is taken against
     ref_N: Tensor  # log-probs under the reference: NaN where neither a KL coefficient nor a check needs them
     value_N: Tensor  # the critic's estimate before each token: without a critic, the mean of all scores before
-    tail_value_B: Tensor  # the critic's estimate after the last token: zero where no algorithm bootstraps from it
+    tail_value_B: Tensor  # the critic's estimate after the last token: zero where it was not asked
     advantage_N: Tensor
     return_N: Tensor
 

@@ -17,6 +17,7 @@ FEW = 3  # iterations in a row before a sign counts
 RUNAWAY_NATS = 50.0  # drift of a response from the reference
 COLLAPSED = 0.1  # share of the first entropy
 ENDLESS = 0.95  # share of responses cut by the length limit
+ROUNDING = 1e-6  # share of a mean by which equal numbers differ from it in float32
 RATIO_OFF = 0.02  # the first update is made by the very policy that sampled
 ENOUGH = 20  # held-out pairs or prompts before their mean says anything
 SURE = 2.0  # standard errors
@@ -29,7 +30,7 @@ class History:
 
     rows: list[dict[str, float]] = field(default_factory=list)
 
-    def note(self, metrics: Mapping[str, float]) -> None:
+    def append(self, metrics: Mapping[str, float]) -> None:
         """Add those of an iteration. KL that was not measured is taken to be that of the iteration before."""
         known = self.rows[-1] if self.rows else {}
         self.rows.append({name: metrics.get(name, known.get(name, 0.0)) for name in WATCHED_SIGNS})
@@ -81,7 +82,7 @@ def signs(history: Sequence[Mapping[str, float]], responses: int) -> list[str]:
         told.append("nearly no response ends before the length limit: raise max_new_tokens, or set missing_end_penalty")
     if responses == 1:
         return told  # a single score equals itself
-    if all(f["reward/std"] == 0 for f in late):
+    if all(f["reward/std"] <= ROUNDING * abs(f["reward/mean"]) for f in late):
         told.append("all scores of an iteration are equal: there is nothing to learn from")
     elif all(f["advantage/std"] < 1e-8 for f in late):
         told.append("all answers to a prompt score the same: their advantages are zero and nothing is learned")

@@ -34,6 +34,15 @@ def test_each_network_learns_by_as_many_steps_as_the_run_has(tiny_model, tmp_pat
     assert few.policy_optimizer.steps == 5 * 6, "three responses are three minibatches"
 
 
+def test_what_the_networks_warn_of_stands_in_the_run(tiny_model, tmp_path):
+    config = config_of(tiny_model, tmp_path)
+    with Run.open(config.run, config, "rl") as run:
+        learners = assemble(config, run)
+        learners.warn("a gap")
+        learners.micro_batches.warn("a lack of memory")
+        assert run.warnings == ["a gap", "a lack of memory"]
+
+
 def test_an_adapter_has_its_base_for_a_reference_and_a_row_without_critic_none(tiny_model, tmp_path):
     learners = assembled(config_of(tiny_model, tmp_path, algorithm="rloo", lora=Adapter(lora_rank=2)))
     assert learners.reference is None and learners.owner is learners.policy

@@ -4,6 +4,7 @@ Broken on purpose: seeds counted from each share's own beginning -> red, the sec
 """
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from truing.data.rollouts import Rollouts
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
+from truing.training.policy import collect
 from truing.training.policy.algorithms import TABLE, algorithm
 from truing.training.policy.collect import Collector, with_scores
 from truing.training.policy.scoring import ScoreSettings, Scoring
@@ -34,10 +36,18 @@ def test_every_prompt_is_answered_and_every_response_scored(policy, chat):
     collected = collector_of(policy, chat, reward)(PROMPTS, algorithm("rloo", {"answers": 2}))
     rollouts, asked, responses = speak(policy, chat, PROMPTS, 2, SAMPLING, 3)
     assert torch.equal(collected.rollouts.logp_N, rollouts.logp_N)
-    assert collected.rollouts.group_B.tolist() == [0, 0, 1, 1, 2, 2] and collected.text == responses[0].text
+    assert collected.rollouts.group_B.tolist() == [0, 0, 1, 1, 2, 2] and collected.first_response == responses[0].text
     expected = torch.tensor(reward(asked, responses)) - rollouts.truncated_B.float()
     torch.testing.assert_close(collected.score_B, expected)
     assert collected.dropped == 0 and collected.generate_s > 0 and collected.score_s > 0
+
+
+def test_generating_and_scoring_are_timed_apart(policy, chat, monkeypatch):
+    collector = collector_of(policy, chat, lambda prompts, responses: [1.0] * len(responses))
+    clock = iter([0.0, 1.0, 11.0])
+    monkeypatch.setattr(collect, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    collected = collector(PROMPTS, algorithm("reinforce"))
+    assert (collected.generate_s, collected.score_s) == (1.0, 10.0)
 
 
 def test_responses_that_are_dropped_are_counted(policy, chat):

@@ -7,13 +7,14 @@ import torch
 from truing.data.batches import Sequences
 from truing.data.rollouts import Experience, Minibatch, Rollouts
 from truing.maths.advantages import gae
+from truing.maths.ragged import at_last_token
 from truing.models.loading import load_policy, load_scorer
 from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
 from truing.training.optimize import Learning, Optimizer
 from truing.training.policy.algorithms import PPO, TABLE
 from truing.training.policy.gradient_conflict import advantage_of_scores, gradient_conflict
-from truing.training.policy.learners import Learners, losses
+from truing.training.policy.learners import Estimates, Learners, losses
 from truing.training.policy.step import credit
 
 SCORES = torch.tensor([1.0, -1.0, 0.5, 0.2])
@@ -35,7 +36,7 @@ def situation(model: str, algo) -> tuple[Learners, Experience]:
         logp_N = policy(tokens).logp_N
     zeros_N, uncut_B = torch.zeros(10), torch.zeros(4, dtype=torch.bool)
     rollouts = Rollouts(tokens, logp_N, zeros_N, zeros_N, uncut_B, torch.tensor([0, 0, 1, 1]))
-    return learners, credit(rollouts, learners.evaluate(rollouts, algo), SCORES, algo)
+    return learners, credit(rollouts, learners.estimate(rollouts, algo), SCORES, algo)
 
 
 def whole_gradient(learners: Learners, experience: Experience, algo) -> torch.Tensor:
@@ -80,16 +81,31 @@ def test_tug_does_not_depend_on_the_budget_and_leaves_no_gradient(tiny_model):
     assert all(p.grad is None for p in trainable(learners.policy, learners.critic))
 
 
-@pytest.mark.parametrize("whiten", [0.0, 1.0])
-def test_the_advantage_is_that_of_scores_and_that_of_kl(tiny_model, whiten):
+def test_the_advantage_is_that_of_scores_and_that_of_kl(tiny_model):
     """The estimators are linear in the reward: without a cost of KL the scores give all of it; with one, the rest is
-    what the cost alone gives."""
-    algo = replace(PPO, whiten=whiten, kl_in_reward=0.0)
-    _, free = situation(tiny_model, algo)
-    torch.testing.assert_close(advantage_of_scores(free, algo), free.advantage_N, atol=1e-4, rtol=1e-4)
-    priced = replace(PPO, whiten=0.0, kl_in_reward=0.3)
-    _, both = situation(tiny_model, priced)
-    zero = replace(both, value_N=torch.zeros_like(both.value_N))
-    cost_N = -0.3 * (both.old_N - both.ref_N)
-    expected_N = gae(cost_N, zero.value_N, both.lengths_B, both.rollouts.group_B, priced)
-    torch.testing.assert_close(both.advantage_N - advantage_of_scores(both, priced), expected_N, atol=1e-5, rtol=1e-4)
+    what the cost alone gives. Whitening divides both by the spread of the whole."""
+    free = replace(PPO, kl_in_reward=0.0)
+    _, experience = situation(tiny_model, free)
+    torch.testing.assert_close(advantage_of_scores(experience, free), experience.advantage_N, atol=1e-4, rtol=1e-4)
+    for whiten in (0.0, 1.0):
+        algo = replace(PPO, whiten=whiten, kl_in_reward=0.3)
+        _, both = situation(tiny_model, algo)
+        group_B, zero_N = both.rollouts.group_B, torch.zeros_like(both.value_N)
+        cost_N = 0.3 * (both.old_N - both.ref_N)
+        expected_N = gae(-cost_N, zero_N, both.lengths_B, group_B, algo)
+        if whiten:
+            reward_N = at_last_token(both.score_B, both.lengths_B) - cost_N
+            expected_N = expected_N / gae(reward_N, both.value_N, both.lengths_B, group_B, algo).std(correction=0)
+        rest_N = both.advantage_N - advantage_of_scores(both, algo)
+        torch.testing.assert_close(rest_N, expected_N, atol=1e-5, rtol=1e-4)
+
+
+def test_the_advantage_of_scores_by_hand():
+    """Scores 4 and 2 over responses of two tokens and one: their mean is 3, whatever KL costs."""
+    tokens = Sequences.of([[1], [1]], [[5, 6], [7]])
+    old_N, zeros_N, uncut_B = torch.tensor([-1.0, -2.0, -3.0]), torch.zeros(3), torch.tensor([False, False])
+    rollouts = Rollouts(tokens, old_N, zeros_N, zeros_N, uncut_B, torch.tensor([0, 0]))
+    estimates = Estimates(old_N, torch.tensor([-1.5, -2.0, -2.0]), zeros_N, torch.zeros(2), logprob_gap=0.0)
+    algo = replace(TABLE["reinforce"], kl_in_reward=0.1)
+    experience = credit(rollouts, estimates, torch.tensor([4.0, 2.0]), algo)
+    torch.testing.assert_close(advantage_of_scores(experience, algo), torch.tensor([1.0, 1.0, -1.0]))

@@ -34,9 +34,9 @@ def test_reference_of_lora_is_the_base(tiny_model):
     base, policy = load_policy(tiny_model), load_policy(tiny_model, Adapter(lora_rank=2))
     learners = learners_of(policy, None)
     policy(TOKENS).logp_N.sum().backward()
-    learners.step()
+    learners.policy_optimizer.step()
     policy(TOKENS).logp_N.sum().backward()  # B was zero at first: the second step moves A too
-    learners.step()
+    learners.policy_optimizer.step()
     assert (policy(TOKENS).logp_N - base(TOKENS).logp_N).abs().max() > 1e-4
     torch.testing.assert_close(learners.reference_logprobs(TOKENS), base(TOKENS).logp_N.detach())
 
@@ -44,9 +44,9 @@ def test_reference_of_lora_is_the_base(tiny_model):
 def test_estimates_do_not_depend_on_the_budget(tiny_model):
     policy, critic = load_policy(tiny_model), load_scorer(tiny_model)
     learners = learners_of(policy, copy.deepcopy(policy), critic)
-    wide = learners.evaluate(rollouts(policy), PPO, check=True)
+    wide = learners.estimate(rollouts(policy), PPO, check=True)
     learners.micro_batches.budget_tokens = 1
-    narrow = learners.evaluate(rollouts(policy), PPO, check=True)
+    narrow = learners.estimate(rollouts(policy), PPO, check=True)
     for name in ("ref_N", "value_N", "tail_value_B", "old_N"):
         torch.testing.assert_close(getattr(wide, name), getattr(narrow, name))
     values = critic.values(TOKENS)
@@ -57,10 +57,10 @@ def test_estimates_do_not_depend_on_the_budget(tiny_model):
 def test_without_a_critic_the_value_is_the_mean_of_all_scores_before(tiny_model):
     policy = load_policy(tiny_model)
     learners = learners_of(policy, copy.deepcopy(policy))
-    assert learners.evaluate(rollouts(policy), RLOO).value_N.tolist() == [0] * 5
+    assert learners.estimate(rollouts(policy), RLOO).value_N.tolist() == [0] * 5
     learners.observe(torch.tensor([1.0, 2.0]))
     learners.observe(torch.tensor([6.0]))
-    assert learners.evaluate(rollouts(policy), RLOO).value_N.tolist() == [3] * 5
+    assert learners.estimate(rollouts(policy), RLOO).value_N.tolist() == [3] * 5
 
 
 def test_a_value_head_gives_the_values_of_sampling_and_of_ends_where_they_are_bootstrapped(tiny_model):
@@ -68,7 +68,7 @@ def test_a_value_head_gives_the_values_of_sampling_and_of_ends_where_they_are_bo
     torch.nn.init.normal_(policy.value_head.weight)
     learners, sampled = learners_of(policy, copy.deepcopy(policy)), replace(rollouts(policy), value_N=torch.arange(5.0))
     for bootstrap in (0.0, 1.0):
-        estimates = learners.evaluate(sampled, replace(PPO, bootstrap=bootstrap))
+        estimates = learners.estimate(sampled, replace(PPO, bootstrap=bootstrap))
         assert torch.equal(estimates.value_N, sampled.value_N)
         expected = policy(TOKENS).tail_value_B.detach() * bootstrap
         torch.testing.assert_close(estimates.tail_value_B, expected)
@@ -77,9 +77,9 @@ def test_a_value_head_gives_the_values_of_sampling_and_of_ends_where_they_are_bo
 def test_the_reference_is_not_asked_where_kl_costs_nothing(tiny_model):
     policy = load_policy(tiny_model)
     learners, free = learners_of(policy, copy.deepcopy(policy)), replace(PPO, kl_in_reward=0.0)
-    assert learners.evaluate(rollouts(policy), free).ref_N.isnan().all()
+    assert learners.estimate(rollouts(policy), free).ref_N.isnan().all()
     for algo, check in ((free, True), (PPO, False), (replace(free, kl_in_loss=0.1), False)):
-        torch.testing.assert_close(learners.evaluate(rollouts(policy), algo, check).ref_N, rollouts(policy).logp_N)
+        torch.testing.assert_close(learners.estimate(rollouts(policy), algo, check).ref_N, rollouts(policy).logp_N)
 
 
 def test_the_critic_is_asked_for_no_value_that_nobody_reads(tiny_model):
@@ -95,16 +95,16 @@ def test_check_finds_logprobs_that_are_off(tiny_model):
     learners = learners_of(policy, copy.deepcopy(policy))
     learners.warn = told.append
     sampled = rollouts(policy)
-    assert learners.evaluate(sampled, PPO, check=True).logprob_gap < 1e-5 and not told
+    assert learners.estimate(sampled, PPO, check=True).logprob_gap < 1e-5 and not told
     slightly = replace(sampled, logp_N=sampled.logp_N + torch.tensor([0, 0, 0.02, 0, 0]))
-    assert torch.equal(learners.evaluate(slightly, PPO, check=True).old_N, slightly.logp_N)
+    assert torch.equal(learners.estimate(slightly, PPO, check=True).old_N, slightly.logp_N)
     off = replace(sampled, logp_N=sampled.logp_N + torch.tensor([0, 0, 0.5, 0, 0]))
-    assert torch.equal(learners.evaluate(off, PPO).old_N, off.logp_N) and len(told) == 1
-    again = learners.evaluate(off, PPO, check=True)
+    assert torch.equal(learners.estimate(off, PPO).old_N, off.logp_N) and len(told) == 1
+    again = learners.estimate(off, PPO, check=True)
     assert abs(again.logprob_gap - 0.5) < 1e-5
     # Such a gap decides: what learning computes is taken, in this iteration and those after it.
     torch.testing.assert_close(again.old_N, sampled.logp_N)
-    torch.testing.assert_close(learners.evaluate(off, PPO).old_N, sampled.logp_N)
+    torch.testing.assert_close(learners.estimate(off, PPO).old_N, sampled.logp_N)
     assert [line.rpartition(": ")[2] for line in told] == [
         "they are used as they are",
         "from now on they are computed again",
@@ -115,7 +115,7 @@ def test_log_probs_of_a_cut_distribution_become_those_of_the_whole_one(tiny_mode
     policy = load_policy(tiny_model)
     learners, sampled = learners_of(policy, copy.deepcopy(policy)), rollouts(policy)
     cut = replace(sampled, logp_N=sampled.logp_N + 0.25, kept_N=torch.full_like(sampled.logp_N, -0.25))
-    estimates = learners.evaluate(cut, PPO, check=True)
+    estimates = learners.estimate(cut, PPO, check=True)
     torch.testing.assert_close(estimates.old_N, sampled.logp_N)
     assert estimates.logprob_gap < 1e-4
 

@@ -6,10 +6,12 @@ import torch
 
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
+from truing.maths.kl import AdaptiveKL
 from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer, save
 from truing.settings import changed, configured
 from truing.training.optimize import Learning
+from truing.training.policy.auxiliary import AuxiliaryLoss
 from truing.training.policy.settings import Config
 from truing.training.policy.stage import train
 
@@ -109,6 +111,85 @@ def test_a_rest_of_prompts_that_fills_no_iteration_is_asked_first_in_the_next(ti
     learned = [name for iteration in asked[1:-1] for name in iteration]  # the first and the last are evaluations
     assert [len(iteration) for iteration in asked[1:-1]] == [5] * 5
     assert len(set(learned[:12])) == len(set(learned[12:24])) == 12
+
+
+def rows(folder):
+    """Of metrics.jsonl."""
+    return [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_what_is_done_now_and_then_is_done_then(tiny_model, tmp_path):
+    """Red when a schedule is off by one or ignored, or the coefficient that is logged is not the one that was used."""
+    given = {"tug_every": 2, "check_every": 3, "kl_target": 0.001, "kl_horizon": 24, "iterations": 5}
+    config = config_of(tiny_model, tmp_path, **given)
+    train(config, vowels)
+    logged = rows(tmp_path)
+    assert [row["step"] for row in logged if "tug/reward" in row] == [1, 3, 5]
+    assert [row["step"] for row in logged if "check/logprob_gap" in row] == [1, 3]
+    control = AdaptiveKL(config.row.kl_in_reward, config.kl_target, config.kl_horizon)
+    for row in logged:
+        assert row["kl/coefficient"] == control.coefficient
+        control = control.update(row["kl/per_response"], 6)
+    assert control.coefficient != config.row.kl_in_reward
+
+
+def test_the_pull_of_kl_is_measured_at_the_coefficient_of_now(tiny_model, tmp_path):
+    """One that fell to nearly nothing pulls at nearly nothing. Red when it is measured at that of the start."""
+    given = {"tug_every": 1, "kl_target": 1e9, "kl_horizon": 2, "iterations": 3, "override": {"whiten": 0}}
+    train(config_of(tiny_model, tmp_path, **given), vowels)
+    pulls = [row["tug/reference"] / row["kl/per_token"] ** 0.5 for row in rows(tmp_path)[1:]]
+    assert pulls[1] < 0.7 * pulls[0], "six responses of a horizon of two: down to 0.4 of it each time"
+
+
+def test_responses_are_others_in_each_iteration_and_the_same_before_and_after(tiny_model, tmp_path):
+    """The figures before and after are of the reward itself: no penalty, clipping or scale, and no moment of it."""
+    seeds = []
+
+    def watching(prompts, responses):
+        seeds.append([r.seed for r in responses])
+        return vowels(prompts, responses)
+
+    given = {"missing_end_penalty": 100.0, "scale_rewards": True, "held_out": 0.5, "iterations": 3}
+    result = train(config_of(tiny_model, tmp_path, **given), watching)
+    before, *iterations, after = seeds
+    assert before == after and len({seed for some in (before, *iterations) for seed in some}) == len(before) + 3 * 6
+    assert 0 <= result.summary["reward_before"] <= 1.2 and 0 <= result.summary["reward_after"] <= 1.2
+    assert rows(tmp_path)[0]["reward/mean"] < -0.5
+
+
+def test_what_is_wrong_is_told(tiny_model, tmp_path):
+    """Equal scores in each iteration that rise from one to the next, while held-out ones fall."""
+    config = config_of(tiny_model, tmp_path, iterations=3, override={"epochs": 1})
+    prompts = [{"prompt": f"{split} {i}?", "split": split} for split in ("train", "test") for i in range(24)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+    scores = iter([1.0, 0.1, 0.2, 0.3, 0.0])
+    warnings = train(config, lambda prompts, responses: [next(scores)] * len(responses)).summary["warnings"]
+    assert sum("all scores of an iteration are equal" in line for line in warnings) == 1, warnings
+    assert sum("fell on held-out prompts (1 to 0)" in line for line in warnings) == 1, warnings
+
+
+def test_a_run_that_crashed_within_its_first_iteration_goes_on_to_the_same_bits(tiny_model, tmp_path, monkeypatch):
+    """With PPO-ptx. Red when the figures before are of a policy that has moved, or demonstrations are read again."""
+    (tmp_path / "demos.jsonl").write_text(
+        '{"prompt": "a", "completion": "bc"}\n{"prompt": "d", "completion": "efgh"}\n'
+    )
+    given = {"pretrain_data": (str(tmp_path / "demos.jsonl"),), "pretrain_weight": 1.0, "pretrain_batch": 1}
+    config, add = config_of(tiny_model, tmp_path, save_state_s=0, **given), AuxiliaryLoss.__call__
+    whole = train(changed(config, out=str(tmp_path / "whole")), vowels)
+
+    def crash(auxiliary):
+        if auxiliary.done == 5:
+            raise ZeroDivisionError
+        return add(auxiliary)
+
+    monkeypatch.setattr(AuxiliaryLoss, "__call__", crash)
+    with pytest.raises(ZeroDivisionError):
+        train(config, vowels)
+    monkeypatch.undo()
+    resumed = train(changed(config, fresh=False), vowels)
+    assert torch.equal(weights(resumed), weights(whole))
+    figures = {name for name in whole.summary if name.endswith(("_before", "_after"))}
+    assert len(figures) == 10 and all(resumed.summary[name] == whole.summary[name] for name in figures)
 
 
 def test_schedules_end_with_the_run_and_nothing_has_drifted_before_it(tiny_model, tmp_path):

@@ -14,19 +14,20 @@ from truing.data.batches import Sequences
 from truing.data.records import Message, Prompt
 from truing.data.rollouts import Experience, Minibatch, Rollouts
 from truing.errors import Diverged
-from truing.maths.advantages import reward_to_go
+from truing.maths.advantages import RunningMoments, reward_to_go
 from truing.maths.ragged import last
 from truing.models.adapters import Adapter
 from truing.models.loading import load_policy, load_scorer
 from truing.models.memory import MicroBatches
+from truing.models.precision import best_flops
 from truing.models.roles import trainable
 from truing.training.checkpoint import State
+from truing.training.loop import Update
 from truing.training.optimize import Learning, Optimizer, StepStats
-from truing.training.policy.algorithms import PARTS, PPO, TABLE
+from truing.training.policy.algorithms import PARTS, PPO, TABLE, algorithm
 from truing.training.policy.collect import Collected, with_scores
-from truing.training.policy.gradient_conflict import advantage_of_scores
 from truing.training.policy.learners import Estimates, Learners, losses
-from truing.training.policy.step import Iteration, Plan, credit, described, step
+from truing.training.policy.step import Iteration, Plan, credit, described, rates, step
 
 LEARNING = Learning(lr=1e-2, schedule="constant")
 PROMPT = Prompt((Message("user", "hi"),))
@@ -67,7 +68,7 @@ def rollouts_of(learners: Learners, answers: int = 1) -> Rollouts:
 def experience_of(learners: Learners, algo, scores=SCORES, rollouts: Rollouts | None = None) -> Experience:
     """What these responses are credited with."""
     rollouts = rollouts_of(learners, algo.answers) if rollouts is None else rollouts
-    return credit(rollouts, learners.evaluate(rollouts, algo), scores, algo)
+    return credit(rollouts, learners.estimate(rollouts, algo), scores, algo)
 
 
 def minibatch_of(experience: Experience, algo) -> Minibatch:
@@ -261,8 +262,6 @@ def test_an_adapters_exact_drift_is_that_from_its_base_through_a_whole_iteration
 
 
 def test_k_steps_have_an_effect(tiny_model):
-    from truing.training.policy.algorithms import algorithm
-
     one, two = (algorithm("ppo", {"k_steps": k}, {"advantage": "k_step"}) for k in (1, 3))
     learners = learners_of(tiny_model, one)
     few, many = (experience_of(learners, algo) for algo in (one, two))
@@ -281,11 +280,65 @@ def test_credit_by_hand():
     experience = credit(rollouts, estimates, torch.tensor([4.0, 2.0]), algo)
     torch.testing.assert_close(experience.advantage_N, torch.tensor([0.925, 0.925, -0.925]))
     torch.testing.assert_close(experience.return_N, torch.tensor([3.95, 4.0, 2.1]))
-    # The scores alone: 4 and 2, mean 3.
-    torch.testing.assert_close(advantage_of_scores(experience, algo), torch.tensor([1.0, 1.0, -1.0]))
     figures = described(experience, estimates, algo, check=False)
     assert figures["kl/per_response"] == pytest.approx((0.5 - 1) / 2)
     assert figures["reward/mean"] == 3 and figures["reward/std"] == 1 and "check/logprob_gap" not in figures
+
+
+def test_a_critics_metrics_by_hand():
+    """Values 1, 3, 2 where the returns were 2, 3, 7: what is left is 1, 0, 5, of variance 42/9; that of returns, 42/9
+    as well. And 1, 3, 7: what is left is 1, 0, 0, of variance 2/9."""
+    tokens, zeros_N, numbers_B = Sequences.of([[1], [1]], [[5, 6], [7]]), torch.zeros(3), torch.tensor([0, 0])
+    rollouts = Rollouts(tokens, zeros_N, zeros_N, zeros_N, numbers_B.bool(), numbers_B)
+    return_N = torch.tensor([2.0, 3.0, 7.0])
+    for value_N, explained in (([1.0, 3.0, 2.0], 0.0), ([1.0, 3.0, 7.0], 1 - 2 / 42)):
+        estimates = Estimates(zeros_N, zeros_N, torch.tensor(value_N), torch.zeros(2), logprob_gap=0.25)
+        given = (torch.zeros(2), zeros_N, zeros_N, estimates.value_N, torch.zeros(2), zeros_N, return_N)
+        metrics = described(Experience(rollouts, *given), estimates, PPO, check=True)
+        assert metrics["critic/explained_variance"] == pytest.approx(explained, abs=1e-6)
+        assert metrics["critic/value"] == pytest.approx(sum(value_N) / 3) and metrics["check/logprob_gap"] == 0.25
+
+
+def test_what_an_iteration_took_and_left_out_by_hand(tiny_model):
+    learners, iteration = learners_of(tiny_model, PPO), Iteration()
+    experience = experience_of(learners, PPO)
+    iteration.begin(experience, Collected(experience.rollouts, SCORES, "x", 3, generate_s=1.0, score_s=2.0))
+    iteration.add({"a": 1.0}, judge=3.0, learn=4.0)
+    assert iteration.seconds == {"sample": 1, "judge": 5, "learn": 4} and iteration.responses == 8 + 3
+    for ratio in (1.0, 3.0):
+        iteration.record(Update({"policy": ratio}, {}, {"policy/ratio": ratio}))
+    assert iteration.metrics == {
+        "a": 1, "loss/policy": 2, "policy/ratio": 2, "policy/first_ratio": 1, "reward/dropped": 3,
+        "time/sample_s": 1, "time/judge_s": 5, "time/learn_s": 4,
+    }  # fmt: skip
+    tokens, read = sum(LENGTHS), len(experience.tokens.token_S)
+    assert rates(learners, iteration, PPO, check=False)["rate/tokens_per_s"] == pytest.approx(tokens / 10)
+    free = replace(PPO, kl_in_reward=0.0)
+    with_it, without = (rates(learners, iteration, free, check)["rate/share_of_peak"] for check in (True, False))
+    share = learners.reference.flops(read, tokens) / 10 / best_flops("cpu")
+    assert with_it - without == pytest.approx(share, rel=1e-6)
+
+
+def test_the_baseline_is_of_the_scores_before_and_then_knows_these(tiny_model):
+    """Without a critic. Red when a response is compared with a mean that holds its own score."""
+    algo = algorithm("reinforce", choose={"advantage": "reward_to_go_minus_baseline"})
+    learners = learners_of(tiny_model, algo)
+    learners.observe(torch.tensor([4.0, 8.0]))
+    steps, iteration = begun_step(learners, algo)
+    next(steps)
+    assert iteration.experience.value_N.unique().tolist() == [6.0]
+    assert learners.baseline == RunningMoments().update(torch.tensor([4.0, 8.0])).update(SCORES)
+
+
+def test_approx_kl_is_k3_from_the_policy_that_sampled(tiny_model):
+    """E under the old policy of r - 1 - ln r with r = now / old: Schulman 2020, joschu.net/blog/kl-approx.html."""
+    learners = learners_of(tiny_model, PPO)
+    experience = experience_of(learners, PPO)
+    experience = replace(experience, old_N=experience.old_N - torch.linspace(-0.5, 1.0, len(experience.old_N)))
+    ratio_N = (learners.policy(experience.tokens).logp_N - experience.old_N).exp()
+    _, sums = losses(learners, minibatch_of(experience, PPO), PPO)
+    assert sums["policy/approx_kl"] == pytest.approx((ratio_N - 1 - ratio_N.log()).sum().item(), rel=1e-4)
+    assert sums["policy/ratio"] == pytest.approx(ratio_N.sum().item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("advantage", PARTS["advantage"], ids=lambda f: f.__name__)
@@ -422,12 +475,12 @@ def test_a_step_left_where_it_yields_goes_on_to_the_same_bits(tiny_model, stop):
     for _ in range(1 + stop):
         next(steps)
     saved, draws = through_json(iteration.capture()), rng.get_state()
-    resumed, again = Iteration(text="of another run", updates=["one"]), torch.Generator()
+    resumed, again = Iteration(first_response="of another run", updates=["one"]), torch.Generator()
     resumed.restore(saved)
     again.set_state(draws)
     steps, _ = begun_step(learners, algo, iteration=resumed, rng=again, check=True)
     assert sum(1 for _ in steps) == algo.epochs * algo.minibatches - stop
-    assert torch.equal(weights(learners), weights(whole)) and resumed.text == "x"
+    assert torch.equal(weights(learners), weights(whole)) and resumed.first_response == "x"
     timeless = {name for name in expected if not name.startswith(("time/", "rate/"))}
     assert {name: resumed.metrics[name] for name in timeless} == {name: expected[name] for name in timeless}
     assert set(resumed.metrics) == set(expected) and resumed.seconds["judge"] == iteration.seconds["judge"]
@@ -439,10 +492,10 @@ def test_between_iterations_there_is_nothing_to_save(tiny_model):
     assert sum(1 for _ in steps) == 1 + PPO.epochs * PPO.minibatches
     iteration.clear()
     empty = iteration.capture()
-    assert not empty.tensors and not empty.facts and iteration.begun is None and not iteration.updates
-    other = Iteration(updates=["one"], text="of the one before")
+    assert not empty.tensors and not empty.facts and not iteration.has_begun and not iteration.updates
+    other = Iteration(updates=["one"], first_response="of the one before")
     other.restore(through_json(empty))
-    assert other.begun is None and other.updates == [] and other.text == ""
+    assert not other.has_begun and other.updates == [] and other.first_response == ""
 
 
 def test_the_experience_is_measured_once_before_anything_moves(tiny_model):

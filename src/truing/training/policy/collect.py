@@ -28,7 +28,7 @@ class Collected:
 
     rollouts: Rollouts
     score_B: Tensor
-    text: str = ""  # of the first response
+    first_response: str = ""  # its text
     dropped: int = 0  # responses that were left out
     generate_s: float = 0.0
     score_s: float = 0.0

@@ -42,8 +42,8 @@ class Estimates:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the networks are asked about rollouts."""
+class Wanted:
+    """What is computed of rollouts before anything learns from them."""
 
     policy: bool = False  # log-probs of the pass that learns
     reference: bool = False  # log-probs
@@ -81,7 +81,7 @@ class Learners:
             return self.policy.logprobs(tokens, self.temperature)
 
     @torch.no_grad()
-    def evaluate(self, rollouts: Rollouts, algo: Algorithm, check: bool = False) -> Estimates:
+    def estimate(self, rollouts: Rollouts, algo: Algorithm, check: bool = False) -> Estimates:
         """What the networks say of rollouts before they move.
 
         The reference is asked where KL costs something, or to `check`. Log-probs and values of the policy's head were
@@ -91,16 +91,16 @@ class Learners:
         responses, and learns of the others'.
         """
         head = self.policy.value_head is not None
-        asked = Asked(
+        wanted = Wanted(
             policy=check or self.recomputes,
             reference=algo.asks_reference(check),
             critic=self.critic is not None,
             tails=head and algo.bootstrap > 0,
         )
-        found = self._answers(rollouts, asked)
+        found = self._outputs(rollouts, wanted)
         old_N = rollouts.logp_N + rollouts.kept_N
         gap = (found["again_N"] - old_N).abs().max().item() if check else 0.0
-        self._judge(gap)
+        self._look_at(gap)
         value_N = found["value_N"] if self.critic is not None else rollouts.value_N
         if self.critic is None and not head:
             value_N = torch.full_like(old_N, self.baseline.mean)
@@ -111,14 +111,14 @@ class Learners:
     def log_ratio(self, rollouts: Rollouts) -> Tensor:
         """Log-prob under the policy less that under the reference, [N], both by the pass that learns: where nothing has
         moved, that is zero to the bit."""
-        found = self._answers(rollouts, Asked(policy=True, reference=True))
+        found = self._outputs(rollouts, Wanted(policy=True, reference=True))
         return found["again_N"] - found["ref_N"]
 
     def observe(self, score_B: Tensor) -> None:
         """Let the baseline know these scores."""
         self.baseline = self.baseline.update(score_B)
 
-    def _judge(self, gap: float) -> None:
+    def _look_at(self, gap: float) -> None:
         """Decide whether collected log-probs are computed again from now on, and tell of a large gap."""
         self.recomputes |= gap > LARGEST_GAP
         if gap > NOTICEABLE_GAP:
@@ -127,26 +127,26 @@ class Learners:
                 f"log-probs collected while sampling differ from the training pass by up to {gap:.3g} nats: {what}"
             )
 
-    def _answers(self, rollouts: Rollouts, asked: Asked) -> dict[str, Tensor]:
-        """What the networks say of responses, each process asking about its share of them."""
+    def _outputs(self, rollouts: Rollouts, wanted: Wanted) -> dict[str, Tensor]:
+        """What is wanted of all responses, each process computing that of its share."""
         own = rollouts.select(processes.share(len(rollouts)))
-        return processes.end_to_end(self.micro_batches.run(own.tokens.parts, partial(self._ask, own, asked)))
+        return processes.end_to_end(self.micro_batches.run(own.tokens.parts, partial(self._forward, own, wanted)))
 
-    def _ask(self, rollouts: Rollouts, asked: Asked, micro_batches: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What the networks say of some responses; NaN, of an end zero, what they are not asked."""
+    def _forward(self, rollouts: Rollouts, wanted: Wanted, micro_batches: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What is wanted of some responses; what is not is NaN, and zero after the last token."""
         ref_N, value_N, again_N = (torch.full_like(rollouts.logp_N, torch.nan) for _ in range(3))
         tail_value_B = torch.zeros(len(rollouts))
         for index_B in micro_batches:
             part = rollouts.tokens.select(index_B)
             place_N = rollouts.token_places(index_B)
-            if asked.reference:
+            if wanted.reference:
                 ref_N[place_N] = self.reference_logprobs(part)
-            if asked.critic and self.critic is not None:
+            if wanted.critic and self.critic is not None:
                 value_N[place_N], tail_value_B[index_B] = self.critic.values(part)
-            if self.policy.value_head is not None and (asked.policy or asked.tails):
+            if self.policy.value_head is not None and (wanted.policy or wanted.tails):
                 now = self.policy(part, self.temperature)
                 again_N[place_N], tail_value_B[index_B] = now.logp_N, now.tail_value_B
-            elif asked.policy:
+            elif wanted.policy:
                 again_N[place_N] = self.policy.logprobs(part, self.temperature)
         return {"ref_N": ref_N, "value_N": value_N, "again_N": again_N, "tail_value_B": tail_value_B}
 
@@ -173,7 +173,7 @@ class Learners:
         terms, sums = self.micro_batches.run(own.parts, partial(self._gradients, algo, auxiliary), self.clear)
         terms, sums = summed_losses(terms), processes.summed(sums)
         means = {name: value / len(batch.weight_N) for name, value in sums.items()}
-        return Update(terms, self.step(train_policy), means)
+        return Update(terms, self._step(train_policy), means)
 
     def _gradients(
         self, algo: Algorithm, auxiliary: AuxiliaryGradients | None, micro_batches: Sequence[Minibatch]
@@ -193,7 +193,7 @@ class Learners:
         if self.critic_optimizer is not None:
             self.critic_optimizer.clear()
 
-    def step(self, train_policy: bool = True) -> dict[str, StepStats]:
+    def _step(self, train_policy: bool) -> dict[str, StepStats]:
         """Move every network by its gradient."""
         steps = {}
         if train_policy:
@@ -235,22 +235,22 @@ class Learners:
         self.recomputes, self.baseline = state.facts["recomputes"], RunningMoments(**state.facts["baseline"])
 
 
-def losses(learners: Learners, part: Minibatch, algo: Algorithm) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """The terms of the policy's loss of one micro-batch, each a weighted sum, and sums over tokens of what is worth
+def losses(learners: Learners, batch: Minibatch, algo: Algorithm) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The terms of the policy's loss of a micro-batch, each a weighted sum, and sums over tokens of what is worth
     knowing, by metric. A critic on its trunk is among them."""
-    experience = part.experience
+    experience = batch.experience
     old_N, advantage_N, lengths_B = experience.old_N, experience.advantage_N, experience.lengths_B
     reference = (learners.reference or learners.policy) if algo.exact_kl and algo.kl_in_loss else None
     now = learners.policy(experience.tokens, learners.temperature, reference)
     loss_N = algo.surrogate(now.logp_N, old_N, advantage_N, lengths_B, algo)
-    terms = {"policy": (part.weight_N * loss_N).sum()}
+    terms = {"policy": (batch.weight_N * loss_N).sum()}
     if algo.kl_in_loss:
         kl_N = algo.kl(now.logp_N, experience.ref_N) if now.exact_kl_N is None else now.exact_kl_N
-        terms["reference"] = algo.kl_in_loss * (part.weight_N * kl_N).sum()
+        terms["reference"] = algo.kl_in_loss * (batch.weight_N * kl_N).sum()
     if algo.entropy:
-        terms["entropy"] = -algo.entropy * (part.weight_N * now.entropy_N).sum()
+        terms["entropy"] = -algo.entropy * (batch.weight_N * now.entropy_N).sum()
     if now.value_N is not None:
-        terms |= _critic_term(now.value_N, part, algo)
+        terms |= _critic_term(now.value_N, batch, algo)
     logp_N = now.logp_N.detach()
     clipped = clip_fraction(algo.surrogate, logp_N, old_N, advantage_N, lengths_B, algo)
     sums = {
@@ -262,18 +262,18 @@ def losses(learners: Learners, part: Minibatch, algo: Algorithm) -> tuple[dict[s
     return terms, sums
 
 
-def critic_loss(learners: Learners, part: Minibatch, algo: Algorithm) -> dict[str, Tensor]:
+def critic_loss(learners: Learners, batch: Minibatch, algo: Algorithm) -> dict[str, Tensor]:
     """The term of a critic of its own. Apart from the policy's, so that the activations of one network are alive."""
     if learners.critic is None:
         return {}
-    return _critic_term(learners.critic.values(part.experience.tokens)[0], part, algo)
+    return _critic_term(learners.critic.values(batch.experience.tokens)[0], batch, algo)
 
 
-def _critic_term(value_N: Tensor, part: Minibatch, algo: Algorithm) -> dict[str, Tensor]:
+def _critic_term(value_N: Tensor, batch: Minibatch, algo: Algorithm) -> dict[str, Tensor]:
     if not algo.critic:
         return {}
-    error_N = value_error(value_N, part.experience.value_N, part.experience.return_N, algo.value_clip)
-    return {"critic": algo.critic * (part.weight_N * error_N).sum()}
+    error_N = value_error(value_N, batch.experience.value_N, batch.experience.return_N, algo.value_clip)
+    return {"critic": algo.critic * (batch.weight_N * error_N).sum()}
 
 
 def _backward(terms: Mapping[str, Tensor]) -> dict[str, float]:

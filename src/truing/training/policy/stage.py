@@ -80,22 +80,20 @@ def fit(learners: Learners, collector: Collector, prompts: Prompts, config: Conf
         "history": history,
         "before": Facts(lambda: before, before.update),
     }
-    held_out = replace(collector, seed=config.run.seed + 987_654_321)  # the same seeds each time
+    evaluation = replace(collector, seed=config.run.seed + 987_654_321)  # the same responses where nothing has moved
     passes = Passes(len(prompts.learned), config.prompts_per_iteration, config.asked)
     with training_loop(run, passes, parts, fingerprint(prompts.learned, prompts.held_out)) as loop:
         if not loop.done and not before:
-            before.update(evaluate(learners, held_out, prompts.held_out, run, "before"))
+            before.update(evaluate(learners, evaluation, prompts.held_out, run, "before"))
         for chosen in loop:
-            number, algo = loop.step, control.applied(config.row)
-            limit = config.sampling.max_new_tokens
-            conflict = partial(gradient_conflict, learners, algo, limit)
+            number, algo, most = loop.step, control.applied(config.row), config.sampling.max_new_tokens
             plan = Plan(
-                limit,
+                most,
                 rng,
-                check=number == 1 or bool(config.check_every and number % config.check_every == 0),
+                check=number == 1 or due(config.check_every, number),
                 train_policy=number > config.critic_warmup or learners.critic is None,
                 auxiliary=auxiliary,
-                measure=conflict if config.tug_every and loop.done % config.tug_every == 0 else None,
+                measure=partial(gradient_conflict, learners, algo, most) if due(config.tug_every, loop.done) else None,
                 quarantine=partial(quarantine, collector, run, number),
             )
             asked = [prompts.learned[i] for i in chosen]
@@ -104,21 +102,26 @@ def fit(learners: Learners, collector: Collector, prompts: Prompts, config: Conf
                 loop.save_if_due()
             metrics = iteration.metrics | control.metrics
             control.observe(iteration.experience)
-            if config.reference_every and number % config.reference_every == 0:
+            if due(config.reference_every, number):
                 learners.pull_reference(config.reference_pull)
-            history.note(metrics)
+            history.append(metrics)
             for sign in signs(history.rows, iteration.responses):
                 run.say(sign)
-            loop.log(metrics, iteration.text)
-            run.sample(number, "", prompt=asked[0].text, response=iteration.text)
-            if config.save_every and number % config.save_every == 0 and number < config.iterations:
+            loop.log(metrics, iteration.first_response)
+            run.sample(number, "", prompt=asked[0].text, response=iteration.first_response)
+            if due(config.save_every, number) and number < config.iterations:
                 run.save(learners.policy, collector.chat.tokenizer, f"checkpoints/iteration-{number:06d}")
             iteration.clear()
-    after = evaluate(learners, held_out, prompts.held_out, run, "after")
+    after = evaluate(learners, evaluation, prompts.held_out, run, "after")
     for sign in overoptimised(history.rows, before, after, len(prompts.held_out)):
         run.say(sign)
     named = (("before", before), ("after", after))
     return {f"{name}_{when}": value for when, figures in named for name, value in figures.items()} | loop.cost
+
+
+def due(every: int, number: int) -> bool:
+    """Whether it is time for what is done once in so many iterations; 0: never."""
+    return every > 0 and number % every == 0
 
 
 def quarantine(collector: Collector, run: Run, number: int, batch: Minibatch) -> None:

@@ -28,7 +28,7 @@ from truing.training.policy.learners import AuxiliaryGradients, Estimates, Learn
 class Plan:
     """What an iteration does besides what its algorithm says."""
 
-    limit: int  # most tokens of a response
+    max_new_tokens: int  # of a response
     rng: torch.Generator  # shuffles
     check: bool = False  # compute collected log-probs again, and ask the reference in any case
     train_policy: bool = True  # False: only a critic of its own learns
@@ -41,8 +41,8 @@ class Plan:
 class Iteration:
     """How far an iteration has come: its experience, and the updates made of it."""
 
-    begun: Experience | None = None  # what it learns from
-    text: str = ""  # of the first response
+    known_experience: Experience | None = None  # once it has begun
+    first_response: str = ""
     dropped: int = 0  # responses without a score
     seconds: dict[str, float] = field(default_factory=dict)  # by what they were spent on
     measured: dict[str, float] = field(default_factory=dict)  # besides the updates, by metric
@@ -51,9 +51,14 @@ class Iteration:
 
     @property
     def experience(self) -> Experience:
-        """What it learns from, once it has begun."""
-        assert self.begun is not None
-        return self.begun
+        """What it learns from."""
+        assert self.known_experience is not None, "it has not begun"
+        return self.known_experience
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is experience to learn from."""
+        return self.known_experience is not None
 
     @property
     def responses(self) -> int:
@@ -72,10 +77,11 @@ class Iteration:
     def begin(self, experience: Experience, collected: Collected) -> None:
         """Learn from this experience from now on."""
         self.clear()
-        self.begun, self.text, self.dropped = experience, collected.text, collected.dropped
+        self.known_experience = experience
+        self.first_response, self.dropped = collected.first_response, collected.dropped
         self.seconds = {"sample": collected.generate_s, "judge": collected.score_s}
 
-    def note(self, measured: Mapping[str, float], **seconds: float) -> None:
+    def add(self, measured: Mapping[str, float], **seconds: float) -> None:
         """Add what was measured, by metric, and seconds by what they were spent on."""
         self.measured |= measured
         self.seconds |= {name: self.seconds.get(name, 0.0) + spent for name, spent in seconds.items()}
@@ -88,7 +94,7 @@ class Iteration:
             if number == 0:
                 self.order_B = torch.randperm(len(self.experience), generator=plan.rng)
             batch = self.experience.select(self.order_B.tensor_split(count)[number])
-            yield Minibatch(batch, algo.average(batch.lengths_B, plan.limit))
+            yield Minibatch(batch, algo.average(batch.lengths_B, plan.max_new_tokens))
 
     def record(self, update: Update) -> None:
         """What was done with the minibatch at work."""
@@ -96,25 +102,25 @@ class Iteration:
 
     def clear(self) -> None:
         """Forget all of it: the next iteration has not begun."""
-        self.begun, self.text, self.dropped = None, "", 0
+        self.known_experience, self.first_response, self.dropped = None, "", 0
         self.seconds, self.measured, self.updates = {}, {}, []
         self.order_B = torch.empty(0, dtype=torch.long)
 
     def capture(self) -> State:
         """All of it; before it begins there is nothing."""
-        if self.begun is None:
+        if not self.has_begun:
             return State({}, {})
-        facts = {name: getattr(self, name) for name in ("text", "dropped", "seconds", "measured")}
+        facts = {name: getattr(self, name) for name in ("first_response", "dropped", "seconds", "measured")}
         facts["updates"] = [asdict(update) for update in self.updates]
-        return State({"order_B": self.order_B, **self.begun.named()}, facts)
+        return State({"order_B": self.order_B, **self.experience.named()}, facts)
 
     def restore(self, state: State) -> None:
         """Go on with it."""
         self.clear()
         if state.facts:
             tensors, facts = dict(state.tensors), state.facts
-            self.order_B, self.begun = tensors.pop("order_B"), Experience.of(tensors)
-            self.text, self.dropped = facts["text"], facts["dropped"]
+            self.order_B, self.known_experience = tensors.pop("order_B"), Experience.of(tensors)
+            self.first_response, self.dropped = facts["first_response"], facts["dropped"]
             self.seconds, self.measured = facts["seconds"], facts["measured"]
             self.updates = [Update.of(**update) for update in facts["updates"]]
 
@@ -124,16 +130,16 @@ def step(
 ) -> Iterator[None]:
     """Collect, give credit, learn. Yields wherever the run may be saved, and goes on where `iteration` stands, which
     has the metrics at the end."""
-    if iteration.begun is None:
+    if not iteration.has_begun:
         collected = collect(prompts, algo)
         begin = time.perf_counter()
-        estimates = learners.evaluate(collected.rollouts, algo, plan.check)
+        estimates = learners.estimate(collected.rollouts, algo, plan.check)
         experience = credit(collected.rollouts, estimates, collected.score_B, algo)
         learners.observe(collected.score_B)
         iteration.begin(experience, collected)
-        iteration.note(described(experience, estimates, algo, plan.check), judge=time.perf_counter() - begin)
+        iteration.add(described(experience, estimates, algo, plan.check), judge=time.perf_counter() - begin)
         if plan.measure is not None:
-            iteration.note(plan.measure(experience))
+            iteration.add(plan.measure(experience))
         yield
     begin = time.perf_counter()
     for batch in iteration.minibatches(algo, plan):
@@ -141,8 +147,8 @@ def step(
         iteration.record(watched(update, partial(plan.quarantine, batch)))
         seam("minibatch")
         yield
-    iteration.note({}, learn=time.perf_counter() - begin)
-    iteration.note(rates(learners, iteration, algo, plan.check))
+    iteration.add({}, learn=time.perf_counter() - begin)
+    iteration.add(rates(learners, iteration, algo, plan.check))
 
 
 def credit(rollouts: Rollouts, estimates: Estimates, score_B: Tensor, algo: Algorithm) -> Experience:
