@@ -4,8 +4,8 @@ The rule of each row, over `src/truing` where it names nothing else:
 
 * parameters: arguments of a function or method as written; `self`, `cls`, `*args`, `**kwargs` and the fields of a
   dataclass are none. `step` is the one of `training/`.
-* branches on a task kind: comparisons with a kind's name (in SQL and by `match`, too), and each `isinstance` that names
-  the form of a kind's judgement, outside `feedback/tasks/`.
+* branches on a task kind: comparisons with a kind's name or row (in SQL and by `match`, too), and each `isinstance`
+  that names the form of a kind's judgement, outside `feedback/tasks/`.
 * Protocols of data alone: no method but properties, outside `maths/`: they mirror a class to dodge an import.
 * fmt: skip: lines that switch the formatter off, and those of them outside tables (of SQL, or constants in CAPITALS).
 * longest function and file: lines, as the formatter leaves them with every switch taken out.
@@ -121,7 +121,9 @@ def _constants(node: ast.AST) -> set[object]:
 def _asks_kind(node: ast.AST, in_forms: bool) -> bool:
     """Whether a node is a branch on a task's kind; `in_forms`: this is the module in which the forms are defined."""
     if isinstance(node, ast.Compare):
-        return any(_constants(side) & set(KINDS) for side in (node.left, *node.comparators))
+        sides = (node.left, *node.comparators)
+        rows = (n for side in sides for n in ast.walk(side) if isinstance(n, ast.Attribute) and n.attr == "KIND")
+        return any(_constants(side) & set(KINDS) for side in sides) or any(rows)
     if isinstance(node, ast.MatchValue):
         return bool(_constants(node.value) & set(KINDS))
     if not isinstance(node, ast.Call):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from benchmarks import size
 
-from truing.feedback import payloads
+from truing.feedback.tasks import kinds
 
 
 def source(folder: Path, **files: str) -> size.Source:
@@ -38,6 +38,8 @@ def test_self_and_what_is_starred_are_no_parameters(tmp_path):
         "isinstance(parsed, str | payloads.Rate)",
         'select(t.c.kind == "review")',
         't.c.kind.in_(("pair", "rank"))',
+        "kind is pair.KIND",
+        "row.kind == tasks.pair.KIND.name",
     ],
 )
 def test_a_branch_on_a_kind_is_counted_but_for_the_table(branch, tmp_path):
@@ -66,7 +68,8 @@ def test_a_case_on_a_kind_is_a_branch(tmp_path):
 
 
 def test_the_kinds_are_those_people_are_asked():
-    assert size.KINDS == payloads.KINDS
+    assert tuple(kinds.TABLE) == size.KINDS
+    assert tuple(kind.form.__name__ for kind in kinds.TABLE.values()) == size.FORMS
 
 
 def test_protocols_that_only_hold_data_are_counted(tmp_path):

@@ -116,7 +116,7 @@ def test_the_layouts_of_others_hold_what_they_can_and_say_what_not(filled, make,
     }  # fmt: skip
     others, ties = manifest["left_out"][:2]
     assert "left out: 2 ties, which" in ties
-    assert others == f"left out: 1 Demonstration: {layout} rows hold judgements alone"
+    assert others == f"left out: 2 Rating, 1 Demonstration: {layout} rows of comparisons hold nothing else"
 
 
 def test_rankings_survive_as_trees(filled, make, tmp_path):
@@ -259,21 +259,24 @@ def test_a_judgement_by_a_criterion_stays_one(sqlite, make, tmp_path):
         assert quality.votes(connection, store.project_named(connection)) == []
 
 
-@pytest.mark.parametrize(
-    ("rating", "said"),
-    [
-        ((3.5, 1, 5), "3.5 on the scale 1 to 5"),
-        ((0.3, 0.1, 0.9), "0.3 on the scale 0.1 to 0.9"),
-        ((0.7, 0, 1), "0.7 on the scale 0 to 1"),
-    ],
-)
-def test_ratings_that_the_store_would_round_are_told_and_the_rest_comes_in(sqlite, make, tmp_path, rating, said):
+@pytest.mark.parametrize("rating", [(3.5, 1, 5), (0.3, 0.1, 0.9), (0.7, 0, 1)])
+def test_ratings_that_are_no_whole_numbers_come_out_as_they_went_in(sqlite, make, tmp_path, rating):
     p = make.prompt("p")
-    counted, lines = brought(sqlite, tmp_path, Rating(p, "a", 4), Rating(p, "b", *rating), Rating(p, "c", 2))
-    assert counted == {"Rating": 2, "left out": 1}
-    rule = "ratings are whole numbers on a scale of whole numbers"
-    assert lines == [f'left out: Rating of the prompt "p": {said}: {rule}']
-    assert {(r.response, r.value) for r in back(sqlite, tmp_path)[0] if isinstance(r, Rating)} == {("a", 4), ("c", 2)}
+    given = [Rating(p, "a", 4, annotator="Ann"), Rating(p, "b", *rating, annotator="Ann", time=7.5), Rating(p, "c", 2)]
+    assert brought(sqlite, tmp_path, *given) == ({"Rating": 3}, [])
+    found = [r for r in back(sqlite, tmp_path)[0] if isinstance(r, Rating)]
+    assert {(r.response, r.value, r.low, r.high) for r in found} == {
+        (r.response, r.value, r.low, r.high) for r in given
+    }
+    assert [r.time for r in found if r.response == "b"] == [7.5]
+    assert brought(sqlite, tmp_path, *given)[0] == {"already there": 3}
+
+
+def test_a_rating_outside_its_scale_is_told_and_the_rest_comes_in(sqlite, make):
+    told, p = [], make.prompt("p")
+    given = [Rating(p, "a", 4), Rating(p, "b", 6), Rating(p, "c", 2)]
+    assert exchange.bring_in(sqlite, given, "default", report=told.append) == {"Rating": 2, "left out": 1}
+    assert told == ['left out: Rating of the prompt "p": 6 is outside the scale 1 to 5']
 
 
 def test_ratings_of_one_sitting_are_one_task_and_give_the_comparisons_that_their_file_gives(sqlite, make, tmp_path):
@@ -455,8 +458,9 @@ def test_numbers_that_no_column_holds_are_told_and_the_rest_comes_in(sqlite, mak
     p = make.prompt("p")
     talk = Conversation(make.prompt("talk"), (Response("a", seed=10**30),))
     counted, lines = brought(sqlite, tmp_path, talk, Rating(p, "a", 1e300, 0, 1e300), Comparison(p, "a", "b"))
-    assert counted == {"left out": 1, "Comparison": 1}
-    assert '"seed" must be a whole number' in lines[0] and "1e+300" in lines[-1]
+    assert counted == {"Rating": 1, "Comparison": 1}
+    assert '"seed" must be a whole number' in lines[0]
+    assert [(r.value, r.high) for r in back(sqlite, tmp_path)[0] if isinstance(r, Rating)] == [(1e300, 1e300)]
 
 
 def learned(records, names):

@@ -7,7 +7,7 @@ from truing.feedback.gold import is_right
 
 
 def test_is_right():
-    assert is_right("pair", {"verdict": "better", "winner": "a"}, {"winners": ["a"]})
+    assert is_right("pair", {"verdict": "better", "winner": "a", "strength": 1}, {"winners": ["a"]})
     assert not is_right("pair", {"verdict": "tie", "winner": None}, {"winners": ["a"]})
     assert is_right("pair", {"verdict": "tie", "winner": None}, {"verdicts": ["tie"]})
     assert is_right("rank", {"tiers": {"a": 0, "b": 1}}, {"winners": ["a", "c"]})
@@ -15,7 +15,7 @@ def test_is_right():
     assert is_right("binary", {"good": {"a": True}}, {"good": {"a": True}})
     assert is_right("rate", {"ratings": {"a": 4}}, {"ratings": {"a": [4, 5]}})
     with pytest.raises(UserError, match="no right answer"):
-        is_right("demo", {}, {})
+        is_right("demo", {"text": "x"}, {})
 
 
 def test_the_quiz_comes_first_to_everybody_and_its_reason_is_told(sqlite, make):

@@ -246,7 +246,7 @@ def test_a_quiz_and_hidden_gold_come_from_files(files, make):
         ({"prompts": ("prompts.jsonl",)}, "30 prompts have no answers"), ({"guideline": "no.md"}, "cannot be read"),
         ({"prompts": ("no.jsonl",)}, "there is no such file"),
         ({"model": ("http://127.0.0.1:1/v1",)}, "--allow-private"),
-        ({"answers": 12}, "1 to 9"), ({"port": 70000}, "0 to 65535"), ({"kind": "rank", "answers": 1}, "two or more"),
+        ({"answers": 12}, "1 to 9"), ({"port": 70000}, "0 to 65535"), ({"kind": "rank", "answers": 1}, "needs 2 or"),
         ({"answers": 3}, "is fixed"), ({"kind": "rank", "criteria": ("kind",)}, "has one question"),
         ({"model": ("http://x/v1",), "remote_key": "NO_SUCH_VARIABLE"}, "no such environment variable"),
     ],

@@ -6,9 +6,11 @@ from sqlalchemy import update
 
 from truing.data import formats
 from truing.data.records import Comparison
-from truing.feedback import assign, auth, exchange, people, quality, rounds, snapshot, store
+from truing.feedback import assign, auth, exchange, quality, rounds, snapshot, store
 from truing.feedback import schema as t
 from truing.feedback.simulate import Annotator
+from truing.feedback.tasks import kinds
+from truing.feedback.tasks.kind import Simulation
 from truing.feedback.votes import Label
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
@@ -25,7 +27,8 @@ def judge(db, project, names, cast, worth, per_person=None):
                 one = assign.lease(connection, project, identity)
                 if one is None:
                     break
-                payload = people.judged(views.task(connection, site, one), person, worth, rng)
+                task = views.task(connection, site, one)
+                payload = kinds.TABLE[task["kind"]].simulated(Simulation(task, person, worth, rng))
                 assign.submit(connection, one, identity, payload, f"key-{identity}-{i}")
 
 

@@ -21,7 +21,7 @@ def test_a_ranking_is_a_vote_on_each_pair_it_orders_as_it_was_shown(sqlite, make
         found = {frozenset((v.first, v.second)): v for v in votes.votes(connection, project)}
     assert set(found) == {frozenset((x, y)), frozenset((x, z)), frozenset((y, z))}
     for vote in found.values():
-        assert order.index(vote.first) < order.index(vote.second) and vote.origin == "ranking"
+        assert order.index(vote.first) < order.index(vote.second) and not vote.by_marks
     assert found[frozenset((y, z))].outcome == 0.5
     assert found[frozenset((x, y))].outcome == float(found[frozenset((x, y))].first == x)
     assert found[frozenset((x, z))].longer == float(found[frozenset((x, z))].first == x)
@@ -35,9 +35,9 @@ def test_ratings_are_marks_and_votes_and_edits_are_neither(sqlite, make):
         (a, b), _ = submitted(connection, project, ann, lambda said: {"ratings": {said[0]: 2, said[1]: 5}})
         submitted(connection, project, ann, lambda said: {"message": said[0], "text": "D"})
         (vote,), marks = votes.votes(connection, project), votes.marks(connection, project)
-    assert (vote.first if vote.outcome else vote.second) == b and vote.origin == "rating"
-    assert {(m.message, m.value, m.low, m.high, m.origin) for m in marks} == {
-        (a, 2, 1, 5, "rating"), (b, 5, 1, 5, "rating")
+    assert (vote.first if vote.outcome else vote.second) == b and not vote.by_marks
+    assert {(m.message, m.value, m.low, m.high, m.good_or_bad) for m in marks} == {
+        (a, 2, 1, 5, False), (b, 5, 1, 5, False)
     }  # fmt: skip
     with sqlite.reading() as connection:
         labels = votes.labels_of(connection, [vote], marks)
@@ -50,7 +50,7 @@ def test_good_and_bad_at_one_sitting_count_once_as_what_was_said(sqlite, make):
     with sqlite.writing() as connection:
         (a, b), _ = submitted(connection, project, ann, lambda said: {"good": {said[0]: False, said[1]: True}})
         cast, marks = votes.votes(connection, project), votes.marks(connection, project)
-    assert [v.origin for v in cast] == ["binary"]  # for the leaderboard; people's agreement is on the marks
+    assert [v.by_marks for v in cast] == [True]  # for the leaderboard; people's agreement is on the marks
     with sqlite.reading() as connection:
         labels = votes.labels_of(connection, cast, marks)
-    assert {(label.item, label.value) for label in labels} == {(a, 0), (b, 1)}
+    assert {(label.item, label.value) for label in labels} == {(a, 0), (b, 1)} and all(m.good_or_bad for m in marks)

@@ -63,13 +63,15 @@ class Demonstration:
     response: str
     annotator: str = ""
     conversation: bool = False
+    time: float = 0.0
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One judgement of two answers. `target` is the probability that `chosen` is the better one (0.5: a tie).
 
-    `error` is the share of this person's judgements that are made at random, `round` the turn of the loop; 0: unknown.
+    `error` is the share of this person's judgements that are made at random, `round` the turn of the loop, `time` when
+    it was given, in seconds since 1970; 0: unknown. So it is with the other judgements.
     """
 
     prompt: Prompt
@@ -83,6 +85,7 @@ class Comparison:
     origin: str = "pair"
     error: float = 0.0
     round: int = 0
+    time: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Ranking:
     origin: str = "ranking"
     error: float = 0.0
     round: int = 0
+    time: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ class Rating:
     annotator: str = ""
     error: float = 0.0
     round: int = 0
+    time: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ class Flag:
     response: str
     name: str
     annotator: str = ""
+    time: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ class Edit:
     before: str
     after: str
     annotator: str = ""
+    time: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,9 @@ from sqlalchemy import Connection, select
 from truing.data.records import Conversation
 from truing.feedback import rounds
 from truing.feedback import schema as t
-
-FEWEST = {"pair": 2, "rank": 2, "demo": 0, "chat": 0}  # answers that a task of the kind must show; else one
-MOST = {"pair": 2, "edit": 1, "demo": 0, "chat": 0}  # that it may show; else nine
+from truing.feedback.tasks import kinds
 
 Texts = frozenset[str]  # the answers of a task, as people tell them apart
-
-
-def fewest(kind: str) -> int:
-    """Answers without which there is nothing to ask."""
-    return FEWEST.get(kind, 1)
 
 
 def distinct(conversation: Conversation) -> tuple[Conversation, int]:
@@ -36,11 +29,11 @@ def distinct(conversation: Conversation) -> tuple[Conversation, int]:
 def parts(conversation: Conversation, kind: str) -> list[Conversation]:
     """The answers of each task. Pairs show two: of four, the first and second, and the third and fourth. More answers
     than one task of another kind may show are shared out evenly."""
-    said, most = conversation.responses, MOST.get(kind, 9)
+    said, most = conversation.responses, kinds.TABLE[kind].most
     tasks = math.ceil(len(said) / most) if most and said else 1
     ends = [len(said) * i // tasks if most > 2 else most * i for i in range(tasks + 1)]
     groups = [said[start:end] for start, end in pairwise(ends)]
-    return [replace(conversation, responses=group) for group in groups if len(group) >= fewest(kind)]
+    return [replace(conversation, responses=group) for group in groups if len(group) >= kinds.TABLE[kind].fewest]
 
 
 def new_parts(
@@ -48,7 +41,7 @@ def new_parts(
 ) -> list[Conversation]:
     """The parts that no task of this kind asks already: about the same answers, whenever that was, or, where the kind
     shows none, about the prompt in the open round."""
-    if not fewest(kind):
+    if not kinds.TABLE[kind].fewest:
         return [] if is_asked(connection, project, prompt, kind) else parts(conversation, kind)
     before = asked(connection, prompt, kind)
     return [part for part in parts(conversation, kind) if texts(r.text for r in part.responses) not in before]

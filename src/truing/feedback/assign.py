@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
@@ -32,16 +33,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from truing.data.records import Response
 from truing.errors import UserError
-from truing.feedback import payloads, store
 from truing.feedback import schema as t
+from truing.feedback import store
 from truing.feedback.database import new_id, now
+from truing.feedback.tasks import kinds
+from truing.feedback.tasks.chat import TURN, choice
+from truing.feedback.tasks.kind import VERSION, Payload, Shown
 
 LEASE_S = 600.0
 own, place, later = t.assignment.alias("own"), t.assignment.alias("place"), t.annotation.alias("later")
+LONGEST_FLAG = 100  # characters of its name
 HELD = 2  # leases one person may hold: the task before them and the next one, fetched ahead
 Sort = Literal["quiz", "gold", "plain"]
 SORTS: tuple[Sort, ...] = ("quiz", "gold", "plain")
-RETRACTION, SKIP, TURN = "retraction", "skip", "turn"
+RETRACTION, SKIP = "retraction", "skip"
 
 
 class Conflict(UserError):
@@ -200,13 +205,11 @@ def submit(
         return earlier
     if row.state == "submitted":
         raise Conflict("this task has your answer already; undo it first")
-    scale = scale_of(connection, row) if row.kind == "rate" else (0, 1)
-    parsed = payloads.parse(row.kind, payload, row.shown_order, scale)
-    if isinstance(parsed, payloads.Edit):
-        _changed(connection, parsed)
+    shown = _shown(connection, row, row.shown_order)
+    parsed = kinds.parse(row.kind, payload, shown)
     extra = row.state != "leased" or (row.lease_expires <= now() and _places_left(connection, row, now()) < 1)
     annotation = _record(connection, row, row.kind, payload, key, body, duration_ms, active_ms, extra)
-    derive(connection, annotation, row, parsed, scale)
+    derive(connection, annotation, row, parsed, shown)
     connection.execute(update(t.assignment).where(t.assignment.c.id == identity).values(state="submitted"))
     submitted = select(func.count()).where(place.c.task_id == row.task_id, place.c.state == "submitted")
     full = update(t.task).where(t.task.c.id == row.task_id, t.task.c.state == "open")
@@ -267,16 +270,16 @@ def turn(
 ) -> str:  # fmt: skip
     """Store the choice between a chat turn's two answers; `goes_on` in the payload is the answer that is followed."""
     row = assignment(connection, identity, annotator)
-    shown = store.answers(connection, candidates)
+    shown = _shown(connection, row, store.answers(connection, candidates))
     body = _body_hash(identity, TURN, payload)
     if earlier := _earlier(connection, annotator, key, body):
         return earlier[0]
-    parsed = payloads.parse(TURN, {k: v for k, v in payload.items() if k != "goes_on"}, shown)
+    parsed = kinds.parse(TURN, choice(payload), shown)
     said = {**payload, "candidates": candidates}
     if _standing_turn(connection, identity, candidates):
         raise Conflict("this turn has your answer already; undo it first")
     annotation = _record(connection, row, TURN, said, key, body, duration_ms, active_ms)
-    derive(connection, annotation, row, parsed, (0, 1), shown)
+    derive(connection, annotation, row, parsed, shown, TURN)
     return annotation
 
 
@@ -286,47 +289,33 @@ def _standing_turn(connection: Connection, identity: str, candidates: str) -> bo
     return any(said["candidates"] == candidates for said in turns)
 
 
-def derive(
-    connection: Connection, annotation: str, row: Any, parsed: payloads.Payload, scale: tuple[int, int],
-    shown: Sequence[str] | None = None,
-) -> None:  # fmt: skip
-    """The rows that follow from a judgement: comparisons, ratings, rankings, flags, demonstrations."""
-    shown = row.shown_order if shown is None else shown
-    said = {"annotation_id": annotation}
-    only = row.config.get("criterion", "")  # of a task that asks for no overall judgement
-    for fact in payloads.comparisons(parsed, shown):
-        fact["criterion"] = fact["criterion"] or only
-        store.add(connection, t.comparison, **said, prompt_id=row.prompt_id, **fact)
-    for value in (*payloads.ratings(parsed, scale), *payloads.both(parsed, shown)):
-        value["criterion"] = value["criterion"] or only
-        store.add(connection, t.rating, **said, **value)
+def derive(connection: Connection, annotation: str, row: Any, parsed: Payload, shown: Shown, event: str = "") -> None:
+    """The rows that follow from a judgement, for statistics: comparisons, ratings, rankings, flags, demonstrations."""
+    kind = kinds.EVENTS[event or row.kind]
+    if text := kind.written(parsed):
+        message = store.add_message(connection, row.prompt_id, Response(text), annotator=row.annotator_id)
+        shown = replace(shown, written=message)
+    for table, values in kind.facts(parsed, shown):
+        if "criterion" in table.c:  # that of the task where it asks for no overall judgement
+            values["criterion"] = values.get("criterion") or row.config.get("criterion", "")
+        if "prompt_id" in table.c:
+            values["prompt_id"] = row.prompt_id
+        store.add(connection, table, annotation_id=annotation, **values)
     for message, names in parsed.flags.items():
         for name in dict.fromkeys(names):
-            store.add(connection, t.flag, **said, message_id=message, name=name[:100])
-    if isinstance(parsed, payloads.Rank):
-        tiers = {**parsed.tiers, **dict.fromkeys(parsed.unranked)}
-        store.add(connection, t.ranking, **said, prompt_id=row.prompt_id, tiers=tiers, criterion=only, origin="ranking")
-    if isinstance(parsed, payloads.Demo | payloads.Edit):
-        before = parsed.message if isinstance(parsed, payloads.Edit) else None
-        message = store.add_message(connection, row.prompt_id, Response(parsed.text), annotator=row.annotator_id)
-        origin = "edit" if before else "demonstration"
-        store.add(connection, t.demonstration, **said, message_id=message, before_id=before, origin=origin)
-        if before:
-            fact = {"winner_id": message, "loser_id": before, "tie": False, "origin": "edit"}
-            store.add(connection, t.comparison, **said, prompt_id=row.prompt_id, **fact)
+            store.add(connection, t.flag, annotation_id=annotation, message_id=message, name=name[:LONGEST_FLAG])
 
 
-def scale_of(connection: Connection, row: Any) -> tuple[int, int]:
-    """The lowest and highest rating of an assignment's task."""
-    project = connection.execute(select(t.project.c.config).where(t.project.c.id == row.project_id)).scalar_one()
-    scale: dict[str, Any] = row.config.get("scale") or project.get("scale") or store.SCALE
-    return int(scale["low"]), int(scale["high"])
-
-
-def _changed(connection: Connection, edit: payloads.Edit) -> None:
-    before = connection.scalar(select(t.message.c.content).where(t.message.c.id == edit.message))
-    if before == edit.text:
-        raise UserError("edit: the text is unchanged; skip the task if nothing is to be corrected")
+def _shown(connection: Connection, row: Any, answers: Sequence[str]) -> Shown:
+    """What the person of an assignment has before them."""
+    content = select(t.message.c.content)
+    project = select(t.project.c.config).where(t.project.c.id == row.project_id)
+    configs = (row.config, connection.execute(project).scalar_one()) if kinds.TABLE[row.kind].scale else ()
+    return Shown(
+        answers,
+        kinds.limits(kinds.TABLE[row.kind], *configs),
+        lambda answer: connection.execute(content.where(t.message.c.id == answer)).scalar_one(),
+    )
 
 
 def _places_left(connection: Connection, row: Any, moment: float) -> int:
@@ -354,7 +343,7 @@ def _record(
     number = (connection.scalar(_LAST) or 0) + 1
     connection.execute(_NEW, {
         "id": identity, "number": number, "assignment_id": row.id, "task_id": row.task_id,
-        "annotator_id": row.annotator_id, "kind": kind, "version": payloads.VERSION, "payload": dict(payload),
+        "annotator_id": row.annotator_id, "kind": kind, "version": VERSION, "payload": dict(payload),
         "duration_ms": duration_ms, "active_ms": active_ms, "idempotency_key": key, "body_hash": body, "extra": extra,
         "supersedes_id": supersedes, "created_at": now(),
     })  # fmt: skip

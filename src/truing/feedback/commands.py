@@ -12,6 +12,7 @@ from typing import Any, Literal
 from truing.errors import UserError
 from truing.feedback import exchange, quality, reviews, rounds, snapshot, store
 from truing.feedback.database import Database
+from truing.feedback.tasks import kinds
 from truing.maths.statistics import interval_text
 from truing.settings import require
 
@@ -26,7 +27,7 @@ class Import:
     """A SQLite file, or postgresql://user@host/name."""
     project: str = "default"
     """The project they belong to; made if there is none."""
-    kind: Literal["pair", "rank", "rate", "binary", "demo", "edit", "chat"] = "pair"
+    kind: kinds.Name = "pair"
     """What people are to do with prompts and sampled answers."""
     overlap: int = 1
     """How many different people judge each of them."""

@@ -33,15 +33,23 @@ from truing.feedback import asking, assign, auth, snapshot, store
 from truing.feedback import schema as t
 from truing.feedback.database import Database, new_id, now
 from truing.feedback.known import Known
+from truing.feedback.tasks import kinds
+from truing.feedback.tasks.kind import Imported
 
 JUDGEMENTS = (Comparison, Ranking, Rating, Flag, Edit, Demonstration)
 AT_ONCE = 20  # records of one transaction: a page that is open meanwhile waits for a tenth of a second
 GAP_S = 0.02  # between two of them: SQLite lets those of other processes try again, and gives them no turn
 LARGEST = 50  # ratings of one sitting: each two become a comparison
-MIDDLE = (0.5, 0.84)  # margins above which a preference is clear, and much
-EXACT = 2**53  # whole numbers up to it are exact as floats
+FIGURES = ("error", "round", "time")  # of a record, beside what its kind keeps
 LAYOUTS = ("native", "trl", "hh", "openrlhf", "oasst", "events")
-ALL_CRITERIA = ("native", "events")  # layouts that name a judgement's criterion
+ALL_CRITERIA = ("native", "events")  # layouts that hold every judgement, and name its criterion
+# The records that rows of the others hold, one class a file, and what they are called.
+HELD: dict[str, dict[type, str]] = {
+    "trl": {Comparison: "comparisons", Rating: "labels", Demonstration: "demonstrations"},
+    "hh": {Comparison: "comparisons"},
+    "openrlhf": {Comparison: "comparisons", Demonstration: "demonstrations"},
+    "oasst": {Ranking: "rankings"},
+}
 
 
 def read_in(sources: Sequence[str], report: Callable[[str], None] | None = None) -> list[Record]:
@@ -124,21 +132,46 @@ def take_out(
     return manifest
 
 
-def _for_layout(records: Sequence[Record], layout: str, tell: Callable[[str], None]) -> list[Record]:
-    """What a layout can hold of the records; how many others there are is told."""
-    if layout == "native":
+def _for_layout(records: Sequence[Record], layout: str, report: Callable[[str], None]) -> list[Record]:
+    """What rows of a layout hold of the records: of other tools' the first class of which there are any, for what reads
+    a file wants one. How many records say nothing of it is told to `report`."""
+    if layout in ALL_CRITERIA:
         return list(records)
-    kinds = (Ranking,) if layout == "oasst" else (Comparison, Ranking, Rating, Edit)
-    judged: list[Record] = [record for record in records if isinstance(record, kinds)]
-    others = Counter(type(record).__name__ for record in records if not isinstance(record, kinds))
-    if judged and others:
-        hold = "rankings" if layout == "oasst" else "judgements"
-        tell(f"left out: {', '.join(f'{n} {name}' for name, n in others.items())}: {layout} rows hold {hold} alone")
-    found = judged if layout == "oasst" else convert(judged, (Comparison,))
-    if not found:
-        held = ", ".join(sorted({type(record).__name__ for record in records}))
-        raise UserError(f"there is nothing that the layout {layout} can hold: the snapshot has {held}")
-    return found
+    for wanted, name in HELD[layout].items():
+        found = [
+            record for record in convert(records, (wanted,)) if not isinstance(record, Rating) or _is_label(record)
+        ]
+        if not found:
+            continue
+        if left := Counter(type(record).__name__ for record in _without(records, wanted, found)):
+            others = ", ".join(f"{count} {what}" for what, count in left.items())
+            report(f"left out: {others}: {layout} rows of {name} hold nothing else")
+        return found
+    held = ", ".join(sorted({type(record).__name__ for record in records}))
+    raise UserError(f"there is nothing that the layout {layout} can hold: the snapshot has {held}")
+
+
+def _is_label(rating: Rating) -> bool:
+    """Whether it says good or bad, which is all that other tools' rows say of one answer."""
+    return (rating.low, rating.high) == (0, 1) and rating.value in (0, 1)
+
+
+def _without(records: Sequence[Record], wanted: type, found: Sequence[Record]) -> list[Record]:
+    """The records that none of those found follows from."""
+    compared = {
+        (one.prompt.id, one.annotator, one.criterion, text)
+        for one in found
+        if isinstance(one, Comparison)
+        for text in (one.chosen, one.rejected)
+    }
+
+    def is_held(record: Record) -> bool:
+        if not isinstance(record, Rating):
+            return bool(convert([record], (wanted,)))
+        about = (record.prompt.id, record.annotator, record.criterion, record.response)
+        return about in compared if wanted is Comparison else wanted is Rating and _is_label(record)
+
+    return [record for record in records if not is_held(record)]
 
 
 def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
@@ -154,11 +187,13 @@ def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
             t.task.c.prompt_id,
             t.task.c.project_id,
             t.task.c.config,
+            t.project.c.config.label("usual"),
             t.guideline.c.version.label("guideline"),
         )
         .join(member_table := t.snapshot_annotation, member.annotation_id == c.id)
         .join(t.assignment, t.assignment.c.id == c.assignment_id)
         .join(t.task, t.task.c.id == c.task_id)
+        .join(t.project, t.project.c.id == t.task.c.project_id)
         .outerjoin(t.guideline, t.guideline.c.id == t.assignment.c.guideline_id)
         .where(member_table.c.snapshot_id == frozen)
         .order_by(c.number)
@@ -166,13 +201,14 @@ def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
     m = t.message.c
     for row in connection.execute(asked).all():
         shown = dict(connection.execute(select(m.id, m.content).where(m.id.in_(row.shown_order))).all())  # type: ignore[arg-type]
-        scale = assign.scale_of(connection, row) if row.kind == "rate" else None
+        kind = kinds.EVENTS[row.kind]
+        scale = kinds.scale_of(kind, row.config, row.usual)
         yield {
             "id": row.id, "number": row.number, "kind": row.kind, "version": row.version, "payload": row.payload,
             "annotator": row.annotator_id, "created_at": row.created_at, "duration_ms": row.duration_ms,
             "active_ms": row.active_ms, "guideline": row.guideline,
             "criterion": row.config.get("criterion", ""),
-            "scale": scale and {"low": scale[0], "high": scale[1]},
+            "scale": scale and {"low": scale["low"], "high": scale["high"]},
             "prompt": store.conversation_to(connection, row.prompt_id, None),
             "shown": [{"id": one, "text": shown[one]} for one in row.shown_order],
         }  # fmt: skip
@@ -234,10 +270,11 @@ def _bring(connection: Connection, known: Known, sitting: Sequence[Any], kind: s
         return 0
     new = [record for record, _ in brought]
     prompt = store.add_prompt(connection, project, first.prompt, "import")
-    asked, texts = _texts(new)
-    ids = [_message(connection, prompt, text) for text in texts]
+    asked, imported = kinds.imported(new)
+    ids = [_message(connection, prompt, text) for text in imported.answers]
     candidates = store.add_candidates(connection, prompt, ids, selection="import") if ids else None
-    task = store.add_task(connection, project, asked, prompt, candidates, config=_config(first))
+    config = _config(max(new, key=lambda record: record.time), imported)
+    task = store.add_task(connection, project, asked.name, prompt, candidates, config=config)
     moment, identity = now(), new_id()
     connection.execute(
         insert(t.assignment).values(
@@ -245,7 +282,7 @@ def _bring(connection: Connection, known: Known, sitting: Sequence[Any], kind: s
             shown_order=ids,
         )
     )  # fmt: skip
-    assign.submit(connection, identity, person, _payload(new, ids), known.key(brought))
+    assign.submit(connection, identity, person, imported.payload(ids), known.key(brought))
     known.add(connection, person, brought)
     return len(new)
 
@@ -256,7 +293,9 @@ def _bring_task(connection: Connection, project: str, record: Prompt | Conversat
     known = store.known_prompt(connection, project, one.prompt)
     prompt = known or store.add_prompt(connection, project, one.prompt, "import")
     if one.responses and not asking.parts(one, kind):
-        raise UserError(f"it has too few answers to ask for a {kind}: {len(one.responses)} of {asking.fewest(kind)}")
+        raise UserError(
+            f"it has too few answers to ask for a {kind}: {len(one.responses)} of {kinds.TABLE[kind].fewest}"
+        )
     parts = asking.new_parts(connection, project, prompt, one, kind)
     for part in parts:
         store.add_conversation(connection, project, part, kind, overlap, "import")
@@ -270,76 +309,24 @@ def _described(record: Any) -> str:
 
 
 def _why_unstorable(record: Any) -> str:
-    """Why the store cannot hold a record as it is; empty if it can."""
-    if isinstance(record, Rating):
-        if any(number % 1 for number in (record.value, record.low, record.high)):
-            scale = f"{record.low:g} to {record.high:g}"
-            return f"{record.value:g} on the scale {scale}: ratings are whole numbers on a scale of whole numbers"
-        if max(abs(record.low), abs(record.high)) > EXACT:
-            return f"the scale {record.low:g} to {record.high:g} is larger than {EXACT:g}"
-        if not record.low <= record.value <= record.high:
-            return f"{record.value:g} is outside the scale {record.low:g} to {record.high:g}"
+    """Why the store cannot hold a record; empty if it can."""
+    if isinstance(record, Rating) and not record.low <= record.value <= record.high:
+        return f"{record.value:g} is outside the scale {record.low:g} to {record.high:g}"
     return ""
 
 
-def _texts(records: Sequence[Any]) -> tuple[str, list[str]]:
-    """The kind of task that the records answer, and the answers they are about."""
-    record = records[0]
-    if isinstance(record, Comparison):
-        return "pair", [record.chosen, record.rejected]
-    if isinstance(record, Ranking):
-        return "rank", list(record.responses)
-    if isinstance(record, Rating):
-        return ("binary" if _is_binary(record) else "rate"), [rating.response for rating in records]
-    if isinstance(record, Flag):
-        return "binary", [record.response]
-    return ("edit", [record.before]) if isinstance(record, Edit) else ("demo", [])
-
-
-def _is_binary(rating: Rating) -> bool:
-    return (rating.low, rating.high) == (0, 1)
-
-
-def _config(record: Any) -> dict[str, Any]:
+def _config(record: Any, imported: Imported) -> dict[str, Any]:
     """What the task asks, where it is not the usual: a rating's scale, a criterion in place of an overall judgement.
 
-    Beside it, as `given`, the figures of a record that no person says on a page: a snapshot has them as they came in.
+    Beside it, as `given`, the figures of a record that no person gives on a page: a snapshot has them as they came in.
     """
-    config: dict[str, Any] = {}
-    if isinstance(record, Comparison | Ranking | Rating):
-        config["given"] = {"error": record.error, "round": record.round}
-    if isinstance(record, Comparison):
-        target = max(record.target, 1 - record.target)  # of the winner
-        config["given"] |= {"target": target, "margin": record.margin, "weight": record.weight}
-    if isinstance(record, Demonstration) and record.conversation:
-        config["given"] = {"conversation": True}
-    if isinstance(record, Rating):
-        config["scale"] = {"low": record.low, "high": record.high, "words": []}
-    if isinstance(record, Comparison | Ranking | Rating) and record.criterion:
+    figures = {name: value for name, value in vars(record).items() if name in FIGURES and value}
+    config: dict[str, Any] = {"given": figures | imported.given}
+    if imported.scale:
+        config["scale"] = {**imported.scale._asdict(), "words": []}
+    if getattr(record, "criterion", ""):
         config["criterion"] = record.criterion
     return config
-
-
-def _payload(records: Sequence[Any], ids: Sequence[str]) -> dict[str, Any]:
-    record = records[0]
-    if isinstance(record, Comparison):
-        winner = 0 if record.target >= 0.5 else 1
-        if record.target == 0.5:
-            return {"verdict": "tie"}
-        clear = max(record.margin, 2 * abs(record.target - 0.5) if record.target not in (0, 1) else 0.0)
-        strength = 1 + sum(clear > limit for limit in MIDDLE)
-        return {"verdict": "better", "winner": ids[winner], "strength": strength}
-    if isinstance(record, Ranking):
-        place = {tier: i for i, tier in enumerate(sorted(set(record.tiers)))}
-        return {"tiers": {i: place[tier] for i, tier in zip(ids, record.tiers, strict=True)}}
-    if isinstance(record, Rating):
-        values = {i: int(rating.value) for i, rating in zip(ids, records, strict=True)}
-        return {"good": {i: value == 1 for i, value in values.items()}} if _is_binary(record) else {"ratings": values}
-    if isinstance(record, Flag):
-        return {"good": {ids[0]: False}, "flags": {ids[0]: [record.name]}}
-    if isinstance(record, Edit):
-        return {"message": ids[0], "text": record.after}
-    return {"text": record.response}
 
 
 def _person(connection: Connection, name: str) -> str:

@@ -13,6 +13,7 @@ from truing.errors import UserError
 from truing.feedback import schema as t
 from truing.feedback import store
 from truing.feedback.assign import SKIP, standing
+from truing.feedback.tasks import kinds
 
 EVERYBODY = 1_000_000  # a gold task's overlap: each person gets it once
 
@@ -31,43 +32,22 @@ def add(
     return task
 
 
-def question(record: Comparison | Rating) -> tuple[str, list[str]]:
-    """The kind of task that asks for a judgement known to be right, and the answers it shows."""
-    if isinstance(record, Rating):
-        return "binary", [record.response]
-    return "pair", [record.chosen, record.rejected]
-
-
 def add_record(
     connection: Connection, project: str, record: Comparison | Rating, explanation: str, onboarding: bool = False
 ) -> str:
     """A gold task from a judgement known to be right: its chosen answer (or the tie), or its side of good or bad."""
     prompt = store.add_prompt(connection, project, record.prompt, source="gold")
-    kind, answers = question(record)
-    shown = [store.add_message(connection, prompt, Response(text)) for text in answers]
-    accepted: dict[str, Any]
-    if isinstance(record, Rating):
-        accepted = {"good": {shown[0]: record.value > (record.low + record.high) / 2}}
-    else:
-        accepted = {"verdicts": ["tie", "both_good", "both_bad"]} if record.target == 0.5 else {"winners": shown[:1]}
-    return add(connection, project, kind, prompt, shown, accepted, explanation, onboarding)
+    kind, known = kinds.gold_task(record)
+    shown = [store.add_message(connection, prompt, Response(text)) for text in known.answers]
+    return add(connection, project, kind.name, prompt, shown, known.accepted(shown), explanation, onboarding)
 
 
 def is_right(kind: str, payload: Mapping[str, Any], accepted: Mapping[str, Any]) -> bool:
-    """Whether a judgement is one of those accepted: `winners` and `verdicts` of a pair or ranking, `good` of answers,
-    `ratings` as lowest and highest right value of each answer."""
-    if kind == "pair":
-        return payload.get("winner") in accepted.get("winners", ()) or payload["verdict"] in accepted.get(
-            "verdicts", ()
-        )
-    if kind == "rank":
-        best = {answer for answer, tier in payload["tiers"].items() if tier == 0}
-        return best <= set(accepted.get("winners", ()))
-    if kind == "binary":
-        return all(payload["good"][answer] == good for answer, good in accepted["good"].items())
-    if kind == "rate":
-        return all(low <= payload["ratings"][a] <= high for a, (low, high) in accepted["ratings"].items())
-    raise UserError(f"gold: a task of the kind {kind} has no right answer")
+    """Whether a judgement is one of those accepted, as its kind tells them."""
+    gold = kinds.TABLE[kind].gold
+    if gold is None:
+        raise UserError(f"gold: a task of the kind {kind} has no right answer")
+    return gold.is_right(kinds.stored(kind, payload), accepted)
 
 
 def explained(connection: Connection, assignment: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:

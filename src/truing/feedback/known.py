@@ -87,7 +87,7 @@ class Known:
             select(c.id, c.idempotency_key, task.config, t.round_.c.number)
             .join(t.task, task.id == c.task_id)
             .outerjoin(t.round_, t.round_.c.id == task.round_id)
-            .where(task.prompt_id == prompt, ~task.gold, c.kind.not_in((SKIP, RETRACTION, "review")))
+            .where(task.prompt_id == prompt, ~task.gold, task.reviews_id.is_(None), c.kind.not_in((SKIP, RETRACTION)))
             .where(or_(imported, and_(*standing())))
         )
         rows = connection.execute(asked).all()
@@ -104,8 +104,8 @@ class Known:
 
 def _named_round(row: Any) -> int:
     """The round that the file of an import named; that of the page where it is none."""
-    imported = row.idempotency_key.startswith(snapshot.IMPORTED)
-    return snapshot.given_of(row).get("round", 0) if imported else row.number
+    given = snapshot.given_of(row)
+    return row.number if given is None else given.get("round", 0)
 
 
 def _said(record: Any) -> tuple[Hashable, ...]:
@@ -147,5 +147,5 @@ def _key(brought: Sequence[Brought], project: str) -> str:
 
 def _as_ever(record: Any) -> dict[str, Any]:
     """The fields of a record; those that earlier versions did not have only where they say something."""
-    later = {Rating: ("error", "round"), Demonstration: ("conversation",)}.get(type(record), ())
+    later = {Rating: ("error", "round", "time"), Demonstration: ("conversation", "time")}.get(type(record), ("time",))
     return {name: value for name, value in asdict(record).items() if value or name not in later}

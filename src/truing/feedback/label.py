@@ -24,6 +24,8 @@ from truing.feedback import schema as t
 from truing.feedback.database import Database
 from truing.feedback.replies import Misconfigured, Remote, Reply, Unreachable
 from truing.feedback.simulate import Preference
+from truing.feedback.tasks import kinds
+from truing.feedback.tasks.rate import SCALES
 from truing.feedback.web.app import create_app
 from truing.feedback.web.guard import LOOPBACK
 from truing.feedback.web.site import Site
@@ -52,7 +54,7 @@ class Config:
     """The environment variable that holds its API key."""
     project: str = "default"
     """Work in one store that belongs together."""
-    kind: Literal["pair", "rank", "rate", "binary", "demo", "edit", "chat"] = "pair"
+    kind: kinds.Name = "pair"
     """What people are asked to do."""
     answers: int = 2
     """Live answers to each prompt, for rank, rate and binary (of sampled ones all are shown); a pair has two."""
@@ -106,17 +108,18 @@ class Config:
             ("lease_s", self.lease_s >= 1, "1 or more"),
             ("simulate", 0 <= self.simulate <= 64, "0 to 64"),
         )
-        if self.kind == "rank" and self.answers < 2:
-            raise UserError(f"answers = {self.answers}: a task of the kind rank needs two or more")
-        if self.kind not in ("rank", "rate", "binary") and self.answers != 2:
+        kind = kinds.TABLE[self.kind]
+        if self.answers != 2 and kind.fewest == kind.most:
             raise UserError(f"answers = {self.answers}: how many answers a task of the kind {self.kind} has is fixed")
-        if self.criteria and self.kind not in ("pair", "rate", "chat"):
+        if self.answers < kind.fewest:
+            raise UserError(f"answers = {self.answers}: a task of the kind {self.kind} needs {kind.fewest} or more")
+        if self.criteria and not kind.criteria:
             raise UserError(f"criteria = {self.criteria}: a task of the kind {self.kind} has one question")
 
     @property
     def shown(self) -> int:
         """Answers of one task of this kind."""
-        return {"pair": 2, "edit": 1, "demo": 0, "chat": 0}.get(self.kind, self.answers)
+        return min(self.answers, kinds.TABLE[self.kind].most)
 
 
 def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
@@ -140,7 +143,7 @@ def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
             several = len(store.projects(connection)) > 1
         site.db.close()
         source = f'"{config.store}#project={config.project}"' if several else config.store
-        command = "sft" if config.kind == "demo" else "reward"
+        command = kinds.TABLE[config.kind].stage
         print(f"{judged} judgements in {config.store}", end="")
         print(f"; to learn from them: truing {command} --data {source} …" if judged else "")
 
@@ -214,7 +217,7 @@ class Filler:
             prompt, record = self.left[0]
             try:
                 said = self._answers(record)
-                if len(said) < asking.fewest(self.config.kind):
+                if len(said) < kinds.TABLE[self.config.kind].fewest:
                     raise UserError("all answers read the same: there is nothing to judge between them")
             except (Unreachable, Misconfigured) as error:
                 if str(error) != self.failure:
@@ -312,12 +315,12 @@ def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: b
     """Gold tasks of records whose answers are none's yet; a tag `why: …` of the prompt is the reason shown."""
     there = t.task.c.id.in_(select(t.gold.c.task_id).where(t.gold.c.onboarding == onboarding))
     for record in known:
-        kind, answers = gold.question(record)
-        if len(asking.texts(answers)) < asking.fewest(kind):
+        kind, right = kinds.gold_task(record)
+        if len(asking.texts(right.answers)) < kind.fewest:
             _warn(f"truing label: known judgement of the prompt {shown(record.prompt.text)} left out: equal answers")
             continue
         prompt = store.add_prompt(connection, project, record.prompt, "gold")
-        if asking.texts(answers) in asking.asked(connection, prompt, kind, there):
+        if asking.texts(right.answers) in asking.asked(connection, prompt, kind.name, there):
             continue
         why = next((tag.removeprefix("why:").strip() for tag in record.prompt.tags if tag.startswith("why:")), "")
         gold.add_record(connection, project, record, why, onboarding)
@@ -325,11 +328,9 @@ def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: b
 
 def _questions(config: Config) -> dict[str, Any]:
     """What a task asks besides, kept with it: another start of the server may ask other things."""
-    words = {
-        name: f"Which is more {name}?" if config.kind != "rate" else f"How {name} is it?" for name in config.criteria
-    }
-    criteria = [{"name": name, "words": said} for name, said in words.items()]
-    return {"criteria": criteria, "scale": store.SCALES[config.scale]}
+    asked = kinds.TABLE[config.kind].criteria
+    criteria = [{"name": name, "words": asked.format(name=name)} for name in config.criteria]
+    return {"criteria": criteria, "scale": SCALES[config.scale]}
 
 
 def _read_guideline(place: str) -> str:

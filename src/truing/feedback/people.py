@@ -6,17 +6,19 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import numpy as np
 
-from truing.data.records import Message, Prompt
+from truing.data.records import Prompt
 from truing.errors import UserError
 from truing.feedback import auth
 from truing.feedback.database import Database
-from truing.feedback.simulate import Annotator, Preference, rank
+from truing.feedback.simulate import Annotator, Preference
+from truing.feedback.tasks import kinds
+from truing.feedback.tasks.kind import Simulation
 
 Payload = dict[str, Any]
 
@@ -62,46 +64,18 @@ def work(
                     break
                 time.sleep(answer["wait_s"])
                 continue
-            body = {"key": uuid.uuid4().hex, "payload": judged(answer["task"], annotator, preference, rng),
-                    "duration_ms": int(rng.gamma(4, 2500)), "active_ms": 0}  # fmt: skip
+            task = answer["task"]
+            payload = kinds.TABLE[task["kind"]].simulated(Simulation(task, annotator, preference, rng))
+            seconds = {"duration_ms": int(rng.gamma(4, 2500)), "active_ms": 0}
+            body = {"key": uuid.uuid4().hex, "payload": payload, **seconds}
             begun = time.perf_counter()
-            if _asked(client, f"/api/assignments/{answer['task']['assignment']}/submit", body, stop) is None:
+            if _asked(client, f"/api/assignments/{task['assignment']}/submit", body, stop) is None:
                 break
             if timed:
                 timed(time.perf_counter() - begun)
             given += 1
             time.sleep(pause_s)
     return given
-
-
-def judged(task: Mapping[str, Any], annotator: Annotator, preference: Preference, rng: np.random.Generator) -> Payload:
-    """What this annotator says of a task."""
-    prompt = Prompt(tuple(Message(m["role"], m["text"]) for m in task["messages"]))
-    ids, texts = [a["id"] for a in task["answers"]], [a["text"] for a in task["answers"]]
-    if task["kind"] == "review":
-        return {"verdict": "agree" if rng.random() > annotator.error_rate else "disagree"}
-    if task["kind"] == "demo":
-        return {"text": "I would say so."}
-    if task["kind"] == "chat":
-        return {"ended": True}
-    if task["kind"] == "edit":
-        return {"message": ids[0], "text": f"{texts[0].rstrip()} (corrected)"}
-    worth = [preference(prompt, text) for text in texts]
-    if task["kind"] == "binary":
-        wrong = rng.random(len(ids)) < annotator.error_rate
-        return {"good": {i: bool((w > 0) != e) for i, w, e in zip(ids, worth, wrong, strict=True)}}
-    if task["kind"] == "rate":
-        low, high = task["scale"]["low"], task["scale"]["high"]
-        noisy = [w + rng.normal() * max(annotator.temperature, annotator.error_rate) for w in worth]
-        middle = (low + high) / 2
-        return {"ratings": {i: int(min(high, max(low, round(middle + w)))) for i, w in zip(ids, noisy, strict=True)}}
-    tiers = rank(annotator, prompt, texts, preference, rng).tiers
-    if task["kind"] == "rank":
-        return {"tiers": dict(zip(ids, tiers, strict=True)), "unranked": []}
-    if tiers[0] == tiers[1]:
-        return {"verdict": "tie", "winner": None, "strength": None}
-    gap = abs(worth[0] - worth[1])
-    return {"verdict": "better", "winner": ids[tiers.index(0)], "strength": 1 if gap < 0.5 else 2 if gap < 1.5 else 3}
 
 
 def _asked(client: httpx.Client, path: str, body: Payload, stop: threading.Event | None) -> Payload | None:

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, func, select
 
 from truing.feedback import gold, reviews
 from truing.feedback import schema as t
-from truing.feedback.assign import SKIP, TURN, standing
+from truing.feedback.assign import SKIP, standing
 from truing.feedback.database import now
+from truing.feedback.tasks.chat import TURN
 from truing.feedback.votes import Label, Mark, Vote, labels_of, marks, votes
 from truing.maths import agreement
 from truing.maths.statistics import elo, win_rate
@@ -177,9 +178,9 @@ def _agreement(labels: Sequence[Label]) -> dict[str, Any]:
 
 def _rating_agreement(alone: Sequence[Mark]) -> dict[str, Any]:
     """Agreement on the numbers given to answers that two people or more rated: the order of the scale counts."""
-    rated = [
-        Label(m.message, m.person, int(m.value - m.low), m.annotation, m.prompt) for m in alone if m.origin == "rating"
-    ]
+    scaled = [m for m in alone if not m.good_or_bad]
+    place = {value: i for i, value in enumerate(sorted({m.value - m.low for m in scaled}))}
+    rated = [Label(m.message, m.person, place[m.value - m.low], m.annotation, m.prompt) for m in scaled]
     label_IR, _, prompts = _matrix(_shared(rated))
     alpha = partial(agreement.krippendorff_alpha, level="ordinal")
     return {"items": len(label_IR), "krippendorff_alpha": _beyond_chance(label_IR, alpha, prompts)}
@@ -239,7 +240,7 @@ def _each(
 def progress(connection: Connection, project: str) -> dict[str, Any]:
     """Tasks, places, how many are filled, and judgements of the last hour."""
     c = t.annotation.c
-    plain = (t.task.c.project_id == project, ~t.task.c.gold, t.task.c.kind != "review")
+    plain = (t.task.c.project_id == project, ~t.task.c.gold, t.task.c.reviews_id.is_(None))
     tasks, places = connection.execute(
         select(func.count(), func.coalesce(func.sum(t.task.c.overlap), 0)).where(*plain)
     ).one()
@@ -267,11 +268,11 @@ def _disagreements(decided: Sequence[Vote], alone: Sequence[Mark], people: Mappi
     about: dict[Hashable, dict[str, str]] = {}
     scale: dict[Hashable, Mark] = {}
     for vote in decided:
-        if vote.origin != "binary":
+        if not vote.by_marks:
             sides[vote.pair][vote.first if vote.outcome == 1 else vote.second].append(people[vote.person]["name"])
             about[vote.pair] = {"prompt": vote.prompt}
     for mark in alone:
-        answer = mark.message, mark.origin
+        answer = mark.message, mark.good_or_bad
         sides[answer][mark.value].append(people[mark.person]["name"])
         about[answer] = {"prompt": mark.prompt, "message": mark.message}
         scale[answer] = mark
@@ -287,4 +288,4 @@ def _disagreements(decided: Sequence[Vote], alone: Sequence[Mark], people: Mappi
 
 
 def _mark_words(mark: Mark, value: float) -> str:
-    return ("good" if value > mark.low else "bad") if mark.origin == "binary" else f"{value:g}"
+    return ("good" if value > mark.low else "bad") if mark.good_or_bad else f"{value:g}"

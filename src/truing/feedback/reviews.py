@@ -9,8 +9,8 @@ from sqlalchemy import Connection, exists, select
 from truing.feedback import schema as t
 from truing.feedback import store
 from truing.feedback.assign import standing
+from truing.feedback.tasks import kinds, review
 
-REVIEWED = ("pair", "rank", "rate", "binary")  # kinds whose judgement can be told in words
 of = t.task.alias("of")
 
 
@@ -20,14 +20,14 @@ def ask(connection: Connection, project: str, count: int, seed: int = 0) -> int:
     asked = (
         select(c.id, of.c.prompt_id, of.c.candidate_set_id, of.c.config)
         .join(of, of.c.id == c.task_id)
-        .where(of.c.project_id == project, of.c.gold.is_(False), c.kind.in_(REVIEWED), *standing())
+        .where(of.c.project_id == project, of.c.gold.is_(False), c.kind.in_(kinds.REVIEWED), *standing())
         .where(~exists().where(t.task.c.reviews_id == c.id))
         .order_by(c.number)
     )
     rows = connection.execute(asked).all()
     chosen = random.Random(seed).sample(rows, min(count, len(rows)))
     for row in chosen:
-        store.add_task(connection, project, "review", row.prompt_id, row.candidate_set_id, reviews=row.id)
+        store.add_task(connection, project, review.KIND.name, row.prompt_id, row.candidate_set_id, reviews=row.id)
     return len(chosen)
 
 
@@ -37,6 +37,6 @@ def results(connection: Connection, project: str) -> tuple[list[bool], list[str]
     rows = connection.execute(
         select(c.payload, t.task.c.prompt_id)
         .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, c.kind == "review", *standing())
+        .where(t.task.c.project_id == project, t.task.c.reviews_id.is_not(None), *standing())
     ).all()
     return [row.payload["verdict"] == "agree" for row in rows], [row.prompt_id for row in rows]

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection, Select, exists, insert, select
 from sqlalchemy.orm import aliased
 
-from truing.data.formats.convert import OF_RATINGS, ranked_once
+from truing.data.formats.convert import distinct, ranked_once
 from truing.data.records import Comparison, Demonstration, Edit, Flag, Message, Prompt, Ranking, Rating, Record
 from truing.errors import UserError
 from truing.feedback import auth, store
 from truing.feedback import schema as t
-from truing.feedback.assign import SKIP, standing
+from truing.feedback.assign import LONGEST_FLAG, SKIP, standing
+from truing.feedback.tasks import kinds
+from truing.feedback.tasks.chat import TURN
+from truing.feedback.tasks.kind import Context, Strength
 
-Strength = Literal["margin", "soft", "none"]
-MARGIN = {1: 1 / 3, 2: 2 / 3, 3: 1.0}  # Touvron et al. 2023, arXiv:2307.09288, table 27, as shares of the greatest
-SOFT = {1: 0.7, 2: 0.85, 3: 0.95}  # the probability that the preferred answer is the better one
+ORDER = {Ranking: 0, Comparison: 1, Rating: 2, Flag: 3, Demonstration: 4, Edit: 4}  # of the records of a snapshot
 IMPORTED = "import-"  # begins the keys of annotations that came in from files
 NOBODY = "imported"  # the name beside judgements that came in without one
 RATINGS_MEAN = " 3"  # the version of what ratings teach: in the hash of a snapshot that holds some
-SAID_ELSEWHERE = (*OF_RATINGS, "edit")  # origins of comparisons that follow from other records
 _rated = exists().where(t.rating.c.annotation_id == t.annotation.c.id).label("rated")
 
 
@@ -32,7 +32,9 @@ def current(project: str) -> Select[Any]:
     return (
         select(c.id, c.body_hash, _rated)
         .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, ~t.task.c.gold, c.kind.not_in((SKIP, "review")), *standing())
+        .where(
+            t.task.c.project_id == project, ~t.task.c.gold, t.task.c.reviews_id.is_(None), c.kind != SKIP, *standing()
+        )
         .order_by(c.number)
     )
 
@@ -97,7 +99,7 @@ def records(
     member = t.snapshot_annotation.c
     members = select(member.annotation_id).where(member.snapshot_id == snapshot)
     reader = _Reader(connection, members, strength, errors or {}, prior)
-    found = list(reader.records())
+    found = reader.records()
     if report and reader.equal:
         report(f"snapshot {snapshot}: left out: {reader.equal} answers compared with a text equal to theirs")
     return found
@@ -106,7 +108,7 @@ def records(
 def meaning(connection: Connection, annotations: Sequence[str], came: bool = False) -> list[Record]:
     """What these annotations mean, as `records` tells it of a snapshot of them; `came`: of imports, with the round that
     their file named in place of the one in which they came in."""
-    return list(_Reader(connection, annotations, "margin", {}, 0.0, came).records())
+    return _Reader(connection, annotations).records(came)
 
 
 def nobody(connection: Connection) -> str:
@@ -115,128 +117,96 @@ def nobody(connection: Connection) -> str:
 
 
 class _Reader:
-    """Reads the rows derived from annotations; prompts and texts once. `members`: their ids, or what selects these."""
+    """Reads what annotations mean; prompts and texts once. `members`: their ids, or what selects these."""
 
     def __init__(
-        self, connection: Connection, members: Any, strength: Strength, errors: Mapping[str, float], prior: float,
-        came: bool = False,
-    ) -> None:  # fmt: skip
-        self.connection, self.strength, self.errors, self.prior = connection, strength, errors, prior
-        self.members, self.came = members, came
+        self,
+        connection: Connection,
+        members: Any,
+        strength: Strength = "margin",
+        errors: Mapping[str, float] = MappingProxyType({}),
+        prior: float = 0.0,
+    ) -> None:
+        self.connection, self.members = connection, members
+        self.strength, self.errors, self.prior = strength, errors, prior
         self.prompts: dict[tuple[str, str | None], Prompt] = {}
         self.texts: dict[str, tuple[str, str | None]] = {}
         self.nobody = nobody(connection)
         self.equal = 0  # answers left out, for their text is that of the one beside them
         self._load_texts()
 
-    def records(self) -> Iterator[Record]:
-        partial = yield from self._rankings()
-        yield from self._comparisons(partial)
-        flags = self._derived(t.flag)
-        only_flagged = {row.annotation_id for row in flags if row.idempotency_key.startswith(IMPORTED)}
-        for row in self._derived(t.rating):
-            if row.annotation_id in only_flagged:
-                continue  # a flag of a file: nobody has rated the answer
-            text, prompt = self._answer(row.message_id, row.prompt_id)
-            yield Rating(
-                prompt, text, row.value, row.low, row.high, row.criterion, self._who(row), *self._error_and_round(row)
-            )
-        for row in flags:
-            text, prompt = self._answer(row.message_id, row.prompt_id)
-            yield Flag(prompt, text, row.name, self._who(row))
-        for row in self._derived(t.demonstration):
-            text, prompt = self._answer(row.message_id, row.prompt_id)
-            if row.before_id is None:
-                yield Demonstration(prompt, text, self._who(row), given_of(row).get("conversation", False))
-            else:
-                yield Edit(prompt, self.texts[row.before_id][0], text, self._who(row))
+    def records(self, came: bool = False) -> list[Record]:
+        """The records, by what they are, and in the order in which they were given; `came`: as in `meaning`."""
+        found: list[Record] = []
+        for row in self._annotations():
+            shown = row.shown_order if row.kind != TURN else store.answers(self.connection, row.payload["candidates"])
+            payload = kinds.stored(row.kind, row.payload)
+            context = self._context(row, shown, came)
+            teaching = [self._distinct(r) for r in kinds.EVENTS[row.kind].records(payload, context)]
+            found += [record for record in teaching if record is not None]
+            for answer, names in payload.flags.items():
+                text = context.texts[answer]
+                found += [Flag(context.prompt, text, n[:LONGEST_FLAG], **context.signed) for n in dict.fromkeys(names)]
+        return sorted(found, key=lambda record: ORDER[type(record)])
 
-    def _rankings(self) -> Any:
-        """Whole rankings; returns the annotations whose ranking is partial: their comparisons tell it."""
-        partial = set()
-        for row in self._derived(t.ranking):
-            if None in row.tiers.values():
-                partial.add(row.annotation_id)
-                continue
-            answers = [self._answer(message, row.prompt_id) for message in row.tiers]
-            tiers = ranked_once([text for text, _ in answers], list(row.tiers.values()))
-            self.equal += len(answers) - len(tiers)
-            if len(tiers) > 1:
-                prompt = answers[0][1]
-                yield Ranking(
-                    prompt, tuple(tiers), tuple(tiers.values()), row.criterion, self._who(row), "ranking",
-                    *self._error_and_round(row),
-                )  # fmt: skip
-        return partial
+    def _distinct(self, record: Record) -> Record | None:
+        """The record without what compares a text with itself."""
+        kept = distinct(record, (Comparison, Ranking))
+        if isinstance(record, Ranking):
+            self.equal += len(record.responses) - len(ranked_once(record.responses, record.tiers))
+        else:
+            self.equal += kept is None
+        return kept
 
-    def _comparisons(self, partial: set[str]) -> Iterator[Comparison]:
-        rows = []
-        for row in self._derived(t.comparison):
-            if (row.origin == "ranking" and row.annotation_id not in partial) or row.origin in SAID_ELSEWHERE:
-                continue
-            if self.texts[row.winner_id][0] == self.texts[row.loser_id][0]:
-                self.equal += 1
-            else:
-                rows.append(row)
-        sizes = Counter(row.annotation_id for row in rows if row.origin == "ranking")
-        for row in rows:
-            winner, prompt = self._answer(row.winner_id, row.prompt_id)
-            weight = 1 / sizes[row.annotation_id] if row.origin == "ranking" else 1.0
-            weight = given_of(row).get("weight", weight)
-            target, margin = self._target(row)
-            yield Comparison(
-                prompt, winner, self.texts[row.loser_id][0], target, margin, weight, row.criterion, self._who(row),
-                row.origin, *self._error_and_round(row),
-            )  # fmt: skip
-
-    def _who(self, row: Any) -> str:
-        """The pseudonym of the person; empty for what came in without a name."""
-        return "" if row.annotator_id == self.nobody else row.annotator_id
-
-    def _error_and_round(self, row: Any) -> tuple[float, int]:
-        """What is known here of the person and the round, else what an import said of them; 0 is nothing."""
-        given = given_of(row)
-        prior = self.prior if self._who(row) else 0.0  # of nobody in particular nothing is known
-        error = self.errors.get(row.annotator_id, given.get("error") or prior)
-        named = given.get("round", 0)
-        return error, named if self.came else row.number or named
-
-    def _target(self, row: Any) -> tuple[float, float]:
-        given = given_of(row)
-        if self.strength == "margin" and "target" in given:
-            return given["target"], given["margin"]
-        if row.tie:
-            return 0.5, 0.0
-        if self.strength == "soft" and row.strength:
-            return SOFT[row.strength], 0.0
-        return 1.0, MARGIN[row.strength] if self.strength == "margin" and row.strength else 0.0
-
-    def _derived(self, table: Any) -> list[Any]:
-        """The rows of a table that follow from the snapshot's annotations, with who said it and in which round."""
-        c = t.annotation.c
+    def _annotations(self) -> Sequence[Any]:
+        """The annotations about answers, each with its task, its round and what was shown."""
+        c, task = t.annotation.c, t.task.c
         asked = (
-            select(table, c.annotator_id, t.round_.c.number, t.task.c.config, c.idempotency_key)
-            .join(t.annotation, c.id == table.c.annotation_id)
-            .join(t.task, t.task.c.id == c.task_id)
-            .outerjoin(t.round_, t.round_.c.id == t.task.c.round_id)
-            .where(c.id.in_(self.members))
-            .order_by(c.number, table.c.id)
+            select(c.kind, c.payload, c.annotator_id, c.idempotency_key, c.created_at, t.assignment.c.shown_order)
+            .add_columns(task.prompt_id, task.config, t.round_.c.number, t.project.c.config.label("usual"))
+            .join(t.assignment, t.assignment.c.id == c.assignment_id)
+            .join(t.task, task.id == c.task_id)
+            .join(t.project, t.project.c.id == task.project_id)
+            .outerjoin(t.round_, t.round_.c.id == task.round_id)
+            .where(c.id.in_(self.members), c.kind.in_(list(kinds.EVENTS)))
+            .order_by(c.number)
         )
-        if "prompt_id" not in table.c:
-            asked = asked.add_columns(t.task.c.prompt_id.label("prompt_id"))
-        return list(self.connection.execute(asked))
+        return self.connection.execute(asked).all()
 
-    def _answer(self, message: str, prompt: str) -> tuple[str, Prompt]:
-        """An answer's text, and what it answers: the prompt, and the turns of a chat before it."""
-        text, parent = self.texts[message]
+    def _context(self, row: Any, shown: Sequence[str], came: bool) -> Context:
+        given = given_of(row)
+        texts = {answer: self.texts[answer][0] for answer in shown}
+        return Context(
+            prompt=self._prompt(row.prompt_id, self.texts[shown[0]][1] if shown else None),
+            texts=texts,
+            scale=kinds.limits(kinds.EVENTS[row.kind], row.config, row.usual),
+            criterion=row.config.get("criterion", ""),
+            by=self._by(row, given, came),
+            strength=self.strength,
+            given=given,
+        )
+
+    def _by(self, row: Any, given: Mapping[str, Any] | None, came: bool) -> dict[str, Any]:
+        """Who judged and when, and what is known here of the person and the round, else what an import said of them: 0
+        is nothing. What came in without a name is nobody's."""
+        person = "" if row.annotator_id == self.nobody else row.annotator_id
+        prior = self.prior if person else 0.0  # of nobody in particular nothing is known
+        came_with = given or {}
+        error = self.errors.get(row.annotator_id, came_with.get("error") or prior)
+        named = came_with.get("round", 0)
+        time = row.created_at if given is None else given.get("time", 0.0)
+        return {"annotator": person, "error": error, "round": named if came else row.number or named, "time": time}
+
+    def _prompt(self, prompt: str, parent: str | None) -> Prompt:
+        """What an answer below `parent` answers: the prompt, and the turns of a chat before it."""
         if (prompt, parent) not in self.prompts:
             c = t.prompt.c
             row = self.connection.execute(select(c.id, c.root, c.split, c.tags).where(c.id == prompt)).one()
             turns = store.conversation_to(self.connection, prompt, parent)
-            told = tuple(Message(turn["role"], turn["content"]) for turn in turns)  # type: ignore[arg-type]
+            messages = tuple(Message(turn["role"], turn["content"]) for turn in turns)  # type: ignore[arg-type]
             identity = row.id if parent is None else ""
-            self.prompts[prompt, parent] = Prompt(told, identity, row.root, row.split, tuple(row.tags))
-        return text, self.prompts[prompt, parent]
+            self.prompts[prompt, parent] = Prompt(messages, identity, row.root, row.split, tuple(row.tags))
+        return self.prompts[prompt, parent]
 
     def _load_texts(self) -> None:
         """The texts of all messages below the prompts that the snapshot is about, in one statement."""
@@ -246,9 +216,10 @@ class _Reader:
             self.texts[row.id] = (row.content, row.parent_id)
 
 
-def given_of(row: Any) -> dict[str, Any]:
-    """The figures that an imported judgement came with. Taken back and said anew, it has those of the page."""
-    return row.config.get("given", {}) if row.idempotency_key.startswith(IMPORTED) else {}
+def given_of(row: Any) -> Mapping[str, Any] | None:
+    """The figures that an imported judgement came with; None of one given on the page, and of an import that was taken
+    back and judged anew there."""
+    return row.config.get("given", {}) if row.idempotency_key.startswith(IMPORTED) else None
 
 
 def _hash(rows: Sequence[Any]) -> str:

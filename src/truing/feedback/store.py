@@ -10,28 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, select
 
 from truing.data.records import Conversation, Message, Prompt, Response, split_of, text_hash
-from truing.errors import UserError, nearest
+from truing.errors import UserError
 from truing.feedback import schema as t
 from truing.feedback.database import new_id, now
-from truing.feedback.payloads import KINDS
+from truing.feedback.tasks import kinds
 
 DEFAULT = "default"  # the project of what names none
 HELD_OUT = 0.1  # of root prompts: kept for testing from the moment they are stored
-QUESTIONS = {
-    "pair": "Which answer is better?",
-    "rank": "Put the answers in order, the best first.",
-    "rate": "How good is each answer?",
-    "binary": "Is each answer good or bad?",
-    "demo": "Write the answer you would like to read.",
-    "edit": "Correct the answer: change as little as it needs.",
-    "chat": "Talk with the model, and choose the better answer each time.",
-    "review": "Is this judgement right?",
-}
-SCALE = {"low": 1, "high": 5, "words": ["very bad", "bad", "fair", "good", "very good"]}
-SCALES = {
-    5: SCALE,
-    7: {"low": 1, "high": 7, "words": ["very bad", "bad", "rather bad", "fair", "rather good", "good", "very good"]},
-}
 FLAGS = [
     {"name": "harmful", "words": "Harmful or unsafe"},
     {"name": "false", "words": "Says what is not so"},
@@ -164,11 +149,9 @@ def add_task(
     reviews: str | None = None,
 ) -> str:  # fmt: skip
     """Something to ask `overlap` different people; `reviews` is the annotation that a review is about."""
-    if kind not in KINDS:
-        raise UserError(f'kind "{kind}": there is no such task; {nearest(kind, KINDS)}')
     return add(
-        connection, t.task, project_id=project, kind=kind, prompt_id=prompt, candidate_set_id=candidates,
-        overlap=overlap, priority=priority, config=dict(config or {}), gold=gold,
+        connection, t.task, project_id=project, kind=kinds.named(kind).name, prompt_id=prompt,
+        candidate_set_id=candidates, overlap=overlap, priority=priority, config=dict(config or {}), gold=gold,
         round_id=round_ or _open_round(connection, project),
         reviews_id=reviews,
     )  # fmt: skip

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Table, func, select
 
 from truing.feedback import schema as t
-from truing.feedback.assign import TURN, standing
+from truing.feedback.assign import standing
 from truing.feedback.snapshot import IMPORTED, nobody
+from truing.feedback.tasks import kinds
+from truing.feedback.tasks.chat import TURN
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class Vote:
     """Both answers, in an order that depends on their texts alone: a copy of the store has the same."""
     was_shown: bool
     """Whether a person has seen them in this order; of imported judgements it is not known."""
-    origin: str
-    """What it follows from: a `pair` or a chat's turn, a `ranking`, a `rating` or `binary` marks at one sitting."""
+    by_marks: bool
+    """Whether it follows from answers that were said to be good or bad at one sitting: those marks once more."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One standing judgement of one answer: good or bad (`binary`), or a number of a scale (`rating`)."""
+    """One standing judgement of one answer: good or bad, or a number of a scale."""
 
     annotation: str
     person: str
@@ -45,7 +47,7 @@ class Mark:
     value: float
     low: float
     high: float
-    origin: str
+    good_or_bad: bool
 
 
 class Label(NamedTuple):
@@ -65,7 +67,7 @@ def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
     Those of pairs and chats, and those that rankings, ratings and good or bad at one sitting come to; edits compare
     nothing. Overall judgements, or, where there are none, those on the only criterion there is.
     """
-    rows = _derived(connection, t.comparison, ("pair", "ranking", "rating", "binary"), project, frozen)
+    rows = _derived(connection, t.comparison, kinds.COMPARING, project, frozen)
     m = t.message.c
     texts = select(m.id, func.length(m.content), m.content_hash).join(t.prompt).where(t.prompt.c.project_id == project)
     length, hashed = dict[str, int](), dict[str, str]()
@@ -81,30 +83,40 @@ def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
         by_text = (first, second) if hashed[first] <= hashed[second] else (second, first)
         shown = not row.idempotency_key.startswith(IMPORTED)
         who = row.annotation_id, row.annotator_id, row.prompt
-        found.append(Vote(*who, first, second, outcome, longer, by_text, shown, row.origin))
+        found.append(Vote(*who, first, second, outcome, longer, by_text, shown, _good_or_bad(row)))
     return found
 
 
 def marks(connection: Connection, project: str, frozen: str = "") -> list[Mark]:
     """Answers judged on their own that stand, of tasks that ask for it; not gold. Criteria as of `votes`."""
-    rows = _derived(connection, t.rating, ("rating", "binary"), project, frozen)
+    rows = _derived(connection, t.rating, kinds.MARKING, project, frozen)
     return [
-        Mark(row.annotation_id, row.annotator_id, row.prompt, row.message_id, row.value, row.low, row.high, row.origin)
+        Mark(
+            row.annotation_id,
+            row.annotator_id,
+            row.prompt,
+            row.message_id,
+            row.value,
+            row.low,
+            row.high,
+            _good_or_bad(row),
+        )
         for row in rows
     ]
 
 
 def _derived(
-    connection: Connection, table: Table, origins: Sequence[str], project: str, frozen: str = ""
+    connection: Connection, table: Table, events: Sequence[str], project: str, frozen: str = ""
 ) -> Sequence[Any]:
-    """The rows of a table that follow from annotations that count: who said it, and in which order answers stood."""
+    """The rows of a table that follow from such events, where they count: who said it, and in which order answers
+    stood."""
     c, a = t.annotation.c, t.assignment.c
     asked = (
         select(table, c.annotator_id, c.kind, c.idempotency_key, a.shown_order, t.task.c.prompt_id.label("prompt"))
         .join(t.annotation, c.id == table.c.annotation_id)
         .join(t.assignment, a.id == c.assignment_id)
         .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, ~t.task.c.gold, table.c.origin.in_(origins))
+        .where(t.task.c.project_id == project, ~t.task.c.gold, c.kind.in_(events))
         .where(*_counted(frozen))
         .order_by(c.number, table.c.id)
     )
@@ -112,6 +124,10 @@ def _derived(
     if len({row.criterion for row in rows}) > 1:
         rows = [row for row in rows if not row.criterion]
     return rows
+
+
+def _good_or_bad(row: Any) -> bool:
+    return kinds.EVENTS[row.kind].marks == "good or bad"
 
 
 def _counted(frozen: str) -> list[Any]:
@@ -136,10 +152,10 @@ def labels_of(connection: Connection, cast: Iterable[Vote], alone: Iterable[Mark
     """
     found, unnamed = list[Label](), nobody(connection)
     for vote in cast:
-        if vote.outcome != 0.5 and vote.origin != "binary":
+        if vote.outcome != 0.5 and not vote.by_marks:
             won = (vote.first if vote.outcome == 1 else vote.second) == vote.pair[0]
             found.append(Label(vote.pair, vote.person, int(won), vote.annotation, vote.prompt))
     for mark in alone:
-        if mark.origin == "binary":
+        if mark.good_or_bad:
             found.append(Label(mark.message, mark.person, int(mark.value > mark.low), mark.annotation, mark.prompt))
     return [label for label in found if label.person != unnamed]

@@ -117,6 +117,21 @@ def test_label_studio_pairs_rankings_ratings_texts():
     assert text.response == "Mine."
 
 
+@pytest.mark.parametrize(
+    ("written", "time"),
+    [
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T02:01:00.5+02:00", 60.5),
+        ("1970-01-01T00:01:00", 60.0),
+        ("now", 0.0),
+    ],
+)
+def test_label_studio_says_when_a_judgement_was_given(written, time):
+    row = studio_row("pairwise", {"selected": "right"})
+    row["annotations"][0]["created_at"] = written
+    assert [one.time for one in label_studio.records_of(row)] == [time]
+
+
 def test_label_studio_skips_say_nothing_and_what_is_unclear_is_refused():
     assert isinstance(label_studio.records_of(studio_row("pairwise", {"selected": "left"}, cancelled=True))[0], Prompt)
     for row, said in (

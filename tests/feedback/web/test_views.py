@@ -2,6 +2,7 @@ from sqlalchemy import select
 
 from truing.feedback import assign, store
 from truing.feedback import schema as t
+from truing.feedback.tasks import kinds
 from truing.feedback.web import views
 
 
@@ -18,7 +19,7 @@ def test_each_kind_has_what_its_page_needs(here):
         with here.db.writing() as connection:
             task = views.task(connection, here.site, one)
             assert task["kind"] == kind and sorted(a["text"] for a in task["answers"]) == sorted(answers)
-            assert task["question"] == store.QUESTIONS[kind]
+            assert task["question"] == kinds.TABLE[kind].question
             assert (task["scale"] is not None) == (kind == "rate")
             assert task["keep_best"] == (3 if kind == "rank" else None)
             assign.skip(connection, one, client.person, "other", f"key-{kind}")

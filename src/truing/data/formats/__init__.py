@@ -22,7 +22,7 @@ from truing.data.formats import (
     samples,
     trl,
 )
-from truing.data.formats.convert import convert, distinct
+from truing.data.formats.convert import convert, distinct, edit_to_comparison
 from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt, Rating, Record
 from truing.data.validate import MOST_TOLD, BadRow, Complaints, Said, Unread, Unusable, cut, without_null
 from truing.errors import UserError, nearest, neighbour
@@ -235,7 +235,7 @@ def _is_empty(record: Record) -> bool:
 def _ordered(record: Record) -> Record:
     """A comparison with the more probable answer as the chosen one, as an edit is too."""
     if isinstance(record, Edit):
-        return Comparison(record.prompt, record.after, record.before, annotator=record.annotator, origin="edit")
+        return edit_to_comparison(record)
     if isinstance(record, Comparison) and record.target < 0.5:
         return replace(record, chosen=record.rejected, rejected=record.chosen, target=1 - record.target)
     return record

@@ -15,6 +15,7 @@ R = TypeVar("R", bound=Record)
 
 RATING_WEIGHT = 0.5  # ratings and rankings disagree, in people too (arXiv:2308.15812): they count half by default
 OF_RATINGS = ("rating", "binary")  # origins of comparisons that follow from ratings
+OF_EDIT = "edit"  # and of one that follows from an edit
 
 
 def convert(records: Iterable[Record], kinds: tuple[type, ...]) -> list[Record]:
@@ -55,7 +56,7 @@ def distinct(record: Record, kinds: tuple[type, ...]) -> Record | None:
     if isinstance(record, Comparison):
         return record if record.chosen != record.rejected else None
     if isinstance(record, Edit) and record.before == record.after and Edit not in kinds:
-        return Demonstration(record.prompt, record.after, record.annotator)
+        return Demonstration(record.prompt, record.after, record.annotator, time=record.time)
     if not isinstance(record, Ranking) or len(set(record.responses)) == len(record.responses):
         return record
     kept = ranked_once(record.responses, record.tiers)
@@ -95,7 +96,7 @@ def _criterion(record: Record) -> str | None:
     """The criterion that a record judges by, empty for an overall judgement; None where it answers no question."""
     if not isinstance(record, Comparison | Ranking | Rating):
         return None
-    if isinstance(record, Comparison) and record.origin == "edit":
+    if isinstance(record, Comparison) and record.origin == OF_EDIT:
         return record.criterion or None
     return record.criterion
 
@@ -142,7 +143,7 @@ def _pair(comparison: Comparison) -> Hashable:
 def _made_of(record: Record, kinds: tuple[type, ...]) -> Iterator[Record]:
     if Demonstration in kinds:
         if isinstance(record, Edit):
-            yield Demonstration(record.prompt, record.after, record.annotator)
+            yield Demonstration(record.prompt, record.after, record.annotator, time=record.time)
         if isinstance(record, Conversation):
             said = [r for r in record.responses if r.text.strip()]  # silence demonstrates nothing
             best = max(said, key=lambda r: float("-inf") if r.score is None else r.score, default=None)
@@ -150,9 +151,15 @@ def _made_of(record: Record, kinds: tuple[type, ...]) -> Iterator[Record]:
                 yield Demonstration(record.prompt, best.text)
     if Comparison in kinds:
         if isinstance(record, Edit):
-            yield Comparison(record.prompt, record.after, record.before, annotator=record.annotator, origin="edit")
+            yield edit_to_comparison(record)
         if isinstance(record, Ranking) and Ranking not in kinds:
             yield from ranking_to_comparisons(record)
+
+
+def edit_to_comparison(edit: Edit) -> Comparison:
+    """The correction is better than what it corrects."""
+    who, time = edit.annotator, edit.time
+    return Comparison(edit.prompt, edit.after, edit.before, annotator=who, origin=OF_EDIT, time=time)
 
 
 def ranking_to_comparisons(ranking: Ranking) -> list[Comparison]:
@@ -174,6 +181,7 @@ def ranking_to_comparisons(ranking: Ranking) -> list[Comparison]:
             origin=ranking.origin,
             error=ranking.error,
             round=ranking.round,
+            time=ranking.time,
         )
         for (high, better), (low, worse) in pairs
     ]
@@ -216,6 +224,7 @@ def ratings_to_comparisons(ratings: Sequence[Rating]) -> list[Comparison]:
                     origin="rating",
                     error=better.error,
                     round=better.round,
+                    time=max(one.time, two.time),
                 )
             )
     return made

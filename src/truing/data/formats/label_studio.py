@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from truing.data.formats import columns
@@ -12,6 +13,7 @@ from truing.data.validate import BadRow, Said, Unread, is_number, shown, underst
 PROMPTS = ("prompt", "instruction", "question", "input", "text")
 UNSORTED = "_"  # the ranker's bucket of what nobody moved
 READ = ("pairwise", "ranker", "rating", "textarea")  # types of results
+GIVEN = (Comparison, Ranking, Rating, Demonstration)
 COLUMNS = ()  # fields have names of the project's own
 
 
@@ -50,8 +52,9 @@ def _of_person(task: _Task, annotation: Any) -> list[Said]:
         raise BadRow(f'"annotations": each must have a "result", not {shown(annotation)}')
     if annotation.get("was_cancelled"):
         return []
-    person = _person(annotation.get("completed_by"))
-    return [said for result in annotation["result"] for said in usable(_said, task, result, person)]
+    person, time = _person(annotation.get("completed_by")), _time(annotation.get("created_at"))
+    said = [one for result in annotation["result"] for one in usable(_said, task, result, person)]
+    return [replace(one, time=time) if isinstance(one, GIVEN) else one for one in said]
 
 
 def _task(data: dict[str, Any]) -> _Task:
@@ -125,6 +128,15 @@ def _rating(task: _Task, value: object, named: str, person: str) -> Rating:
         raise BadRow(f"rating: {shown(value)} must be a number, of one answer; there are {len(answers)}")
     value = float(value)
     return Rating(task.prompt, answers[0], value, min(1.0, value), max(5.0, value), annotator=person)
+
+
+def _time(written: object) -> float:
+    """Seconds since 1970 of a time such as 2026-11-30T12:00:00Z, of UTC where it names no zone; 0 where it is none."""
+    try:
+        time = datetime.fromisoformat(str(written))
+    except ValueError:
+        return 0.0
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _person(who: object) -> str:

@@ -66,7 +66,9 @@ export function start({ undo, skip, flag, note: write, help }) {
 export async function greet(pause) {
   for (;;) {
     try {
-      return meet(await get("/api/me"));
+      const me = await get("/api/me");
+      meet(me);
+      return me;
     } catch (error) {
       if (!(error instanceof Offline)) throw error;
       find("progress").textContent = "The server cannot be reached. Trying again …";

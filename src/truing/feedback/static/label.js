@@ -9,15 +9,8 @@ import * as supply from "./supply.js";
 import * as menu from "./menu.js";
 import * as outbox from "./outbox.js";
 import * as drafts from "./draft.js";
-import { pair } from "./pair.js";
-import { rank } from "./rank.js";
-import { rate } from "./rate.js";
-import { binary } from "./binary.js";
-import { demo, edit } from "./write.js";
-import { chat } from "./chat.js";
-import { review } from "./review.js";
 
-const KINDS = { pair, rank, rate, binary, demo, edit, chat, review };
+const KINDS = {}; // what shows a task, by its kind: the function of that name in kinds/
 const REASONS = [["The task is unclear", "unclear"], ["Not my field", "not my field"], ["A bad prompt", "bad prompt"], ["Another reason", "other"]];
 const LOOK_MS = 300; // after a judgement the next task takes none for so long: it would be half of a double click or key
 
@@ -139,7 +132,7 @@ async function next(words = "") {
   if (mark !== shown) return supply.giveBack(task); // an undo came in between
   if (!task) return finished();
   show(task, { words, fresh: Boolean(words) });
-  const hurried = !task.onboarding && task.kind !== "chat"; // those are not hurried past
+  const hurried = !task.onboarding && !task.turns; // those are not hurried past
   if (!hurried || !supply.fetchAhead(task.assignment)) frame.refresh();
 }
 
@@ -220,7 +213,8 @@ function note() {
 frame.start({ undo, skip, flag, note, help: common["?"][0] });
 watch(() => clock);
 drafts.sweep();
-await frame.greet(pause);
+const { kinds } = await frame.greet(pause);
+await Promise.all(kinds.map(async (kind) => { KINDS[kind] = (await import(`./kinds/${kind}.js`))[kind]; }));
 supply.start(() => current?.assignment);
 outbox.flush();
 next();

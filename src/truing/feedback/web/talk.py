@@ -20,6 +20,7 @@ from truing.data.records import Response
 from truing.errors import UserError
 from truing.feedback import assign, store
 from truing.feedback import schema as t
+from truing.feedback.tasks import kinds
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
 
@@ -37,7 +38,7 @@ def begin(site: Site, identity: str, person: str, text: str) -> Turn:
     """Store the person's words below the answer chosen last."""
     with site.db.writing() as connection:
         row = assign.assignment(connection, identity, person)
-        if row.kind != "chat":
+        if not kinds.TABLE[row.kind].turns:
             raise UserError(f"a task of the kind {row.kind} is no chat")
         parent = views.last_turn(connection, identity)
         spoken = store.add_message(connection, row.prompt_id, Response(text), parent, "user", annotator=person)

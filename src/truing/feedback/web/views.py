@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, case, func, select
 from truing.feedback import assign, store
 from truing.feedback import schema as t
 from truing.feedback.database import now
+from truing.feedback.tasks import chat, kinds
 from truing.feedback.texts import markdown
 from truing.feedback.web.site import Site
 
@@ -19,7 +20,7 @@ def task(connection: Connection, site: Site, identity: str) -> dict[str, Any]:
     project = connection.execute(select(t.project.c.config).where(t.project.c.id == row.project_id)).scalar_one()
     config = {**project, **row.config}
     parent = _parent(connection, row)
-    rank_all = row.kind != "rank" or len(row.shown_order) <= 3
+    kind = kinds.TABLE[row.kind]
     quiz = row.gold and connection.scalar(select(t.gold.c.onboarding).where(t.gold.c.task_id == row.task_id))
     return {
         "assignment": row.id,
@@ -28,13 +29,14 @@ def task(connection: Connection, site: Site, identity: str) -> dict[str, Any]:
             turn(m["role"], m["content"], site) for m in store.conversation_to(connection, row.prompt_id, parent)
         ],
         "answers": answers(connection, site, row.shown_order),
-        "question": config.get("question") or store.QUESTIONS[row.kind],
-        "criteria": config.get("criteria", []) if row.kind in ("pair", "rate", "chat") else [],
-        "scale": (config.get("scale") or store.SCALE) if row.kind == "rate" else None,
+        "question": config.get("question") or kind.question,
+        "criteria": config.get("criteria", []) if kind.criteria else [],
+        "scale": kinds.scale_of(kind, config),
         "flags": config.get("flags", store.FLAGS),
-        "keep_best": None if rank_all else 3,
+        "keep_best": kind.keep_best if len(row.shown_order) > kind.keep_best > 0 else None,
+        "turns": kind.turns,
         "onboarding": bool(quiz),
-        "reviewed": _reviewed(connection, row) if row.kind == "review" else None,
+        "reviewed": _reviewed(connection, row) if row.reviews_id else None,
         "lease_s": site.lease_s,
     }
 
@@ -83,7 +85,7 @@ def progress(connection: Connection, site: Site, person: str) -> dict[str, int]:
 
 def _parent(connection: Connection, row: Any) -> str | None:
     """The turn that the answers, or the next words of a chat, follow."""
-    if row.kind == "chat":
+    if kinds.TABLE[row.kind].turns:
         return last_turn(connection, row.id)
     return row.parent_id
 
@@ -91,7 +93,7 @@ def _parent(connection: Connection, row: Any) -> str | None:
 def last_turn(connection: Connection, identity: str) -> str | None:
     """The answer chosen last in a chat that stands; the conversation goes on from it."""
     c = t.annotation.c
-    turns = select(c.payload).where(c.assignment_id == identity, c.kind == assign.TURN, *assign.standing())
+    turns = select(c.payload).where(c.assignment_id == identity, c.kind == chat.TURN, *assign.standing())
     said = connection.scalar(turns.order_by(c.number.desc()).limit(1))
     return said["goes_on"] if said else None
 
@@ -101,29 +103,10 @@ def _reviewed(connection: Connection, row: Any) -> dict[str, str]:
     c = t.annotation.c
     said = connection.execute(select(c.kind, c.payload).where(c.id == row.reviews_id)).one()
     letter = {identity: chr(65 + place) for place, identity in enumerate(row.shown_order)}
-    return {"words": _in_words(said.kind, said.payload, letter)}
-
-
-def _in_words(kind: str, payload: dict[str, Any], letter: dict[str, str]) -> str:
-    if kind == "pair" and payload["verdict"] == "better":
-        strength = ("slightly", "clearly", "much")[payload["strength"] - 1]
-        words = f"{letter[payload['winner']]} is {strength} better"
-    elif kind == "pair":
-        words = {"tie": "neither is better", "both_good": "both are good", "both_bad": "both are bad",
-                 "cant_tell": "can't tell"}[payload["verdict"]]  # fmt: skip
-    elif kind == "rank":
-        tiers: dict[int, list[str]] = {}
-        for identity, tier in payload["tiers"].items():
-            tiers.setdefault(tier, []).append(letter[identity])
-        words = " > ".join(" = ".join(sorted(tiers[tier])) for tier in sorted(tiers))
-        words += f" > {', '.join(letter[i] for i in payload['unranked'])}" if payload.get("unranked") else ""
-    elif kind == "rate":
-        words = ", ".join(f"{letter[i]}: {value}" for i, value in payload["ratings"].items())
-    elif kind == "binary":
-        words = ", ".join(f"{letter[i]} is {'good' if good else 'bad'}" for i, good in payload["good"].items())
-    else:
-        words = payload.get("text", "")
-    return f"{words} ({payload['reason']})" if payload.get("reason") else words
+    payload = kinds.stored(said.kind, said.payload)
+    words = kinds.EVENTS[said.kind].words
+    told = words(payload, letter) if words else ""
+    return {"words": f"{told} ({payload.reason})" if payload.reason else told}
 
 
 def quiz(connection: Connection, site: Site, person: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, StreamingResponse
 from truing.errors import UserError
 from truing.feedback import assign, gold, store
 from truing.feedback.auth import Person
+from truing.feedback.tasks import chat, kinds
 from truing.feedback.texts import markdown
 from truing.feedback.web import talk, views
 from truing.feedback.web.site import Refused, body, check_csrf, needs, page, person, site, to
@@ -54,6 +55,7 @@ def me(request: Request) -> dict[str, Any]:
         return {
             "name": who.name,
             "role": who.role,
+            "kinds": list(kinds.TABLE),
             "guideline": {"version": newest.version if newest else 0, "html": markdown(newest.text) if newest else ""},
             "onboarding": views.quiz(connection, here, who.id),
             "progress": views.progress(connection, here, who.id),
@@ -118,8 +120,8 @@ def undo(request: Request, said: dict[str, Any] = Depends(body)) -> dict[str, An
     with here.db.writing() as connection:
         event = assign.undo(connection, who.id, _key(said), here.lease_s)
         task = views.task(connection, here, event.assignment_id)
-    what = {assign.SKIP: "skip", assign.TURN: "turn"}.get(event.kind, "submit")
-    payload = {k: v for k, v in event.payload.items() if k not in ("candidates", "goes_on")} if what != "skip" else None
+    what = {assign.SKIP: "skip", chat.TURN: "turn"}.get(event.kind, "submit")
+    payload = chat.choice(event.payload) if what != "skip" else None
     return {"task": task, "payload": payload, "what": what}
 
 

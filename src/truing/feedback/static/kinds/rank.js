@@ -1,8 +1,8 @@
 // Answers in order, by dragging or by keys. Ties, and "only the best three", are allowed; an untouched order is not.
-import { element, keyed, letter, press, status } from "./dom.js";
-import { foldLong, said } from "./text.js";
-import { draggable } from "./drag.js";
-import * as order from "./tiers.js";
+import { element, keyed, letter, press, status } from "../dom.js";
+import { foldLong, said } from "../text.js";
+import { draggable } from "../drag.js";
+import * as order from "../tiers.js";
 
 export function rank(task, desk, { submit, draft, restore }) {
   const kept = restore ? fromPayload(restore) : draft.load().ranking;

@@ -1,7 +1,7 @@
 // Two answers: which is better, and by how much. One key is one judgement.
-import { element, keyed, press, status } from "./dom.js";
-import { answerCard, foldLong, said, visible } from "./text.js";
-import { difference, words } from "./differ.js";
+import { element, keyed, press, status } from "../dom.js";
+import { answerCard, foldLong, said, visible } from "../text.js";
+import { difference, words } from "../differ.js";
 
 // Key, full words, short words, and what it says: the side and strength of the better one, or a verdict.
 const SCALE = [

@@ -1,5 +1,5 @@
 // Good or bad, for each answer.
-import { judge } from "./judge.js";
+import { judge } from "../judge.js";
 
 export function binary(task, desk, tools) {
   const { restore, draft } = tools;

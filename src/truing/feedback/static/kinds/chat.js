@@ -1,7 +1,7 @@
 // A conversation with a live model: two answers each time, and it goes on from the one that is chosen.
-import { element, keyed, letter, status } from "./dom.js";
-import { turn, visible } from "./text.js";
-import { lines, newKey, Offline } from "./api.js";
+import { element, keyed, letter, status } from "../dom.js";
+import { turn, visible } from "../text.js";
+import { lines, newKey, Offline } from "../api.js";
 import { pair } from "./pair.js";
 
 export function chat(task, desk, tools) {

@@ -1,6 +1,6 @@
 // Whether another person's judgement is right.
-import { element, keyed } from "./dom.js";
-import { answerCard, foldLong, visible } from "./text.js";
+import { element, keyed } from "../dom.js";
+import { answerCard, foldLong, visible } from "../text.js";
 
 export function review(task, desk, { submit }) {
   const say = (verdict) => () => submit({ verdict });
