@@ -78,11 +78,8 @@ def measure(path: Path, count: int, seconds: float, tasks: int) -> dict[str, flo
 
     def work(number: int) -> None:
         person = people.cast(count)[number]
-        given.append(
-            people.work(
-                f"http://127.0.0.1:{port}", tokens[number], person, _worth, number, None, stop, 0.0, times.append
-            )
-        )
+        worker = people.Worker(f"http://127.0.0.1:{port}", tokens[number], person, _worth, number)
+        given.append(worker.work(stop=stop, timed=times.append))
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]
     begun = time.perf_counter()

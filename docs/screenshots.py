@@ -103,7 +103,7 @@ def simulate(served):
             for person in people.cast(5)
         ]
     for number, (token, person) in enumerate(zip(tokens, people.cast(5), strict=True)):
-        people.work(served.address, token, person, true_preference, number, labels=36)
+        people.Worker(served.address, token, person, true_preference, number).work(labels=36)
 
 
 if __name__ == "__main__":

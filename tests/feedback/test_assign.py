@@ -269,9 +269,9 @@ def test_turns_of_a_chat_are_comparisons_of_their_own(db, make):
         pair = [store.add_message(connection, row.prompt_id, r) for r in make.conversation("x", "A", "B").responses]
         candidates = store.add_candidates(connection, row.prompt_id, pair)
         payload = {"verdict": "better", "winner": pair[1], "strength": 1, "goes_on": pair[1]}
-        assign.turn(connection, one, ann, candidates, payload, "key-00001")
+        assign.turn(connection, assign.assignment(connection, one), candidates, payload, "key-00001")
         with pytest.raises(Conflict):
-            assign.turn(connection, one, ann, candidates, payload, "key-00002")
+            assign.turn(connection, assign.assignment(connection, one), candidates, payload, "key-00002")
         assign.submit(connection, one, ann, {"ended": True}, "key-00003")
     (fact,) = rows(db, t.comparison)
     assert (fact.winner_id, fact.loser_id) == (pair[1], pair[0])

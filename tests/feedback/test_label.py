@@ -317,7 +317,7 @@ def test_people_stop_when_told():
     stop = threading.Event()
     stop.set()
     person = people.cast(1)[0]
-    assert people.work("http://127.0.0.1:9", "x", person, people.plain_worth, stop=stop) == 0
+    assert people.Worker("http://127.0.0.1:9", "x", person, people.plain_worth).work(stop=stop) == 0
 
 
 def test_a_page_with_nothing_to_ask_says_so(files, make, capsys):

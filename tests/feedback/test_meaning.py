@@ -118,7 +118,7 @@ def judge(db, project, person, rng):
             ]
             candidates = store.add_candidates(connection, row.prompt_id, said, spoken)
             choice = {"verdict": "better", "winner": said[0], "strength": 2, "goes_on": said[0]}
-            assign.turn(connection, leased, person, candidates, choice, f"turn-{leased}")
+            assign.turn(connection, row, candidates, choice, f"turn-{leased}")
         assign.submit(connection, leased, person, payload, f"key-{leased}")
     return True
 

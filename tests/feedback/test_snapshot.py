@@ -133,7 +133,7 @@ def test_a_turn_of_a_chat_has_its_conversation_as_prompt(sqlite, make):
         pair = [store.add_message(connection, place, Response(text), asked) for text in ("Knock.", "No.")]
         candidates = store.add_candidates(connection, place, pair, asked)
         said = {"verdict": "better", "winner": pair[0], "strength": 3, "goes_on": pair[0]}
-        assign.turn(connection, one, ann, candidates, said, "key-00001")
+        assign.turn(connection, assign.assignment(connection, one), candidates, said, "key-00001")
     (comparison,) = frozen(sqlite, project)
     assert [m.content for m in comparison.prompt.messages] == ["Hello?", "Hi.", "A joke?"]
     assert comparison.chosen == "Knock."

@@ -10,9 +10,9 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     Connection,
@@ -51,6 +51,29 @@ RETRACTION, SKIP = "retraction", "skip"
 
 class Conflict(UserError):
     """The same key with another body, or a second answer where one stands."""
+
+
+class Spent(NamedTuple):
+    """Milliseconds that a judgement took on the page, and those of them in which a key or pointer moved."""
+
+    duration_ms: int | None = None
+    active_ms: int | None = None
+
+
+NOT_TIMED = Spent()
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a person did: its kind, what is kept of it, the key of the request and the hash of its body."""
+
+    kind: str
+    payload: Mapping[str, Any]
+    key: str
+    body: str
+    spent: Spent = NOT_TIMED
+    extra: bool = False
+    supersedes: str | None = None
 
 
 class Unknown(UserError):
@@ -191,9 +214,13 @@ def heartbeat(connection: Connection, identity: str, annotator: str, lease_s: fl
 
 
 def submit(
-    connection: Connection, identity: str, annotator: str, payload: Mapping[str, Any], key: str,
-    duration_ms: int | None = None, active_ms: int | None = None,
-) -> tuple[str, bool]:  # fmt: skip
+    connection: Connection,
+    identity: str,
+    annotator: str,
+    payload: Mapping[str, Any],
+    key: str,
+    spent: Spent = NOT_TIMED,
+) -> tuple[str, bool]:
     """Store what a person said. Returns the annotation's id and whether it is an extra label.
 
     The same key with the same body gives the same answer again; with another body it raises Conflict, as does a second
@@ -208,7 +235,7 @@ def submit(
     shown = _shown(connection, row, row.shown_order)
     parsed = kinds.parse(row.kind, payload, shown)
     extra = row.state != "leased" or (row.lease_expires <= now() and _places_left(connection, row, now()) < 1)
-    annotation = _record(connection, row, row.kind, payload, key, body, duration_ms, active_ms, extra)
+    annotation = _record(connection, row, Event(row.kind, payload, key, body, spent, extra))
     derive(connection, annotation, row, parsed, shown)
     connection.execute(update(t.assignment).where(t.assignment.c.id == identity).values(state="submitted"))
     submitted = select(func.count()).where(place.c.task_id == row.task_id, place.c.state == "submitted")
@@ -225,7 +252,7 @@ def skip(connection: Connection, identity: str, annotator: str, reason: str, key
         return earlier[0]
     if row.state == "submitted":
         raise Conflict("this task has your answer already; undo it first")
-    event = _record(connection, row, SKIP, {"reason": reason[:1000]}, key, body)
+    event = _record(connection, row, Event(SKIP, {"reason": reason[:1000]}, key, body))
     connection.execute(update(t.assignment).where(t.assignment.c.id == identity).values(state="skipped"))
     return event
 
@@ -245,7 +272,8 @@ def undo(connection: Connection, annotator: str, key: str, lease_s: float = LEAS
     row, moment = assignment(connection, event.assignment_id), now()
     if event.kind == SKIP and _places_left(connection, row, moment) < 1:
         raise Conflict("somebody else has the task that you skipped")
-    _record(connection, row, RETRACTION, {"of": event.id}, key, _body_hash(row.id, RETRACTION, {}), supersedes=event.id)
+    body = _body_hash(row.id, RETRACTION, {})
+    _record(connection, row, Event(RETRACTION, {"of": event.id}, key, body, supersedes=event.id))
     connection.execute(
         update(t.assignment)
         .where(t.assignment.c.id == row.id)
@@ -265,20 +293,19 @@ def standing(moment: float | None = None) -> list[Any]:
 
 
 def turn(
-    connection: Connection, identity: str, annotator: str, candidates: str, payload: Mapping[str, Any], key: str,
-    duration_ms: int | None = None, active_ms: int | None = None,
-) -> str:  # fmt: skip
-    """Store the choice between a chat turn's two answers; `goes_on` in the payload is the answer that is followed."""
-    row = assignment(connection, identity, annotator)
+    connection: Connection, row: Any, candidates: str, payload: Mapping[str, Any], key: str, spent: Spent = NOT_TIMED
+) -> str:
+    """Store the choice between a chat turn's two answers; `row` is the assignment of the chat, `goes_on` in the payload
+    the answer that is followed. Returns the annotation's id."""
     shown = _shown(connection, row, store.answers(connection, candidates))
-    body = _body_hash(identity, TURN, payload)
-    if earlier := _earlier(connection, annotator, key, body):
+    body = _body_hash(row.id, TURN, payload)
+    if earlier := _earlier(connection, row.annotator_id, key, body):
         return earlier[0]
     parsed = kinds.parse(TURN, choice(payload), shown)
-    said = {**payload, "candidates": candidates}
-    if _standing_turn(connection, identity, candidates):
+    if _standing_turn(connection, row.id, candidates):
         raise Conflict("this turn has your answer already; undo it first")
-    annotation = _record(connection, row, TURN, said, key, body, duration_ms, active_ms)
+    event = Event(TURN, {**payload, "candidates": candidates}, key, body, spent)
+    annotation = _record(connection, row, event)
     derive(connection, annotation, row, parsed, shown, TURN)
     return annotation
 
@@ -335,18 +362,15 @@ _SAME = select(t.annotation.c.id, t.annotation.c.extra, t.annotation.c.body_hash
 )
 
 
-def _record(
-    connection: Connection, row: Any, kind: str, payload: Mapping[str, Any], key: str, body: str,
-    duration_ms: int | None = None, active_ms: int | None = None, extra: bool = False, supersedes: str | None = None,
-) -> str:  # fmt: skip
+def _record(connection: Connection, row: Any, event: Event) -> str:
+    """The event as a row; returns its id."""
     identity = new_id()
+    about = {"assignment_id": row.id, "task_id": row.task_id, "annotator_id": row.annotator_id}
+    request = {"idempotency_key": event.key, "body_hash": event.body, **event.spent._asdict()}
+    judged = {"kind": event.kind, "version": VERSION, "payload": dict(event.payload), "extra": event.extra}
     number = (connection.scalar(_LAST) or 0) + 1
-    connection.execute(_NEW, {
-        "id": identity, "number": number, "assignment_id": row.id, "task_id": row.task_id,
-        "annotator_id": row.annotator_id, "kind": kind, "version": VERSION, "payload": dict(payload),
-        "duration_ms": duration_ms, "active_ms": active_ms, "idempotency_key": key, "body_hash": body, "extra": extra,
-        "supersedes_id": supersedes, "created_at": now(),
-    })  # fmt: skip
+    order = {"id": identity, "number": number, "supersedes_id": event.supersedes, "created_at": now()}
+    connection.execute(_NEW, {**about, **request, **judged, **order})
     return identity
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -18,20 +18,6 @@ from truing.feedback.tasks import kinds
 EVERYBODY = 1_000_000  # a gold task's overlap: each person gets it once
 
 
-def add(
-    connection: Connection, project: str, kind: str, prompt: str, messages: Sequence[str], accepted: Mapping[str, Any],
-    explanation: str, onboarding: bool = False, origin: str = "",
-) -> str:  # fmt: skip
-    """A gold task about these answers. `accepted` is as `is_right` reads it."""
-    candidates = store.add_candidates(connection, prompt, messages, selection="gold")
-    task = store.add_task(connection, project, kind, prompt, candidates, overlap=EVERYBODY, gold=True)
-    connection.execute(
-        insert(t.gold).values(task_id=task, accepted=dict(accepted), explanation=explanation, onboarding=onboarding,
-                              origin=origin)
-    )  # fmt: skip
-    return task
-
-
 def add_record(
     connection: Connection, project: str, record: Comparison | Rating, explanation: str, onboarding: bool = False
 ) -> str:
@@ -39,7 +25,11 @@ def add_record(
     prompt = store.add_prompt(connection, project, record.prompt, source="gold")
     kind, known = kinds.gold_task(record)
     shown = [store.add_message(connection, prompt, Response(text)) for text in known.answers]
-    return add(connection, project, kind.name, prompt, shown, known.accepted(shown), explanation, onboarding)
+    candidates = store.add_candidates(connection, prompt, shown, selection="gold")
+    task = store.add_task(connection, project, kind.name, prompt, candidates, overlap=EVERYBODY, gold=True)
+    values = {"accepted": known.accepted(shown), "explanation": explanation, "onboarding": onboarding}
+    connection.execute(insert(t.gold).values(task_id=task, **values))
+    return task
 
 
 def is_right(kind: str, payload: Mapping[str, Any], accepted: Mapping[str, Any]) -> bool:

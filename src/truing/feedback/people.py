@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -43,39 +44,49 @@ def cast(count: int, seed: int = 0) -> list[Annotator]:
     return people
 
 
-def work(
-    address: str, token: str, annotator: Annotator, preference: Preference, seed: int = 0, labels: int | None = None,
-    stop: threading.Event | None = None, pause_s: float = 0.0, timed: Callable[[float], None] | None = None,
-) -> int:  # fmt: skip
-    """Judge until nothing is left, `labels` are given, or `stop` is set. Returns how many were acknowledged.
+@dataclass(frozen=True)
+class Worker:
+    """A simulated person at the page of a server, with an API token."""
 
-    A lost connection is tried again with the same key, so that nothing is lost and nothing counts twice. `timed` gets
-    the seconds of each submission.
-    """
-    rng = np.random.default_rng(seed)
-    given = 0
-    with httpx.Client(base_url=address, headers={"authorization": f"Bearer {token}"}, timeout=30) as client:
-        while (labels is None or given < labels) and not (stop and stop.is_set()):
-            answer = _asked(client, "/api/next", {"held": []}, stop)
-            if answer is None:
-                break
-            if answer["task"] is None:
-                if answer["wait_s"] is None:
+    address: str
+    token: str
+    annotator: Annotator
+    preference: Preference
+    seed: int = 0
+
+    def work(
+        self,
+        labels: int | None = None,
+        stop: threading.Event | None = None,
+        timed: Callable[[float], None] | None = None,
+    ) -> int:
+        """Judge until nothing is left, `labels` are given, or `stop` is set. Returns how many were acknowledged.
+
+        A lost connection is tried again with the same key, so that nothing is lost and nothing counts twice. `timed`
+        gets the seconds of each submission.
+        """
+        rng, given = np.random.default_rng(self.seed), 0
+        header = {"authorization": f"Bearer {self.token}"}
+        with httpx.Client(base_url=self.address, headers=header, timeout=30) as client:
+            while (labels is None or given < labels) and not (stop and stop.is_set()):
+                answer = _asked(client, "/api/next", {"held": []}, stop)
+                if answer is None or (answer["task"] is None and answer["wait_s"] is None):
                     break
-                time.sleep(answer["wait_s"])
-                continue
-            task = answer["task"]
-            payload = kinds.TABLE[task["kind"]].simulated(Simulation(task, annotator, preference, rng))
-            seconds = {"duration_ms": int(rng.gamma(4, 2500)), "active_ms": 0}
-            body = {"key": uuid.uuid4().hex, "payload": payload, **seconds}
-            begun = time.perf_counter()
-            if _asked(client, f"/api/assignments/{task['assignment']}/submit", body, stop) is None:
-                break
-            if timed:
-                timed(time.perf_counter() - begun)
-            given += 1
-            time.sleep(pause_s)
-    return given
+                task = answer["task"]
+                if task is None:
+                    time.sleep(answer["wait_s"])
+                    continue
+                simulation = Simulation(task, self.annotator, self.preference, rng)
+                payload = kinds.TABLE[task["kind"]].simulated(simulation)
+                seconds = {"duration_ms": int(rng.gamma(4, 2500)), "active_ms": 0}
+                body = {"key": uuid.uuid4().hex, "payload": payload, **seconds}
+                begun = time.perf_counter()
+                if _asked(client, f"/api/assignments/{task['assignment']}/submit", body, stop) is None:
+                    break
+                if timed:
+                    timed(time.perf_counter() - begun)
+                given += 1
+        return given
 
 
 def _asked(client: httpx.Client, path: str, body: Payload, stop: threading.Event | None) -> Payload | None:
@@ -98,16 +109,16 @@ def _asked(client: httpx.Client, path: str, body: Payload, stop: threading.Event
 def work_all(address: str, db: Database, count: int, seed: int, preference: Preference, stop: threading.Event) -> int:
     """So many of them at once, until nothing is left or `stop` is set. Returns how many judgements they gave."""
     given: list[int] = []
-    workers = []
+    threads = []
     for number, person in enumerate(cast(count, seed)):
         with db.writing() as connection:
             known = auth.person_named(connection, person.name, "annotator")
             who = known or auth.add_person(connection, person.name, simulated=True)
             token = auth.issue(connection, "api", who)
-        arguments = (address, token, person, preference, seed + number, None, stop)
-        workers.append(threading.Thread(target=lambda a=arguments: given.append(work(*a)), daemon=True))
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+        worker = Worker(address, token, person, preference, seed + number)
+        threads.append(threading.Thread(target=lambda w=worker: given.append(w.work(stop=stop)), daemon=True))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return sum(given)

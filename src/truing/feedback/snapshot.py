@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -138,8 +139,9 @@ class _Reader:
     def records(self, came: bool = False) -> list[Record]:
         """The records, by what they are, and in the order in which they were given; `came`: as in `meaning`."""
         found: list[Record] = []
+        of_turns = self._answers_of_turns()
         for row in self._annotations():
-            shown = row.shown_order if row.kind != TURN else store.answers(self.connection, row.payload["candidates"])
+            shown = row.shown_order if row.kind != TURN else of_turns[row.payload["candidates"]]
             payload = kinds.stored(row.kind, row.payload)
             context = self._context(row, shown, came)
             teaching = [self._distinct(r) for r in kinds.EVENTS[row.kind].records(payload, context)]
@@ -172,6 +174,21 @@ class _Reader:
             .order_by(c.number)
         )
         return self.connection.execute(asked).all()
+
+    def _answers_of_turns(self) -> dict[str, list[str]]:
+        """The answers of each candidate set of the chats, in one statement."""
+        c, turns = t.candidate.c, t.annotation.c
+        prompts = select(t.task.c.prompt_id).join(t.annotation).where(turns.id.in_(self.members), turns.kind == TURN)
+        asked = (
+            select(c.candidate_set_id, c.message_id)
+            .join(t.candidate_set, t.candidate_set.c.id == c.candidate_set_id)
+            .where(t.candidate_set.c.prompt_id.in_(prompts))
+            .order_by(c.candidate_set_id, c.position)
+        )
+        found: dict[str, list[str]] = defaultdict(list)
+        for row in self.connection.execute(asked):
+            found[row.candidate_set_id].append(row.message_id)
+        return found
 
     def _context(self, row: Any, shown: Sequence[str], came: bool) -> Context:
         given = given_of(row)

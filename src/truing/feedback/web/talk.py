@@ -95,15 +95,14 @@ def _keep(site: Site, turn: Turn, texts: list[str], seeds: list[int], models: li
 
 
 def choose(
-    connection: Connection, identity: str, person: str, payload: Mapping[str, Any], key: str,
-    duration_ms: int | None, active_ms: int | None,
-) -> str:  # fmt: skip
+    connection: Connection, identity: str, person: str, payload: Mapping[str, Any], key: str, spent: assign.Spent
+) -> str:
     """Store the choice; where none is better, the conversation goes on from the first."""
     row = assign.assignment(connection, identity, person)
     candidates = _open_turn(connection, row, person)
     shown = store.answers(connection, candidates)
     said = {**payload, "goes_on": payload.get("winner") or shown[0]}
-    return assign.turn(connection, identity, person, candidates, said, key, duration_ms, active_ms)
+    return assign.turn(connection, row, candidates, said, key, spent)
 
 
 def _open_turn(connection: Connection, row: Any, person: str) -> str:

@@ -85,9 +85,7 @@ def submit(request: Request, identity: str, said: dict[str, Any] = Depends(body)
     who = worker(request)
     here, payload = site(request), _payload(said)
     with here.saying, here.db.writing() as connection:
-        annotation, extra = assign.submit(
-            connection, identity, who.id, payload, _key(said), _ms(said, "duration_ms"), _ms(said, "active_ms")
-        )
+        annotation, extra = assign.submit(connection, identity, who.id, payload, _key(said), _spent(said))
         told = gold.explained(connection, identity, payload)
     return {"annotation": annotation, "extra": extra, "gold": told}
 
@@ -152,9 +150,7 @@ def choose(request: Request, identity: str, said: dict[str, Any] = Depends(body)
     who = worker(request)
     here, payload = site(request), _payload(said)
     with here.db.writing() as connection:
-        annotation = talk.choose(
-            connection, identity, who.id, payload, _key(said), _ms(said, "duration_ms"), _ms(said, "active_ms")
-        )
+        annotation = talk.choose(connection, identity, who.id, payload, _key(said), _spent(said))
         task = views.task(connection, here, identity)
     return {"annotation": annotation, "messages": task["messages"]}
 
@@ -171,6 +167,10 @@ def _key(said: dict[str, Any]) -> str:
     if not isinstance(key, str) or not 8 <= len(key) <= LONGEST_KEY:
         raise Refused(400, "key", f"key must be a text of 8 to {LONGEST_KEY} characters, new for each judgement")
     return key
+
+
+def _spent(said: dict[str, Any]) -> assign.Spent:
+    return assign.Spent(_ms(said, "duration_ms"), _ms(said, "active_ms"))
 
 
 def _ms(said: dict[str, Any], name: str) -> int | None:
