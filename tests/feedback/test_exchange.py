@@ -178,7 +178,8 @@ def test_what_cannot_be_held_is_told_and_the_rest_comes_in(sqlite, make, tmp_pat
     counted = exchange.bring_in(
         sqlite, exchange.read_in([str(tmp_path / "in.jsonl")], lines.append), "default", report=lines.append
     )
-    assert counted == {"left out": 1, "Comparison": 1} and "rank" in lines[0]
+    assert counted == {"left out": 1, "Comparison": 1}
+    assert lines == ['left out: Ranking of the prompt "many": it has 10 answers: a task shows 9 at most']
     with sqlite.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(t.task)) == 1
 
@@ -638,3 +639,40 @@ def test_an_export_that_comes_back_into_its_store_is_there_already_or_by_the_sam
     exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "out.jsonl")]), "default")
     with sqlite.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(t.annotator)) == 1
+
+
+def test_ratings_of_another_error_are_a_sitting_of_their_own(sqlite, make, tmp_path):
+    q = make.prompt("q")
+    given = [Rating(q, "A", 1, annotator="Ann", error=0.1), Rating(q, "B", 2, annotator="Ann", error=0.2)]
+    brought(sqlite, tmp_path, *given)
+    assert {(r.response, r.error) for r in back(sqlite, tmp_path)[0]} == {("A", 0.1), ("B", 0.2)}
+
+
+def test_a_layout_gets_the_first_class_of_which_its_rows_can_hold_any(sqlite, make, tmp_path):
+    """Ties and judgements by other criteria are none; a number between good and bad is no label."""
+    given = [
+        Comparison(make.prompt("tie"), "A", "B", 0.5, annotator="Ann"),
+        Comparison(make.prompt("kind"), "A", "B", criterion="kind", annotator="Ann"),
+        Rating(make.prompt("good"), "C", 1, 0, 1, annotator="Ann"),
+        Rating(make.prompt("half"), "D", 0.5, 0, 1, annotator="Ann"),
+        Demonstration(make.prompt("said"), "E", annotator="Ann"),
+    ]
+    brought(sqlite, tmp_path, *given)
+    manifest = exchange.take_out(sqlite, "default", tmp_path / "out.jsonl", "trl")
+    (label,) = formats.read(str(tmp_path / "out.jsonl"), (Rating,))
+    assert (label.response, label.value) == ("C", 1)
+    assert manifest["left_out"][:2] == [
+        "judgements on other criteria are left out: 1 on kind; the setting criterion says which are taken",
+        "left out: 1 Comparison, 1 Rating, 1 Demonstration: trl rows of labels hold nothing else",
+    ]
+    exchange.take_out(sqlite, "default", tmp_path / "out.jsonl", "openrlhf")
+    assert [d.response for d in formats.read(str(tmp_path / "out.jsonl"), (Demonstration,))] == ["E"]
+    assert [c.chosen for c in back(sqlite, tmp_path, "trl", "kind")[0]] == ["A"]
+    with pytest.raises(UserError, match="nothing to write but 1 ties"):
+        exchange.take_out(sqlite, "default", tmp_path / "out.jsonl", "hh")
+
+
+def test_raw_events_do_not_come_in_again(filled, tmp_path):
+    exchange.take_out(filled, "default", tmp_path / "events.jsonl", "events")
+    with pytest.raises(UserError, match="a raw event of a store, which does not come in again: export native rows"):
+        exchange.read_in([str(tmp_path / "events.jsonl")])

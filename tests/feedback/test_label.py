@@ -247,7 +247,9 @@ def test_a_quiz_and_hidden_gold_come_from_files(files, make):
         ({"prompts": ("no.jsonl",)}, "there is no such file"),
         ({"model": ("http://127.0.0.1:1/v1",)}, "--allow-private"),
         ({"answers": 12}, "1 to 9"), ({"port": 70000}, "0 to 65535"), ({"kind": "rank", "answers": 1}, "needs 2 or"),
-        ({"answers": 3}, "is fixed"), ({"kind": "rank", "criteria": ("kind",)}, "has one question"),
+        ({"answers": 3}, "always shows 2"), ({"kind": "rank", "criteria": ("kind",)}, "has one question"),
+        ({"kind": "chat"}, "name a --model"), ({"kind": "chat", "simulate": 2}, "simulated people do not talk"),
+        ({"criteria": ("kind", "kind")}, "names, each once"), ({"criteria": ("",)}, "names"),
         ({"model": ("http://x/v1",), "remote_key": "NO_SUCH_VARIABLE"}, "no such environment variable"),
     ],
 )  # fmt: skip
@@ -327,3 +329,17 @@ def test_a_page_with_nothing_to_ask_says_so(files, make, capsys):
     prepare(Config(store=str(files / "feedback.db"), quiz=str(files / "known.jsonl")), local).db.close()
     assert "nothing to ask" not in capsys.readouterr().err
     assert made(files, make.conversation("q", "A", "B")) == 2 and "nothing to ask" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "given", "shown"), [("binary", "A", [1]), ("rank", "ABC", [3]), ("rate", "A", [1])])
+def test_of_sampled_answers_all_are_shown_however_many_there_are(files, make, kind, given, shown):
+    """`--answers`, here 2 or 4, says how many live ones there are."""
+    formats.write([make.conversation("q", *given)], files / "sampled.jsonl")
+    answers = 4 if kind == "rank" else 2
+    site = prepare(
+        Config(store=str(files / "f.db"), prompts=(str(files / "sampled.jsonl"),), kind=kind, answers=answers), local
+    )
+    with site.db.reading() as connection:
+        sets = connection.scalars(select(t.task.c.candidate_set_id)).all()
+        assert [len(store.answers(connection, one)) for one in sets] == shown
+    site.db.close()

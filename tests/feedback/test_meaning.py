@@ -58,6 +58,8 @@ IMPORTED = {
     ],
     "ratings": [
         *(Rating(prompt("r1"), str(value), value, 0.5, 9.5, "helpful", "Ann", 0.1, 2, 8.0) for value in (0.5, 3.75, 9)),
+        *(Rating(prompt("r6"), text, 4, 1, 5, "", "Ben", time=time) for text, time in (("A", 9), ("B", 30), ("C", 0))),
+        *(Rating(prompt("r7"), text, 1, 0, 1, "", "Ben", time=time) for text, time in (("A", 30), ("B", 9))),
         *(Rating(prompt("r2"), text, value, 0, 1, "", "Ben") for text, value in (("A", 0.7), ("B", 1))),
         *(Rating(prompt("r3"), text, value, 1, 7, "", "Ann") for text, value in (("A", 2), ("B", 7))),
         *(Rating(prompt("r4"), text, value, 0, 1, "harmless", "Ann") for text, value in (("A", 0), ("B", 1))),
@@ -214,6 +216,10 @@ def test_a_store_its_export_and_a_store_that_takes_it_in_teach_the_same(judged, 
         assert essence(of_store(again, classes), twice, left_out) == taught
         nothing &= not taught
     assert not nothing
+    for strength in ("soft", "none"):
+        taught = essence(snapshot_records(db, strength), names)
+        if kind in kinds.TABLE:  # of what came in the file says how sure it is
+            assert essence(snapshot_records(again, strength), twice) == taught
     again.close()
 
 
@@ -230,9 +236,9 @@ def test_what_came_in_is_what_it_was(judged, name):
     assert essence(found, people(judged[name])) == essence(turned, {})
 
 
-def snapshot_records(db):
+def snapshot_records(db, strength="margin"):
     with db.writing() as connection:
-        return snapshot.records(connection, snapshot.take(connection, store.project_named(connection)))
+        return snapshot.records(connection, snapshot.take(connection, store.project_named(connection)), strength)
 
 
 TEXTS = ("target", "margin", "weight", "criterion", "annotator", "error", "round", "origin", "time", "conversation")

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import update
 
 from truing.data import formats
-from truing.data.records import Comparison
+from truing.data.records import Comparison, Rating
 from truing.feedback import assign, auth, exchange, quality, rounds, snapshot, store
 from truing.feedback import schema as t
 from truing.feedback.simulate import Annotator
@@ -321,3 +321,15 @@ def test_error_rates_are_told_of_nobody_whom_they_could_be_anothers(groups, know
                 pair = (f"{group} {item} a", f"{group} {item} b")
                 labels.append(Label(pair, person, said, f"{person}{pair}", f"{group} {item}"))
     assert set(quality.reliability(labels)) == known
+
+
+def test_answers_rated_on_several_scales_are_compared_on_none_of_the_others(sqlite, make):
+    """Two people agree on the scale of 5 and differ on that of 1; a third scale has one point alone."""
+    q = make.prompt("q")
+    given = [Rating(q, "A", 4, 1, 5, annotator=name) for name in ("Ann", "Ben")]
+    given += [Rating(q, "A", value, 0, 1, annotator=name) for name, value in (("Ann", 0.25), ("Ben", 0.75))]
+    exchange.bring_in(sqlite, given, "default")
+    with sqlite.reading() as connection:
+        told = quality.figures(connection, store.project_named(connection))
+    (apart,) = told["disagreements"]
+    assert apart["sides"] == {"0.25": ["Ann"], "0.75": ["Ben"]} and told["ratings"]["items"] == 2

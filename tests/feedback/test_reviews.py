@@ -25,3 +25,13 @@ def test_judgements_are_reviewed_once_by_somebody_else(sqlite, make):
         told = quality.figures(connection, project)
     assert told["reviews"]["share"] == 2 / 3
     assert told["progress"]["tasks"] == 3 and told["progress"]["filled"] == 3  # reviews are no judgements of answers
+
+
+def test_a_review_may_be_skipped(sqlite, make):
+    project, _ = make.project_with(sqlite, "pair", make.conversation("?", "A", "B"))
+    ann, ben = make.people(sqlite, "Ann", "Ben")
+    with sqlite.writing() as connection:
+        assign.submit(connection, assign.lease(connection, project, ann), ann, {"verdict": "tie"}, "key-00001")
+        reviews.ask(connection, project, 1)
+        assign.skip(connection, assign.lease(connection, project, ben), ben, "other", "key-00001")
+        assert quality.figures(connection, project)["reviews"] == {"share": None, "interval": None, "n": 0}

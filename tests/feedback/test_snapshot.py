@@ -3,7 +3,7 @@ from sqlalchemy import select
 
 from truing.data.records import Comparison, Demonstration, Edit, Flag, Ranking, Rating
 from truing.errors import UserError
-from truing.feedback import assign, rounds, snapshot, store
+from truing.feedback import assign, auth, exchange, rounds, snapshot, store
 from truing.feedback import schema as t
 from truing.loop import sources
 
@@ -137,6 +137,7 @@ def test_a_turn_of_a_chat_has_its_conversation_as_prompt(sqlite, make):
     (comparison,) = frozen(sqlite, project)
     assert [m.content for m in comparison.prompt.messages] == ["Hello?", "Hi.", "A joke?"]
     assert comparison.chosen == "Knock."
+    assert comparison.prompt.id != place  # the turns of a chat are prompts of their own
 
 
 def test_equal_texts_teach_nothing_and_are_told(sqlite, make):
@@ -205,3 +206,29 @@ def test_a_snapshot_with_ratings_names_the_version_of_what_they_teach(sqlite, ma
         (row,) = connection.execute(select(t.annotation)).all()
         told = snapshot.described(connection, snapshot.take(connection, project))
     assert told["hash"] == store.digest(f"{row.id} {row.body_hash} 3")
+
+
+def test_what_is_known_of_a_person_here_comes_before_what_an_import_said(sqlite, make):
+    given = [
+        Comparison(make.prompt(name), "A", "B", annotator=name, error=error)
+        for name, error in (("Ann", 0.25), ("Ben", 0.0), ("", 0.0))
+    ]
+    exchange.bring_in(sqlite, given, "default")
+    with sqlite.writing() as connection:
+        ann, ben = (auth.anybody_named(connection, name) for name in ("Ann", "Ben"))
+        taken = snapshot.take(connection, store.project_named(connection))
+
+        def errors(known):
+            return [r.error for r in snapshot.records(connection, taken, errors=known, prior=0.5)]
+
+        assert errors({ann: 0.125}) == [0.125, 0.5, 0.0] and errors({}) == [0.25, 0.5, 0.0]  # of nobody: nothing
+        assert errors({ben: 0.0}) == [0.25, 0.0, 0.0]
+
+
+def test_a_long_flag_is_cut_as_its_row_is(sqlite, make):
+    project, _ = make.project_with(sqlite, "pair", make.conversation("?", "A", "B"))
+    (ann,) = make.people(sqlite, "Ann")
+    say(sqlite, project, ann, lambda ids: {"verdict": "tie", "flags": {ids["A"]: ["x" * 300]}})
+    (flag,) = [r for r in frozen(sqlite, project) if isinstance(r, Flag)]
+    with sqlite.reading() as connection:
+        assert flag.name == connection.scalar(select(t.flag.c.name)) == "x" * 100

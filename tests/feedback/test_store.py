@@ -3,8 +3,8 @@ from sqlalchemy import func, select
 
 from truing.data.records import Message, Prompt, Response, split_of
 from truing.errors import UserError
+from truing.feedback import assign, auth, snapshot, store
 from truing.feedback import schema as t
-from truing.feedback import store
 
 
 def test_a_prompt_is_stored_once_whatever_its_spaces_and_its_split_is_fixed(db, make):
@@ -93,3 +93,16 @@ def test_counts(db, make):
     with db.reading() as connection:
         assert store.counts(connection, project) == {"prompts": 2, "tasks": 2, "annotations": 0}
         assert connection.scalar(select(func.count()).select_from(t.model_version)) == 1
+
+
+def test_a_rating_means_what_it_meant_whatever_scale_is_usual_later(sqlite, make):
+    with sqlite.writing() as connection:
+        project = store.open_project(connection, config={"scale": {"low": 0, "high": 10, "words": []}})
+        store.add_conversation(connection, project, make.conversation("q", "A"), "rate")
+        (ann,) = [auth.add_person(connection, "Ann")]
+        leased = assign.lease(connection, project, ann)
+        (answer,) = assign.assignment(connection, leased).shown_order
+        assign.submit(connection, leased, ann, {"ratings": {answer: 9}}, "key-00001")
+        connection.execute(t.project.update().values(config={"scale": {"low": 1, "high": 7, "words": []}}))
+        (rating,) = snapshot.records(connection, snapshot.take(connection, project))
+    assert (rating.value, rating.low, rating.high) == (9, 0, 10)

@@ -234,6 +234,8 @@ def review(config: Review) -> None:
     with db.writing() as connection:
         made = reviews.ask(connection, store.project_named(connection, config.project), config.count, config.seed)
     print(f"{made} judgements will be reviewed by somebody else")
+    if not made:
+        print(f"(those of the kinds {', '.join(kinds.REVIEWED)} can be, each once)")
 
 
 def _with_interval(figure: dict[str, Any]) -> tuple[str, str]:

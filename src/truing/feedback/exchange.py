@@ -120,9 +120,9 @@ def take_out(
     if layout == "events":
         rows = save(out, events)
     else:
-        fitting = _for_layout(records, layout, told.append)
+        fitting = list(records)
         if layout not in ALL_CRITERIA:
-            fitting = on_criterion(fitting, criterion, told.append)
+            fitting = _for_layout(on_criterion(fitting, criterion, told.append), layout, told.append)
         rows = formats.write(fitting, out, layout, told.append)  # type: ignore[arg-type]
     manifest |= {"layout": layout, "rows": rows, "file": out.name, "truing": truing.__version__, "left_out": told}
     manifest["records"] = dict(Counter(type(record).__name__ for record in records))
@@ -133,21 +133,23 @@ def take_out(
 
 
 def _for_layout(records: Sequence[Record], layout: str, report: Callable[[str], None]) -> list[Record]:
-    """What rows of a layout hold of the records: of other tools' the first class of which there are any, for what reads
-    a file wants one. How many records say nothing of it is told to `report`."""
-    if layout in ALL_CRITERIA:
-        return list(records)
+    """What rows of another tool's layout hold of the records: the first class of which there are any, for what reads a
+    file wants one. How many records say nothing of it is told to `report`."""
+    nothing: list[Record] = []
     for wanted, name in HELD[layout].items():
         found = [
             record for record in convert(records, (wanted,)) if not isinstance(record, Rating) or _is_label(record)
         ]
-        if not found:
+        if not any(formats.is_orderly(record) for record in found):
+            nothing += found
             continue
         if left := Counter(type(record).__name__ for record in _without(records, wanted, found)):
             others = ", ".join(f"{count} {what}" for what, count in left.items())
             report(f"left out: {others}: {layout} rows of {name} hold nothing else")
         return found
-    held = ", ".join(sorted({type(record).__name__ for record in records}))
+    if nothing:
+        return nothing  # ties, and empty answers: who writes them says so
+    held = ", ".join(sorted({type(record).__name__ for record in records})) or "nothing that teaches"
     raise UserError(f"there is nothing that the layout {layout} can hold: the snapshot has {held}")
 
 
@@ -273,7 +275,7 @@ def _bring(connection: Connection, known: Known, sitting: Sequence[Any], kind: s
     asked, imported = kinds.imported(new)
     ids = [_message(connection, prompt, text) for text in imported.answers]
     candidates = store.add_candidates(connection, prompt, ids, selection="import") if ids else None
-    config = _config(max(new, key=lambda record: record.time), imported)
+    config = _config(new, imported)
     task = store.add_task(connection, project, asked.name, prompt, candidates, config=config)
     moment, identity = now(), new_id()
     connection.execute(
@@ -315,13 +317,16 @@ def _why_unstorable(record: Any) -> str:
     return ""
 
 
-def _config(record: Any, imported: Imported) -> dict[str, Any]:
+def _config(records: Sequence[Any], imported: Imported) -> dict[str, Any]:
     """What the task asks, where it is not the usual: a rating's scale, a criterion in place of an overall judgement.
 
-    Beside it, as `given`, the figures of a record that no person gives on a page: a snapshot has them as they came in.
+    Beside it, as `given`, the figures of records that no person gives on a page: a snapshot has them as they came in.
     """
-    figures = {name: value for name, value in vars(record).items() if name in FIGURES and value}
-    config: dict[str, Any] = {"given": figures | imported.given}
+    record, times = records[0], [record.time for record in records]
+    config: dict[str, Any] = {
+        "given": {name: value for name, value in vars(record).items() if name in FIGURES and value}
+    }
+    config["given"] |= imported.given | ({"times": times} if len(set(times)) > 1 else {})
     if imported.scale:
         config["scale"] = {**imported.scale._asdict(), "words": []}
     if getattr(record, "criterion", ""):

@@ -34,7 +34,7 @@ def add_record(
 
 def is_right(kind: str, payload: Mapping[str, Any], accepted: Mapping[str, Any]) -> bool:
     """Whether a judgement is one of those accepted, as its kind tells them."""
-    gold = kinds.TABLE[kind].gold
+    gold = kinds.EVENTS[kind].gold
     if gold is None:
         raise UserError(f"gold: a task of the kind {kind} has no right answer")
     return gold.is_right(kinds.stored(kind, payload), accepted)

@@ -107,12 +107,16 @@ class Config:
             ("port", 0 <= self.port < 65536, "0 to 65535"),
             ("lease_s", self.lease_s >= 1, "1 or more"),
             ("simulate", 0 <= self.simulate <= 64, "0 to 64"),
+            ("criteria", all(self.criteria), "names"),
+            ("criteria", len(set(self.criteria)) == len(self.criteria), "names, each once"),
         )
         kind = kinds.TABLE[self.kind]
         if self.answers != 2 and kind.fewest == kind.most:
-            raise UserError(f"answers = {self.answers}: how many answers a task of the kind {self.kind} has is fixed")
+            raise UserError(f"answers = {self.answers}: a task of the kind {self.kind} always shows {kind.most}")
         if self.answers < kind.fewest:
             raise UserError(f"answers = {self.answers}: a task of the kind {self.kind} needs {kind.fewest} or more")
+        if self.simulate and kind.turns:
+            raise UserError(f"simulate = {self.simulate}: simulated people do not talk, as the kind {self.kind} wants")
         if self.criteria and not kind.criteria:
             raise UserError(f"criteria = {self.criteria}: a task of the kind {self.kind} has one question")
 
@@ -164,6 +168,8 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
     places = filter(None, (config.quiz, config.gold))
     known = {place: formats.read(place, (Comparison, Rating), strict=True, report=_warn) for place in places}
     guideline = _read_guideline(config.guideline)
+    if kinds.TABLE[config.kind].turns and not config.model:
+        raise UserError(f"kind = {config.kind!r}: people talk with a live model: name a --model")
     live = [(name, *_live(name, config, local)) for name in config.model]
     db = Database.open(config.store)  # not before all files have been read
     replies = dict[str, Reply]()
@@ -295,7 +301,7 @@ def _add_prompts(
     made = equal = 0
     for one in asked:
         prompt = store.add_prompt(connection, project, one.prompt, source="file")
-        if len(one.responses) < config.shown:
+        if len(one.responses) < kinds.TABLE[config.kind].fewest:
             if not asking.is_asked(connection, project, prompt, config.kind):
                 waiting[prompt] = one.prompt
             continue

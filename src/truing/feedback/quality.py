@@ -180,7 +180,9 @@ def _rating_agreement(alone: Sequence[Mark]) -> dict[str, Any]:
     """Agreement on the numbers given to answers that two people or more rated: the order of the scale counts."""
     scaled = [m for m in alone if not m.good_or_bad]
     place = {value: i for i, value in enumerate(sorted({m.value - m.low for m in scaled}))}
-    rated = [Label(m.message, m.person, place[m.value - m.low], m.annotation, m.prompt) for m in scaled]
+    rated = [
+        Label((m.message, m.low, m.high), m.person, place[m.value - m.low], m.annotation, m.prompt) for m in scaled
+    ]
     label_IR, _, prompts = _matrix(_shared(rated))
     alpha = partial(agreement.krippendorff_alpha, level="ordinal")
     return {"items": len(label_IR), "krippendorff_alpha": _beyond_chance(label_IR, alpha, prompts)}
@@ -272,7 +274,7 @@ def _disagreements(decided: Sequence[Vote], alone: Sequence[Mark], people: Mappi
             sides[vote.pair][vote.first if vote.outcome == 1 else vote.second].append(people[vote.person]["name"])
             about[vote.pair] = {"prompt": vote.prompt}
     for mark in alone:
-        answer = mark.message, mark.good_or_bad
+        answer = mark.message, mark.good_or_bad, mark.low, mark.high
         sides[answer][mark.value].append(people[mark.person]["name"])
         about[answer] = {"prompt": mark.prompt, "message": mark.message}
         scale[answer] = mark

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, exists, select
 
 from truing.feedback import schema as t
 from truing.feedback import store
-from truing.feedback.assign import standing
+from truing.feedback.assign import SKIP, standing
 from truing.feedback.tasks import kinds, review
 
 of = t.task.alias("of")
@@ -37,6 +37,6 @@ def results(connection: Connection, project: str) -> tuple[list[bool], list[str]
     rows = connection.execute(
         select(c.payload, t.task.c.prompt_id)
         .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, t.task.c.reviews_id.is_not(None), *standing())
+        .where(t.task.c.project_id == project, t.task.c.reviews_id.is_not(None), c.kind != SKIP, *standing())
     ).all()
     return [row.payload["verdict"] == "agree" for row in rows], [row.prompt_id for row in rows]

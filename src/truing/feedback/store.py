@@ -149,9 +149,13 @@ def add_task(
     reviews: str | None = None,
 ) -> str:  # fmt: skip
     """Something to ask `overlap` different people; `reviews` is the annotation that a review is about."""
+    config = dict(config or {})
+    if kinds.named(kind).scale and "scale" not in config:  # what a rating means stays, whatever scale is usual later
+        usual = connection.execute(select(t.project.c.config).where(t.project.c.id == project)).scalar_one()
+        config["scale"] = kinds.scale_of(kinds.named(kind), usual)
     return add(
-        connection, t.task, project_id=project, kind=kinds.named(kind).name, prompt_id=prompt,
-        candidate_set_id=candidates, overlap=overlap, priority=priority, config=dict(config or {}), gold=gold,
+        connection, t.task, project_id=project, kind=kind, prompt_id=prompt,
+        candidate_set_id=candidates, overlap=overlap, priority=priority, config=config, gold=gold,
         round_id=round_ or _open_round(connection, project),
         reviews_id=reviews,
     )  # fmt: skip

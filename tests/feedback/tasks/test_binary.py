@@ -42,7 +42,7 @@ def test_ratings_of_0_and_1_alone_are_good_or_bad(given):
 
 def test_good_or_bad_in_words():
     said = kinds.stored("binary", {"good": {"a": True, "b": False}})
-    assert binary.words(said, {"a": "A", "b": "B"}) == "A is good, B is bad"
+    assert binary.words(said, {"a": "B", "b": "A"}) == "A is bad, B is good"
 
 
 def test_a_rating_known_to_be_right_is_good_above_the_middle_of_its_scale(given):

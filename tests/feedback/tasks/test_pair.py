@@ -25,7 +25,8 @@ def test_both_bad_says_of_each_that_it_is_bad(given):
         ("rating", "a", 0, "both_bad"), ("rating", "b", 0, "both_bad")
     ]  # fmt: skip
     assert len(given.rows("pair", {"verdict": "tie"}, "ab")) == 1
-    both = given.records("pair", {"verdict": "both_good"}, TEXTS)
+    both = given.records("pair", {"verdict": "both_good"}, TEXTS, criterion="kind")
+    assert {r.criterion for r in both} == {"kind"}
     assert [type(r) for r in both] == [Comparison, Rating, Rating] and both[0].target == 0.5
     assert [(r.response, r.value, r.low, r.high) for r in both[1:]] == [("A", 1, 0, 1), ("B", 1, 0, 1)]
 
@@ -61,8 +62,18 @@ def test_a_comparison_that_came_in_has_its_own_figures(given, target):
         assert (back.chosen, back.rejected, back.target) == ("B", "A", 0.8)
     else:
         assert back == told
-    soft = given.records("pair", payload, TEXTS, strength="none", given=imported.given)
-    assert [c.target for c in soft] == [0.5 if target == 0.5 else 1.0]
+    bare = given.records("pair", payload, TEXTS, strength="none", given=imported.given)
+    assert [(c.target, c.margin) for c in bare] == [(0.5 if target == 0.5 else 1.0, 0.0)]
+
+
+def test_a_soft_label_is_that_of_the_file_or_of_its_margin(given):
+    def soft(*figures):
+        imported = pair.from_records([Comparison(given.prompt, "A", "B", *figures)])
+        (back,) = given.records("pair", imported.payload(["a", "b"]), TEXTS, strength="soft", given=imported.given)
+        return back.target, back.margin
+
+    assert soft(0.8) == (0.8, 0.0) and soft(1.0) == (1.0, 0.0) and soft(0.5) == (0.5, 0.0)
+    assert soft(1.0, 1 / 3) == (0.7, 0.0) and soft(1.0, 1.0) == (0.95, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
 from truing.data.records import Comparison, Ranking
+from truing.errors import UserError
 from truing.feedback.tasks import kinds, rank
 
 TEXTS = {letter.lower(): letter for letter in "ABCDE"}
@@ -45,6 +46,16 @@ def test_a_ranking_that_came_in_keeps_its_origin_and_counts_its_tiers_from_0(giv
     assert kind is rank.KIND and imported.payload(list("abc")) == {"tiers": {"a": 1, "b": 0, "c": 1}}
     (back,) = given.records("rank", imported.payload(list("abc")), TEXTS, given=imported.given)
     assert back.origin == "oasst"
+
+
+def test_a_ranking_of_more_than_a_task_shows_is_refused(given):
+    with pytest.raises(UserError, match="it has 10 answers: a task shows 9 at most"):
+        kinds.imported([Ranking(given.prompt, tuple("ABCDEFGHIJ"), tuple(range(10)))])
+
+
+def test_one_answer_is_no_ranking(given):
+    with pytest.raises(UserError, match="there is nothing to rank"):
+        kinds.parse("rank", {"tiers": {"a": 0}}, given.shown("a"))
 
 
 def test_a_ranking_in_words():

@@ -34,6 +34,8 @@ def test_a_page_takes_whole_numbers_and_an_import_what_came(given):
         kinds.parse("rate", half, given.shown("a"))
     kinds.parse("rate", half, given.shown("a", (1, 5, False)))
     assert given.compared("rate", {"ratings": {"a": 3.5, "b": 3}}, "ab", scale=(1, 5, False))[0][3] == 1
+    widest = {"ratings": {"a": 1.7e308, "b": -1.7e308}}
+    assert given.compared("rate", widest, "ab", scale=(-1.7e308, 1.7e308, False))[0][3] == 3
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,8 @@ def test_ratings_that_came_in_are_what_they_were(given, values, low, high, whole
 
 
 def test_ratings_in_words():
-    assert rate.words(kinds.stored("rate", {"ratings": {"a": 4, "b": 2.5}}), {"a": "A", "b": "B"}) == "A: 4, B: 2.5"
+    assert rate.words(kinds.stored("rate", {"ratings": {"a": 4, "b": 2.5}}), {"a": "B", "b": "A"}) == "A: 2.5, B: 4"
+    assert rate.words(kinds.stored("rate", {"ratings": {"a": 123456789}}), {"a": "A"}) == "A: 123456789"
 
 
 def test_the_scales_have_a_word_for_each_point():

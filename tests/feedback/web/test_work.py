@@ -140,3 +140,15 @@ def test_guidelines_are_shown(here):
         store.add_guideline(connection, here.project, "# Be kind\n\n<script>no</script>")
     page = here.signed_in("Ann").get("/guidelines").text
     assert "<h1>Be kind</h1>" in page and "<script>no" not in page
+
+
+@pytest.mark.parametrize("text", ["\x00", "half \ud800"])
+def test_a_text_that_no_database_keeps_is_refused(here, text):
+    here.ask("demo", "Say.")
+    client = here.signed_in("Ann")
+    task = next_task(client)["task"]
+    for payload in ({"text": text}, {"text": "fine", "flags": {text: []}}, {"text": "fine", "reason": text}):
+        body = json.dumps({"key": "key-00001", "payload": payload})  # in which every character is ASCII's
+        answer = client.post(f"/api/assignments/{task['assignment']}/submit", content=body)
+        assert answer.status_code == 400 and "half of a character" in answer.text
+    assert submit(client, task, {"text": "\U0001f600 whole"}).status_code == 200

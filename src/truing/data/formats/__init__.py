@@ -41,6 +41,7 @@ READERS: tuple[ModuleType, ...] = (
 WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf, "oasst": oasst}
 COLUMNS = {"record": None, **{column: None for reader in READERS for column in reader.COLUMNS}}
 SAID = ("messages", "chosen", "rejected", "response", "responses", "tiers", "value", "low", "high")
+EVENT = {"payload", "shown", "guideline", "annotator"}  # columns of an export that is for reading
 RUN_FILES = ("responses.jsonl", "samples.jsonl")
 
 
@@ -222,6 +223,11 @@ def _fields(record: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if name not in ("prompt", "id", "origin")}
 
 
+def is_orderly(record: Record) -> bool:
+    """Whether rows of another tool can hold the record as far as its answers go: none is empty, and two do not tie."""
+    return not _is_tie(record) and not _is_empty(record)
+
+
 def _is_tie(record: Record) -> bool:
     return isinstance(record, Comparison) and record.target == 0.5
 
@@ -273,6 +279,8 @@ def _has_rows(path: Path) -> bool:
 def _records_of(row: dict[str, Any]) -> list[Said]:
     """What a row says, and the names of the columns that its reader does not read."""
     there = without_null(row)
+    if row.keys() >= EVENT:
+        raise BadRow("a raw event of a store, which does not come in again: export native rows")
     for reader in READERS:
         if reader.matches(there):
             others = [name for name in there if reader.COLUMNS and name not in reader.COLUMNS]

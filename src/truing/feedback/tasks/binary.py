@@ -60,14 +60,16 @@ def records(payload: Binary, context: Context) -> Iterator[Record]:
     if payload.flags and context.given is not None:
         return
     low, high, _ = GOOD_OR_BAD
-    for answer, good in payload.good.items():
-        text = context.texts[answer]
-        yield Rating(context.prompt, text, float(good), low, high, criterion=context.criterion, **context.by)
+    for number, (answer, good) in enumerate(payload.good.items()):
+        about = {"criterion": context.criterion, **context.by_answer(number)}
+        yield Rating(context.prompt, context.texts[answer], float(good), low, high, **about)
 
 
 def words(payload: Binary, letter: Mapping[Id, str]) -> str:
     """What is said of each answer."""
-    return ", ".join(f"{letter[answer]} is {'good' if good else 'bad'}" for answer, good in payload.good.items())
+    return ", ".join(
+        sorted(f"{letter[answer]} is {'good' if good else 'bad'}" for answer, good in payload.good.items())
+    )
 
 
 def is_right(payload: Binary, accepted: Mapping[str, Any]) -> bool:

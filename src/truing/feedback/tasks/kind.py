@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Table
 
 from truing.data.records import Message, Prompt, Record
+from truing.errors import UserError
 from truing.feedback.simulate import Annotator, Preference
 
 VERSION = 1
@@ -83,6 +84,11 @@ class Context:
     def signed(self) -> dict[str, Any]:
         """Fields of demonstrations, edits and flags."""
         return {"annotator": self.by["annotator"], "time": self.by["time"]}
+
+    def by_answer(self, number: int) -> Mapping[str, Any]:
+        """Fields of a rating, one of several at one sitting: those that came in may be of different times."""
+        times = self.figure("times", ())
+        return {**self.by, "time": times[number]} if times else self.by
 
     def figure(self, name: str, usual: Any) -> Any:
         """A field of the record that came in, where the judgement is an import's."""
@@ -184,6 +190,12 @@ class Kind(Generic[P]):
     gold: Gold[P] | None = None
     from_records: Callable[[Sequence[Record]], Imported | None] = lambda records: None
     """The judgement of this kind that a person's records are; None where they are none."""
+
+
+def refuse_nameless(criteria: Iterable[str]) -> None:
+    """Raises UserError where a criterion has no name: that is the overall judgement, which stands beside them."""
+    if "" in criteria:
+        raise UserError('criteria: "" is no name of one')
 
 
 def compared(winner: Id, loser: Id, origin: str, tie: bool = False, strength: int | None = None, **more: str) -> Row:

@@ -26,6 +26,7 @@ from truing.feedback.tasks.kind import (
     Simulation,
     compared,
     marked,
+    refuse_nameless,
 )
 
 MARGIN = {1: 1 / 3, 2: 2 / 3, 3: 1.0}  # Touvron et al. 2023, arXiv:2307.09288, table 27, as shares of the greatest
@@ -69,6 +70,11 @@ class Pair(Verdict, Payload):
                 yield criterion, verdict, winner, next(a for a in shown if a != winner)
 
 
+def complete(payload: Pair, shown: Shown) -> None:
+    """Each criterion has a name."""
+    refuse_nameless(payload.criteria)
+
+
 def facts(payload: Pair, shown: Shown) -> Iterator[tuple[Table, Row]]:
     """A comparison by each criterion; both good or both bad marks each answer."""
     for criterion, verdict, winner, loser in payload.decided(shown.answers):
@@ -104,12 +110,14 @@ def records(payload: Pair, context: Context) -> Iterator[Record]:
 
 def _target(verdict: Verdict, context: Context) -> tuple[float, float]:
     """The probability that the winner is the better one, and the margin."""
-    if context.strength == "margin" and "target" in (context.given or {}):
-        return context.figure("target", 1.0), context.figure("margin", 0.0)
+    target, margin = context.figure("target", None), context.figure("margin", 0.0)
+    if target is not None and context.strength == "margin":
+        return target, margin
     if verdict.strength is None:
         return 0.5, 0.0
     if context.strength == "soft":
-        return SOFT[verdict.strength], 0.0
+        # A file without margins tells no strength, but maybe how sure its judgement is.
+        return (target, 0.0) if target is not None and not margin else (SOFT[verdict.strength], 0.0)
     return 1.0, MARGIN[verdict.strength] if context.strength == "margin" else 0.0
 
 
@@ -172,6 +180,7 @@ KIND = Kind(
     most=2,
     criteria="Which is more {name}?",
     compares=True,
+    complete=complete,
     facts=facts,
     records=records,
     words=words,

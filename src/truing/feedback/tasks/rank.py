@@ -107,6 +107,8 @@ def from_records(records: Sequence[Record]) -> Imported | None:
     record = records[0]
     if not isinstance(record, Ranking):
         return None
+    if len(record.responses) > KIND.most:
+        raise UserError(f"it has {len(record.responses)} answers: a task shows {KIND.most} at most")
     place = {tier: i for i, tier in enumerate(sorted(set(record.tiers)))}
     tiers = [place[tier] for tier in record.tiers]
     given = {"origin": record.origin}

@@ -26,6 +26,7 @@ from truing.feedback.tasks.kind import (
     compared,
     in_order,
     marked,
+    refuse_nameless,
 )
 
 EXACT = 2**53  # whole numbers up to it are exact as floats
@@ -58,6 +59,7 @@ def complete(payload: Rate, shown: Shown) -> None:
     """Every answer shown has a number of the scale, a whole one where the scale has points."""
     if set(payload.ratings) != set(shown.answers):
         raise UserError("rate: every answer shown must be rated")
+    refuse_nameless(payload.criteria)
     low, high, whole = shown.scale
     for value in (value for _, ratings in payload.given() for value in ratings.values()):
         if not low <= value <= high:
@@ -71,7 +73,7 @@ def facts(payload: Rate, shown: Shown) -> Iterator[tuple[Table, Row]]:
     for criterion, ratings in payload.given():
         place = {answer: -value for answer, value in ratings.items()}
         for better, worse, tie in in_order(ratings, place):
-            apart = None if tie else min(3, max(1, int(ratings[better] - ratings[worse])))
+            apart = None if tie else int(min(3, max(1, ratings[better] - ratings[worse])))
             yield t.comparison, compared(better, worse, "rating", tie, apart, criterion=criterion)
         for answer, value in ratings.items():
             yield t.rating, marked(answer, value, shown.scale, "rating", criterion)
@@ -81,14 +83,14 @@ def records(payload: Rate, context: Context) -> Iterator[Record]:
     """The ratings: `convert` makes comparisons of them."""
     low, high, _ = context.scale
     for criterion, ratings in payload.given():
-        for answer, value in ratings.items():
-            by = criterion or context.criterion
-            yield Rating(context.prompt, context.texts[answer], value, low, high, criterion=by, **context.by)
+        for number, (answer, value) in enumerate(ratings.items()):
+            about = {"criterion": criterion or context.criterion, **context.by_answer(number)}
+            yield Rating(context.prompt, context.texts[answer], value, low, high, **about)
 
 
 def words(payload: Rate, letter: Mapping[Id, str]) -> str:
     """The overall numbers."""
-    return ", ".join(f"{letter[answer]}: {value:g}" for answer, value in payload.ratings.items())
+    return ", ".join(sorted(f"{letter[answer]}: {value:.12g}" for answer, value in payload.ratings.items()))
 
 
 def is_right(payload: Rate, accepted: Mapping[str, Any]) -> bool:

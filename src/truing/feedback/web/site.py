@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ HERE = Path(__file__).parents[1]
 COOKIE = "truing_session"
 REMEMBERED_S = 5.0  # how long a session is taken for good: so long after it is ended elsewhere it may still work
 DEEPEST = 20  # levels of a JSON body
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # half a character is no text; PostgreSQL keeps no U+0000
 
 
 class Refused(Exception):
@@ -121,7 +123,18 @@ async def body(request: Request) -> dict[str, Any]:
         raise Refused(400, "json", f"this is no JSON: {error}") from None
     if not isinstance(read, dict):
         raise Refused(400, "json", "the body must be a JSON object")
+    if not _is_storable(read):
+        raise Refused(400, "text", "a text holds half of a character, or one that no database keeps (U+0000)")
     return read
+
+
+def _is_storable(value: object) -> bool:
+    """Whether no text in a JSON value, or name of one, holds what a database refuses."""
+    if isinstance(value, dict):
+        return all(map(_is_storable, (*value, *value.values())))
+    if isinstance(value, list):
+        return all(map(_is_storable, value))
+    return not (isinstance(value, str) and UNSTORABLE.search(value))
 
 
 def check_csrf(request: Request, who: Person, sent: str | None = None) -> None:
