@@ -14,6 +14,7 @@ def test_is_right():
     assert not is_right("rank", {"tiers": {"a": 0, "b": 0}}, {"winners": ["a"]})
     assert is_right("binary", {"good": {"a": True}}, {"good": {"a": True}})
     assert is_right("rate", {"ratings": {"a": 4}}, {"ratings": {"a": [4, 5]}})
+    assert is_right("turn", {"verdict": "tie", "goes_on": "a"}, {"verdicts": ["tie"]})  # of a chat
     with pytest.raises(UserError, match="no right answer"):
         is_right("demo", {"text": "x"}, {})
 

@@ -3,7 +3,7 @@ from sqlalchemy import func, select
 
 from truing.data.records import Message, Prompt, Response, split_of
 from truing.errors import UserError
-from truing.feedback import assign, auth, snapshot, store
+from truing.feedback import assign, auth, exchange, snapshot, store
 from truing.feedback import schema as t
 
 
@@ -105,4 +105,9 @@ def test_a_rating_means_what_it_meant_whatever_scale_is_usual_later(sqlite, make
         assign.submit(connection, leased, ann, {"ratings": {answer: 9}}, "key-00001")
         connection.execute(t.project.update().values(config={"scale": {"low": 1, "high": 7, "words": []}}))
         (rating,) = snapshot.records(connection, snapshot.take(connection, project))
-    assert (rating.value, rating.low, rating.high) == (9, 0, 10)
+        assert (rating.value, rating.low, rating.high) == (9, 0, 10)
+        connection.execute(t.task.update().values(config={}))  # as earlier versions made tasks
+        (rating,) = snapshot.records(connection, snapshot.take(connection, project))
+        assert (rating.low, rating.high) == (1, 7)
+        (event,) = exchange._events(connection, snapshot.take(connection, project))
+        assert event["scale"] == {"low": 1, "high": 7}

@@ -1,3 +1,4 @@
+import pytest
 from sqlalchemy import select
 
 from truing.feedback import assign, store
@@ -59,3 +60,20 @@ def test_progress_counts_what_stands(here):
         assert views.progress(connection, here.site, client.person) == {"mine": 1, "today": 1, "left": 1, "total": 2}
         assign.undo(connection, client.person, "key-00002")
         assert views.progress(connection, here.site, client.person)["mine"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "keep_best", "criteria"),
+    [("rank", "ABC", None, False), ("rank", "ABCD", 3, False), ("rate", "ABCD", None, True)],
+)
+def test_a_page_asks_what_its_kind_has_a_question_for(here, kind, answers, keep_best, criteria):
+    """All of three are ranked, of four the best three may be; criteria that a task has are asked where the kind can."""
+    here.ask(kind, "?", *answers)
+    asked = [{"name": "kind", "words": "Which is kinder?"}]
+    client = here.signed_in("Ann")
+    with here.db.writing() as connection:
+        connection.execute(t.task.update().values(config={"criteria": asked}))
+    one = leased(here, client.person)
+    with here.db.reading() as connection:
+        task = views.task(connection, here.site, one)
+    assert (task["keep_best"], task["criteria"]) == (keep_best, asked if criteria else [])
