@@ -102,6 +102,7 @@ def judge(db, project, person, rng):
         if leased is None:
             return False
         task = views.task(connection, Site(db, project), leased)
+        task["answers"].sort(key=lambda answer: answer["text"])  # the page's order is another one in every run
         payload = kinds.TABLE[task["kind"]].simulated(
             Simulation(task, careless, lambda p, text: len(text) / 10 - 1, rng)
         )
@@ -216,10 +217,8 @@ def test_a_store_its_export_and_a_store_that_takes_it_in_teach_the_same(judged, 
         assert essence(of_store(again, classes), twice, left_out) == taught
         nothing &= not taught
     assert not nothing
-    for strength in ("soft", "none"):
-        taught = essence(snapshot_records(db, strength), names)
-        if kind in kinds.TABLE:  # of what came in the file says how sure it is
-            assert essence(snapshot_records(again, strength), twice) == taught
+    for strength in ("soft", "none") if kind in kinds.TABLE else ():  # of what came in the file says how sure it is
+        assert essence(snapshot_records(again, strength), twice) == essence(snapshot_records(db, strength), names)
     again.close()
 
 

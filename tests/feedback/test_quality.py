@@ -1,5 +1,7 @@
 """Figures from judgements whose truth is known: simulated people, whose faults are found again."""
 
+import random
+
 import numpy as np
 import pytest
 from sqlalchemy import update
@@ -15,6 +17,14 @@ from truing.feedback.votes import Label
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
 from truing.maths.statistics import wilson
+
+
+@pytest.fixture(autouse=True)
+def same_order(monkeypatch):
+    """Answers are shown in an order that is drawn anew in every run, and whether a careless person is right by chance
+    depends on it: here it is the same in every run."""
+    drawn = random.Random(0)
+    monkeypatch.setattr(assign.random, "SystemRandom", lambda: drawn)
 
 
 def judge(db, project, names, cast, worth, per_person=None):

@@ -38,7 +38,7 @@ class Config:
     """Records to write in another layout: files, folders, runs or hub ids."""
     kind: Literal["demonstrations", "comparisons", "judgements", "prompts", "conversations"] = "comparisons"
     """Which records to take from the data."""
-    to: Literal["native", "trl", "hh", "openrlhf", "oasst"] = "trl"
+    to: formats.FileLayout = "trl"
     """The layout: our own rows, TRL's columns, HH's two texts, OpenRLHF's columns, or Open-Assistant's trees."""
     criterion: str = ""
     """What rows of other tools judge by, such as helpful; empty: overall judgements."""

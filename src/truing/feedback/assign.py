@@ -53,27 +53,28 @@ class Conflict(UserError):
     """The same key with another body, or a second answer where one stands."""
 
 
-class Spent(NamedTuple):
+class TimeSpent(NamedTuple):
     """Milliseconds that a judgement took on the page, and those of them in which a key or pointer moved."""
 
     duration_ms: int | None = None
     active_ms: int | None = None
 
 
-NOT_TIMED = Spent()
+NOT_TIMED = TimeSpent()
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a person did: its kind, what is kept of it, the key of the request and the hash of its body."""
+    """What a person did, as columns of its row: the key of the request and the hash of its body tell it again."""
 
     kind: str
     payload: Mapping[str, Any]
-    key: str
-    body: str
-    spent: Spent = NOT_TIMED
+    idempotency_key: str
+    body_hash: str
+    duration_ms: int | None = None
+    active_ms: int | None = None
     extra: bool = False
-    supersedes: str | None = None
+    supersedes_id: str | None = None
 
 
 class Unknown(UserError):
@@ -219,7 +220,7 @@ def submit(
     annotator: str,
     payload: Mapping[str, Any],
     key: str,
-    spent: Spent = NOT_TIMED,
+    spent: TimeSpent = NOT_TIMED,
 ) -> tuple[str, bool]:
     """Store what a person said. Returns the annotation's id and whether it is an extra label.
 
@@ -235,7 +236,7 @@ def submit(
     shown = _shown(connection, row, row.shown_order)
     parsed = kinds.parse(row.kind, payload, shown)
     extra = row.state != "leased" or (row.lease_expires <= now() and _places_left(connection, row, now()) < 1)
-    annotation = _record(connection, row, Event(row.kind, payload, key, body, spent, extra))
+    annotation = _record(connection, row, Event(row.kind, dict(payload), key, body, *spent, extra))
     derive(connection, annotation, row, parsed, shown)
     connection.execute(update(t.assignment).where(t.assignment.c.id == identity).values(state="submitted"))
     submitted = select(func.count()).where(place.c.task_id == row.task_id, place.c.state == "submitted")
@@ -273,7 +274,7 @@ def undo(connection: Connection, annotator: str, key: str, lease_s: float = LEAS
     if event.kind == SKIP and _places_left(connection, row, moment) < 1:
         raise Conflict("somebody else has the task that you skipped")
     body = _body_hash(row.id, RETRACTION, {})
-    _record(connection, row, Event(RETRACTION, {"of": event.id}, key, body, supersedes=event.id))
+    _record(connection, row, Event(RETRACTION, {"of": event.id}, key, body, supersedes_id=event.id))
     connection.execute(
         update(t.assignment)
         .where(t.assignment.c.id == row.id)
@@ -293,7 +294,12 @@ def standing(moment: float | None = None) -> list[Any]:
 
 
 def turn(
-    connection: Connection, row: Any, candidates: str, payload: Mapping[str, Any], key: str, spent: Spent = NOT_TIMED
+    connection: Connection,
+    row: Any,
+    candidates: str,
+    payload: Mapping[str, Any],
+    key: str,
+    spent: TimeSpent = NOT_TIMED,
 ) -> str:
     """Store the choice between a chat turn's two answers; `row` is the assignment of the chat, `goes_on` in the payload
     the answer that is followed. Returns the annotation's id."""
@@ -304,7 +310,7 @@ def turn(
     parsed = kinds.parse(TURN, choice(payload), shown)
     if _standing_turn(connection, row.id, candidates):
         raise Conflict("this turn has your answer already; undo it first")
-    event = Event(TURN, {**payload, "candidates": candidates}, key, body, spent)
+    event = Event(TURN, {**payload, "candidates": candidates}, key, body, *spent)
     annotation = _record(connection, row, event)
     derive(connection, annotation, row, parsed, shown, TURN)
     return annotation
@@ -365,12 +371,10 @@ _SAME = select(t.annotation.c.id, t.annotation.c.extra, t.annotation.c.body_hash
 def _record(connection: Connection, row: Any, event: Event) -> str:
     """The event as a row; returns its id."""
     identity = new_id()
-    about = {"assignment_id": row.id, "task_id": row.task_id, "annotator_id": row.annotator_id}
-    request = {"idempotency_key": event.key, "body_hash": event.body, **event.spent._asdict()}
-    judged = {"kind": event.kind, "version": VERSION, "payload": dict(event.payload), "extra": event.extra}
+    whose = {"assignment_id": row.id, "task_id": row.task_id, "annotator_id": row.annotator_id}
     number = (connection.scalar(_LAST) or 0) + 1
-    order = {"id": identity, "number": number, "supersedes_id": event.supersedes, "created_at": now()}
-    connection.execute(_NEW, {**about, **request, **judged, **order})
+    values = {"id": identity, "number": number, "version": VERSION, "created_at": now()}
+    connection.execute(_NEW, {**whose, **values, **vars(event)})
     return identity
 
 

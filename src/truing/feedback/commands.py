@@ -42,7 +42,7 @@ class Export:
 
     out: str
     """The file: .jsonl, .json, .parquet, or .gz of the first two."""
-    to: Literal["native", "trl", "hh", "openrlhf", "oasst", "events"] = "native"
+    to: exchange.ExportLayout = "native"
     """Our own rows, TRL's columns, HH's two texts, OpenRLHF's columns, Open-Assistant's trees, or raw events."""
     store: str = "feedback.db"
     """A SQLite file, or postgresql://user@host/name."""

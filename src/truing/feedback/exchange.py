@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, insert, select
 
 import truing
 from truing.data import formats
+from truing.data.formats.columns import is_label
 from truing.data.formats.convert import convert, on_criterion, sitting_of, without_derived
 from truing.data.formats.files import save
 from truing.data.records import (
@@ -41,15 +42,13 @@ AT_ONCE = 20  # records of one transaction: a page that is open meanwhile waits 
 GAP_S = 0.02  # between two of them: SQLite lets those of other processes try again, and gives them no turn
 LARGEST = 50  # ratings of one sitting: each two become a comparison
 FIGURES = ("error", "round", "time")  # of a record, beside what its kind keeps
-LAYOUTS = ("native", "trl", "hh", "openrlhf", "oasst", "events")
-ALL_CRITERIA = ("native", "events")  # layouts that hold every judgement, and name its criterion
-# The records that rows of the others hold, one class a file, and what they are called.
-HELD: dict[str, dict[type, str]] = {
-    "trl": {Comparison: "comparisons", Rating: "labels", Demonstration: "demonstrations"},
-    "hh": {Comparison: "comparisons"},
-    "openrlhf": {Comparison: "comparisons", Demonstration: "demonstrations"},
-    "oasst": {Ranking: "rankings"},
-}
+EVENTS = "events"  # the layout that is for reading
+LAYOUTS = (*formats.WRITERS, EVENTS)
+ALL_CRITERIA = ("native", EVENTS)  # layouts that hold every judgement, and name its criterion
+if TYPE_CHECKING:
+    ExportLayout = str
+else:
+    ExportLayout = Literal[LAYOUTS]
 
 
 def read_in(sources: Sequence[str], report: Callable[[str], None] | None = None) -> list[Record]:
@@ -116,14 +115,14 @@ def take_out(
         manifest = snapshot.described(connection, frozen)
         told: list[str] = []
         records = snapshot.records(connection, frozen, report=told.append)
-        events = list(_events(connection, frozen)) if layout == "events" else []
-    if layout == "events":
+        events = list(_events(connection, frozen)) if layout == EVENTS else []
+    if layout == EVENTS:
         rows = save(out, events)
     else:
         fitting = list(records)
         if layout not in ALL_CRITERIA:
             fitting = _for_layout(on_criterion(fitting, criterion, told.append), layout, told.append)
-        rows = formats.write(fitting, out, layout, told.append)  # type: ignore[arg-type]
+        rows = formats.write(fitting, out, layout, told.append)
     manifest |= {"layout": layout, "rows": rows, "file": out.name, "truing": truing.__version__, "left_out": told}
     manifest["records"] = dict(Counter(type(record).__name__ for record in records))
     manifest["annotators"] = sorted({r.annotator for r in records if not isinstance(r, Prompt | Conversation)})
@@ -135,30 +134,23 @@ def take_out(
 def _for_layout(records: Sequence[Record], layout: str, report: Callable[[str], None]) -> list[Record]:
     """What rows of another tool's layout hold of the records: the first class of which there are any, for what reads a
     file wants one. How many records say nothing of it is told to `report`."""
-    nothing: list[Record] = []
-    for wanted, name in HELD[layout].items():
-        found = [
-            record for record in convert(records, (wanted,)) if not isinstance(record, Rating) or _is_label(record)
-        ]
-        if not any(formats.is_orderly(record) for record in found):
-            nothing += found
+    only_ties: list[Record] = []  # or empty answers
+    for wanted, name in formats.WRITERS[layout].HOLDS.items():
+        found = [record for record in convert(records, (wanted,)) if not isinstance(record, Rating) or is_label(record)]
+        if not any(formats.fits_other_layouts(record) for record in found):
+            only_ties += found
             continue
-        if left := Counter(type(record).__name__ for record in _without(records, wanted, found)):
+        if left := Counter(type(record).__name__ for record in _left_out(records, wanted, found)):
             others = ", ".join(f"{count} {what}" for what, count in left.items())
             report(f"left out: {others}: {layout} rows of {name} hold nothing else")
         return found
-    if nothing:
-        return nothing  # ties, and empty answers: who writes them says so
+    if only_ties:
+        return only_ties  # who writes them says so
     held = ", ".join(sorted({type(record).__name__ for record in records})) or "nothing that teaches"
     raise UserError(f"there is nothing that the layout {layout} can hold: the snapshot has {held}")
 
 
-def _is_label(rating: Rating) -> bool:
-    """Whether it says good or bad, which is all that other tools' rows say of one answer."""
-    return (rating.low, rating.high) == (0, 1) and rating.value in (0, 1)
-
-
-def _without(records: Sequence[Record], wanted: type, found: Sequence[Record]) -> list[Record]:
+def _left_out(records: Sequence[Record], wanted: type, found: Sequence[Record]) -> list[Record]:
     """The records that none of those found follows from."""
     compared = {
         (one.prompt.id, one.annotator, one.criterion, text)
@@ -171,7 +163,7 @@ def _without(records: Sequence[Record], wanted: type, found: Sequence[Record]) -
         if not isinstance(record, Rating):
             return bool(convert([record], (wanted,)))
         about = (record.prompt.id, record.annotator, record.criterion, record.response)
-        return about in compared if wanted is Comparison else wanted is Rating and _is_label(record)
+        return about in compared if wanted is Comparison else wanted is Rating and is_label(record)
 
     return [record for record in records if not is_held(record)]
 
@@ -187,7 +179,6 @@ def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
             t.annotation,
             t.assignment.c.shown_order,
             t.task.c.prompt_id,
-            t.task.c.project_id,
             t.task.c.config,
             t.project.c.config.label("usual"),
             t.guideline.c.version.label("guideline"),

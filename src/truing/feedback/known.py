@@ -94,11 +94,11 @@ class Known:
         self._count(connection, [row.id for row in rows])
         # An import into an open round belongs to it; when it comes again, its file names another one or none.
         moved = [row.id for row in rows if row.number and _named_round(row) != row.number]
-        self._count(connection, moved, came=True)
+        self._count(connection, moved, round_of_file=True)
 
-    def _count(self, connection: Connection, annotations: Sequence[str], came: bool = False) -> None:
+    def _count(self, connection: Connection, annotations: Sequence[str], round_of_file: bool = False) -> None:
         for start in range(0, len(annotations), AT_ONCE):
-            for record in snapshot.meaning(connection, annotations[start : start + AT_ONCE], came):
+            for record in snapshot.meaning(connection, annotations[start : start + AT_ONCE], round_of_file):
                 self.held[record.annotator, *_said(record)] += 1  # type: ignore[union-attr]
 
 

@@ -55,7 +55,7 @@ class Config:
     project: str = "default"
     """Work in one store that belongs together."""
     kind: kinds.Name = "pair"
-    """What people are asked to do."""
+    """What people do: compare two, order, rate, say good or bad, write, correct, or chat."""
     answers: int = 2
     """Live answers to each prompt, for rank, rate and binary (of sampled ones all are shown); a pair has two."""
     overlap: int = 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Select, exists, insert, select
@@ -99,17 +98,17 @@ def records(
     described(connection, snapshot)
     member = t.snapshot_annotation.c
     members = select(member.annotation_id).where(member.snapshot_id == snapshot)
-    reader = _Reader(connection, members, strength, errors or {}, prior)
+    reader = _Reader(connection, members, strength, errors, prior)
     found = reader.records()
     if report and reader.equal:
         report(f"snapshot {snapshot}: left out: {reader.equal} answers compared with a text equal to theirs")
     return found
 
 
-def meaning(connection: Connection, annotations: Sequence[str], came: bool = False) -> list[Record]:
-    """What these annotations mean, as `records` tells it of a snapshot of them; `came`: of imports, with the round that
-    their file named in place of the one in which they came in."""
-    return _Reader(connection, annotations).records(came)
+def meaning(connection: Connection, annotations: Sequence[str], round_of_file: bool = False) -> list[Record]:
+    """What these annotations mean, as `records` tells it of a snapshot of them; `round_of_file`: of imports, with the
+    round that their file named in place of the one in which they came in."""
+    return _Reader(connection, annotations).records(round_of_file)
 
 
 def nobody(connection: Connection) -> str:
@@ -125,30 +124,33 @@ class _Reader:
         connection: Connection,
         members: Any,
         strength: Strength = "margin",
-        errors: Mapping[str, float] = MappingProxyType({}),
+        errors: Mapping[str, float] | None = None,
         prior: float = 0.0,
     ) -> None:
         self.connection, self.members = connection, members
-        self.strength, self.errors, self.prior = strength, errors, prior
+        self.strength, self.errors, self.prior = strength, errors or {}, prior
         self.prompts: dict[tuple[str, str | None], Prompt] = {}
         self.texts: dict[str, tuple[str, str | None]] = {}
         self.nobody = nobody(connection)
         self.equal = 0  # answers left out, for their text is that of the one beside them
         self._load_texts()
 
-    def records(self, came: bool = False) -> list[Record]:
-        """The records, by what they are, and in the order in which they were given; `came`: as in `meaning`."""
+    def records(self, round_of_file: bool = False) -> list[Record]:
+        """The records by their class, in the order in which they were given; `round_of_file`: as in `meaning`."""
         found: list[Record] = []
         of_turns = self._answers_of_turns()
         for row in self._annotations():
             shown = row.shown_order if row.kind != TURN else of_turns[row.payload["candidates"]]
             payload = kinds.stored(row.kind, row.payload)
-            context = self._context(row, shown, came)
+            context = self._context(row, shown, round_of_file)
             teaching = [self._distinct(r) for r in kinds.EVENTS[row.kind].records(payload, context)]
             found += [record for record in teaching if record is not None]
             for answer, names in payload.flags.items():
                 text = context.texts[answer]
-                found += [Flag(context.prompt, text, n[:LONGEST_FLAG], **context.signed) for n in dict.fromkeys(names)]
+                found += [
+                    Flag(context.prompt, text, n[:LONGEST_FLAG], **context.author_and_time)
+                    for n in dict.fromkeys(names)
+                ]
         return sorted(found, key=lambda record: ORDER[type(record)])
 
     def _distinct(self, record: Record) -> Record | None:
@@ -190,7 +192,7 @@ class _Reader:
             found[row.candidate_set_id].append(row.message_id)
         return found
 
-    def _context(self, row: Any, shown: Sequence[str], came: bool) -> Context:
+    def _context(self, row: Any, shown: Sequence[str], round_of_file: bool) -> Context:
         given = given_of(row)
         texts = {answer: self.texts[answer][0] for answer in shown}
         return Context(
@@ -198,21 +200,26 @@ class _Reader:
             texts=texts,
             scale=kinds.limits(kinds.EVENTS[row.kind], row.config, row.usual),
             criterion=row.config.get("criterion", ""),
-            by=self._by(row, given, came),
+            provenance=self._provenance(row, given, round_of_file),
             strength=self.strength,
             given=given,
         )
 
-    def _by(self, row: Any, given: Mapping[str, Any] | None, came: bool) -> dict[str, Any]:
+    def _provenance(self, row: Any, given: Mapping[str, Any] | None, round_of_file: bool) -> dict[str, Any]:
         """Who judged and when, and what is known here of the person and the round, else what an import said of them: 0
         is nothing. What came in without a name is nobody's."""
         person = "" if row.annotator_id == self.nobody else row.annotator_id
         prior = self.prior if person else 0.0  # of nobody in particular nothing is known
-        came_with = given or {}
-        error = self.errors.get(row.annotator_id, came_with.get("error") or prior)
-        named = came_with.get("round", 0)
+        figures = given or {}
+        error = self.errors.get(row.annotator_id, figures.get("error") or prior)
+        named = figures.get("round", 0)
         time = row.created_at if given is None else given.get("time", 0.0)
-        return {"annotator": person, "error": error, "round": named if came else row.number or named, "time": time}
+        return {
+            "annotator": person,
+            "error": error,
+            "round": named if round_of_file else row.number or named,
+            "time": time,
+        }
 
     def _prompt(self, prompt: str, parent: str | None) -> Prompt:
         """What an answer below `parent` answers: the prompt, and the turns of a chat before it."""

@@ -21,6 +21,6 @@ def test_figures_are_those_that_came_in_or_the_usual_ones(given):
         by = {"annotator": "Ann", "error": 0.0, "round": 0, "time": 3.0}
         return Context(given.prompt, {}, Scale(0, 1), "", by, "margin", figures)
 
-    assert context({"weight": 0.5}).figure("weight", 1.0) == 0.5
-    assert context({}).figure("weight", 1.0) == context(None).figure("weight", 1.0) == 1.0
-    assert context(None).signed == {"annotator": "Ann", "time": 3.0}
+    assert context({"weight": 0.5}).imported_or("weight", 1.0) == 0.5
+    assert context({}).imported_or("weight", 1.0) == context(None).imported_or("weight", 1.0) == 1.0
+    assert context(None).author_and_time == {"annotator": "Ann", "time": 3.0}

@@ -106,7 +106,7 @@ STARS = Kind(
     simulated=lambda at: {"stars": len(at.texts[0])},
     most=1,
     records=lambda payload, context: [
-        Rating(context.prompt, next(iter(context.texts.values())), payload.stars, 0, 3, **context.by)
+        Rating(context.prompt, next(iter(context.texts.values())), payload.stars, 0, 3, **context.provenance)
     ],
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from truing.data.formats import (
     argilla,
@@ -27,8 +27,6 @@ from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt
 from truing.data.validate import MOST_TOLD, BadRow, Complaints, Said, Unread, Unusable, cut, without_null
 from truing.errors import UserError, nearest, neighbour
 
-Layout = Literal["native", "trl", "hh", "openrlhf", "oasst"]
-
 # How a stage reads its records: `read` below, or something that reads more than files.
 Check = Callable[[Record], object]
 Read = Callable[[Sequence[str], tuple[type, ...], bool, Callable[[str], None] | None, Check | None], list[Any]]
@@ -38,7 +36,12 @@ READERS: tuple[ModuleType, ...] = (
     *(native, argilla, label_studio, oasst, samples),  # by what only they have
     *(instructions, hh, openrlhf, trl),
 )
+# A layout that is written, too, is a row here: its module has `row_of`, and says in HOLDS what a file of it holds.
 WRITERS: dict[str, ModuleType] = {"native": native, "trl": trl, "hh": hh, "openrlhf": openrlhf, "oasst": oasst}
+if TYPE_CHECKING:
+    FileLayout = str
+else:
+    FileLayout = Literal[tuple(WRITERS)]
 COLUMNS = {"record": None, **{column: None for reader in READERS for column in reader.COLUMNS}}
 SAID = ("messages", "chosen", "rejected", "response", "responses", "tiers", "value", "low", "high")
 EVENT = {"payload", "shown", "guideline", "annotator"}  # columns of an export that is for reading
@@ -169,7 +172,7 @@ def read_texts(source: str, strict: bool = False, report: Callable[[str], None] 
 def write(
     records: Sequence[Record],
     path: str | Path,
-    layout: Layout = "native",
+    layout: FileLayout = "native",
     report: Callable[[str], None] | None = None,
 ) -> int:
     """Write records in a layout; the suffix chooses the container. The file appears whole or not at all.
@@ -223,7 +226,7 @@ def _fields(record: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if name not in ("prompt", "id", "origin")}
 
 
-def is_orderly(record: Record) -> bool:
+def fits_other_layouts(record: Record) -> bool:
     """Whether rows of another tool can hold the record as far as its answers go: none is empty, and two do not tie."""
     return not _is_tie(record) and not _is_empty(record)
 

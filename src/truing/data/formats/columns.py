@@ -69,6 +69,11 @@ def answered(row: dict[str, Any], prompt: Prompt, response: str) -> Demonstratio
     return Demonstration(prompt, response, who)
 
 
+def is_label(rating: Rating) -> bool:
+    """Whether it says good or bad, which is all that a label can."""
+    return (rating.low, rating.high) == (0.0, 1.0) and rating.value in (0.0, 1.0)
+
+
 def _name(row: dict[str, Any], key: str) -> str:
     value = row.get(key, "")
     if not isinstance(value, str) and not is_whole(value):

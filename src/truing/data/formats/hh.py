@@ -10,6 +10,7 @@ from truing.data.validate import BadRow, text
 
 TURN = {"user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
 LAST = "\n\nAssistant:"
+HOLDS = {Comparison: "comparisons"}
 COLUMNS = ("chosen", "rejected")
 
 

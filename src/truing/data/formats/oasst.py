@@ -9,6 +9,7 @@ from truing.data.records import Demonstration, Message, Prompt, Ranking, Record
 from truing.data.validate import BadRow, Said, Unusable, is_whole, refuse_useless, shown, text, usable
 
 ROLES = {"prompter": "user", "assistant": "assistant"}
+HOLDS = {Ranking: "rankings"}
 COLUMNS = ("message_tree_id", "tree_state", "prompt")
 
 

@@ -8,6 +8,7 @@ from truing.data.formats import columns
 from truing.data.records import Comparison, Demonstration, Prompt, Record
 from truing.data.validate import BadRow, text
 
+HOLDS = {Comparison: "comparisons", Demonstration: "demonstrations"}
 COLUMNS = ("input", "output", *columns.COMPARED, *columns.PROMPT, *columns.JUDGED)
 
 

@@ -16,6 +16,8 @@ from truing.data.validate import BadRow, messages, shown, text
 PROMPTS = ("prompt", "question")
 COMPLETIONS = ("completion", "answer")
 CONVERSATIONS = ("messages", "conversations")
+# What a file of its rows holds: records of the first class of which there are any
+HOLDS = {Comparison: "comparisons", Rating: "labels", Demonstration: "demonstrations"}
 COLUMNS = (*PROMPTS, *COMPLETIONS, *CONVERSATIONS, *columns.COMPARED, *columns.PROMPT, *columns.JUDGED)
 
 
@@ -59,7 +61,7 @@ def row_of(record: Record) -> dict[str, Any]:
         row = {"completion": _said(record.response)}
     elif isinstance(record, Comparison):
         row = {"chosen": _said(record.chosen), "rejected": _said(record.rejected), "margin": record.margin}
-    elif isinstance(record, Rating) and (record.low, record.high) == (0.0, 1.0) and record.value in (0.0, 1.0):
+    elif isinstance(record, Rating) and columns.is_label(record):
         row = {"completion": _said(record.response), "label": bool(record.value)}
     else:
         raise BadRow(f"TRL's columns cannot hold a {type(record).__name__}{_of(record)}")

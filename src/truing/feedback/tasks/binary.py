@@ -61,7 +61,7 @@ def records(payload: Binary, context: Context) -> Iterator[Record]:
         return
     low, high, _ = GOOD_OR_BAD
     for number, (answer, good) in enumerate(payload.good.items()):
-        about = {"criterion": context.criterion, **context.by_answer(number)}
+        about = {"criterion": context.criterion, **context.provenance_of(number)}
         yield Rating(context.prompt, context.texts[answer], float(good), low, high, **about)
 
 
@@ -85,11 +85,11 @@ def gold_task(record: Record) -> GoldTask | None:
     return GoldTask([record.response], lambda ids: {"good": {ids[0]: good}})
 
 
-def simulated(at: Simulation) -> Row:
+def simulated(simulation: Simulation) -> Row:
     """Good is what is worth more than nothing, but for errors."""
-    worth = at.worth()
-    wrong = at.rng.random(len(worth)) < at.annotator.error_rate
-    return {"good": {i: bool((w > 0) != e) for i, w, e in zip(at.ids, worth, wrong, strict=True)}}
+    worth = simulation.worth()
+    wrong = simulation.rng.random(len(worth)) < simulation.annotator.error_rate
+    return {"good": {i: bool((w > 0) != e) for i, w, e in zip(simulation.ids, worth, wrong, strict=True)}}
 
 
 def from_records(records: Sequence[Record]) -> Imported | None:

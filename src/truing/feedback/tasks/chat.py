@@ -23,7 +23,7 @@ def choice(payload: Mapping[str, Any]) -> Row:
     return {name: value for name, value in payload.items() if name not in OF_TURN}
 
 
-def simulated(at: Simulation) -> Row:
+def simulated(simulation: Simulation) -> Row:
     """Nothing is said."""
     return {"ended": True}
 

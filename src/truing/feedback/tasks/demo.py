@@ -25,11 +25,11 @@ def facts(payload: Demo, shown: Shown) -> Iterator[tuple[Table, Row]]:
 
 def records(payload: Demo, context: Context) -> Iterator[Record]:
     """The demonstration."""
-    whole = context.figure("conversation", False)
-    yield Demonstration(context.prompt, payload.text, conversation=whole, **context.signed)
+    whole = context.imported_or("conversation", False)
+    yield Demonstration(context.prompt, payload.text, conversation=whole, **context.author_and_time)
 
 
-def simulated(at: Simulation) -> Row:
+def simulated(simulation: Simulation) -> Row:
     """Always the same."""
     return {"text": "I would say so."}
 

@@ -49,12 +49,12 @@ def facts(payload: Edit, shown: Shown) -> Iterator[tuple[Table, Row]]:
 
 def records(payload: Edit, context: Context) -> Iterator[Record]:
     """The edit: `convert` makes a demonstration and a comparison of it."""
-    yield r.Edit(context.prompt, context.texts[payload.message], payload.text, **context.signed)
+    yield r.Edit(context.prompt, context.texts[payload.message], payload.text, **context.author_and_time)
 
 
-def simulated(at: Simulation) -> Row:
+def simulated(simulation: Simulation) -> Row:
     """A word more."""
-    return {"message": at.ids[0], "text": f"{at.texts[0].rstrip()} (corrected)"}
+    return {"message": simulation.ids[0], "text": f"{simulation.texts[0].rstrip()} (corrected)"}
 
 
 def from_records(records: Sequence[Record]) -> Imported | None:

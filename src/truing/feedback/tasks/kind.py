@@ -73,7 +73,7 @@ class Context:
     scale: Scale
     criterion: str
     """Of a task that asks for no overall judgement."""
-    by: Mapping[str, Any]
+    provenance: Mapping[str, Any]
     """Fields of comparisons, rankings and ratings: annotator, error, round, time."""
     strength: Strength
     """What a clear preference has: a margin, or a soft label, or neither."""
@@ -81,18 +81,18 @@ class Context:
     """Figures that an imported judgement came with; None of one that a person gave on the page."""
 
     @property
-    def signed(self) -> dict[str, Any]:
+    def author_and_time(self) -> dict[str, Any]:
         """Fields of demonstrations, edits and flags."""
-        return {"annotator": self.by["annotator"], "time": self.by["time"]}
+        return {"annotator": self.provenance["annotator"], "time": self.provenance["time"]}
 
-    def by_answer(self, number: int) -> Mapping[str, Any]:
+    def provenance_of(self, number: int) -> Mapping[str, Any]:
         """Fields of a rating, one of several at one sitting: those that came in may be of different times."""
-        times = self.figure("times", ())
-        return {**self.by, "time": times[number]} if times else self.by
+        times = self.imported_or("times", ())
+        return {**self.provenance, "time": times[number]} if times else self.provenance
 
-    def figure(self, name: str, usual: Any) -> Any:
+    def imported_or(self, name: str, default: Any) -> Any:
         """A field of the record that came in, where the judgement is an import's."""
-        return (self.given or {}).get(name, usual)
+        return (self.given or {}).get(name, default)
 
 
 @dataclass(frozen=True)

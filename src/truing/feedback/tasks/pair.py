@@ -96,21 +96,21 @@ def records(payload: Pair, context: Context) -> Iterator[Record]:
             context.texts[loser],
             target,
             margin,
-            weight=context.figure("weight", 1.0),
+            weight=context.imported_or("weight", 1.0),
             criterion=criterion or context.criterion,
-            origin=context.figure("origin", "pair"),
-            **context.by,
+            origin=context.imported_or("origin", "pair"),
+            **context.provenance,
         )
     if payload.verdict in BOTH:
         for text in context.texts.values():
             value = float(BOTH[payload.verdict])
             low, high, _ = GOOD_OR_BAD
-            yield Rating(context.prompt, text, value, low, high, criterion=context.criterion, **context.by)
+            yield Rating(context.prompt, text, value, low, high, criterion=context.criterion, **context.provenance)
 
 
 def _target(verdict: Verdict, context: Context) -> tuple[float, float]:
     """The probability that the winner is the better one, and the margin."""
-    target, margin = context.figure("target", None), context.figure("margin", 0.0)
+    target, margin = context.imported_or("target", None), context.imported_or("margin", 0.0)
     if target is not None and context.strength == "margin":
         return target, margin
     if verdict.strength is None:
@@ -142,14 +142,14 @@ def gold_task(record: Record) -> GoldTask | None:
     return GoldTask(answers, lambda ids: tie if record.target == 0.5 else {"winners": [ids[0]]})
 
 
-def simulated(at: Simulation) -> Row:
+def simulated(simulation: Simulation) -> Row:
     """The order of two, and how far apart they are in worth."""
-    tiers = rank(at.annotator, at.prompt, at.texts, at.preference, at.rng).tiers
+    tiers = rank(simulation.annotator, simulation.prompt, simulation.texts, simulation.preference, simulation.rng).tiers
     if tiers[0] == tiers[1]:
         return {"verdict": "tie", "winner": None, "strength": None}
-    one, two = at.worth()
+    one, two = simulation.worth()
     gap = abs(one - two)
-    winner = at.ids[tiers.index(0)]
+    winner = simulation.ids[tiers.index(0)]
     return {"verdict": "better", "winner": winner, "strength": 1 if gap < 0.5 else 2 if gap < 1.5 else 3}
 
 

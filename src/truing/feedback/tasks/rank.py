@@ -70,7 +70,7 @@ def facts(payload: Rank, shown: Shown) -> Iterator[tuple[Table, Row]]:
 
 def records(payload: Rank, context: Context) -> Iterator[Record]:
     """A whole ranking stays one; "the best three" are the comparisons that they order, which together weigh one."""
-    about = {"criterion": context.criterion, "origin": context.figure("origin", "ranking"), **context.by}
+    about = {"criterion": context.criterion, "origin": context.imported_or("origin", "ranking"), **context.provenance}
     texts = context.texts
     if not payload.unranked:
         answers = tuple(texts[answer] for answer in payload.tiers)
@@ -96,10 +96,12 @@ def is_right(payload: Rank, accepted: Mapping[str, Any]) -> bool:
     return {answer for answer, tier in payload.tiers.items() if tier == 0} <= set(accepted.get("winners", ()))
 
 
-def simulated(at: Simulation) -> Row:
+def simulated(simulation: Simulation) -> Row:
     """All answers in order."""
-    tiers = simulate.rank(at.annotator, at.prompt, at.texts, at.preference, at.rng).tiers
-    return {"tiers": dict(zip(at.ids, tiers, strict=True)), "unranked": []}
+    tiers = simulate.rank(
+        simulation.annotator, simulation.prompt, simulation.texts, simulation.preference, simulation.rng
+    ).tiers
+    return {"tiers": dict(zip(simulation.ids, tiers, strict=True)), "unranked": []}
 
 
 def from_records(records: Sequence[Record]) -> Imported | None:

@@ -84,7 +84,7 @@ def records(payload: Rate, context: Context) -> Iterator[Record]:
     low, high, _ = context.scale
     for criterion, ratings in payload.given():
         for number, (answer, value) in enumerate(ratings.items()):
-            about = {"criterion": criterion or context.criterion, **context.by_answer(number)}
+            about = {"criterion": criterion or context.criterion, **context.provenance_of(number)}
             yield Rating(context.prompt, context.texts[answer], value, low, high, **about)
 
 
@@ -98,13 +98,13 @@ def is_right(payload: Rate, accepted: Mapping[str, Any]) -> bool:
     return all(low <= payload.ratings[answer] <= high for answer, (low, high) in accepted["ratings"].items())
 
 
-def simulated(at: Simulation) -> Row:
+def simulated(simulation: Simulation) -> Row:
     """The middle of the scale and the worth above or below it, with an error."""
-    worth, low, high = at.worth(), at.task["scale"]["low"], at.task["scale"]["high"]
-    spread, middle = max(at.annotator.temperature, at.annotator.error_rate), (low + high) / 2
-    noisy = [w + at.rng.normal() * spread for w in worth]
+    worth, low, high = simulation.worth(), simulation.task["scale"]["low"], simulation.task["scale"]["high"]
+    spread, middle = max(simulation.annotator.temperature, simulation.annotator.error_rate), (low + high) / 2
+    noisy = [w + simulation.rng.normal() * spread for w in worth]
     values = [int(min(high, max(low, round(middle + w)))) for w in noisy]
-    return {"ratings": dict(zip(at.ids, values, strict=True))}
+    return {"ratings": dict(zip(simulation.ids, values, strict=True))}
 
 
 def from_records(records: Sequence[Record]) -> Imported | None:

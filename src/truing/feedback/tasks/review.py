@@ -13,9 +13,9 @@ class Review(Payload):
     verdict: Literal["agree", "disagree"]
 
 
-def simulated(at: Simulation) -> Row:
+def simulated(simulation: Simulation) -> Row:
     """Agreement, but for errors."""
-    return {"verdict": "agree" if at.rng.random() > at.annotator.error_rate else "disagree"}
+    return {"verdict": "agree" if simulation.rng.random() > simulation.annotator.error_rate else "disagree"}
 
 
 KIND = Kind(name="review", question="Is this judgement right?", form=Review, simulated=simulated)

@@ -95,7 +95,7 @@ def _keep(site: Site, turn: Turn, texts: list[str], seeds: list[int], models: li
 
 
 def choose(
-    connection: Connection, identity: str, person: str, payload: Mapping[str, Any], key: str, spent: assign.Spent
+    connection: Connection, identity: str, person: str, payload: Mapping[str, Any], key: str, spent: assign.TimeSpent
 ) -> str:
     """Store the choice; where none is better, the conversation goes on from the first."""
     row = assign.assignment(connection, identity, person)

@@ -169,8 +169,8 @@ def _key(said: dict[str, Any]) -> str:
     return key
 
 
-def _spent(said: dict[str, Any]) -> assign.Spent:
-    return assign.Spent(_ms(said, "duration_ms"), _ms(said, "active_ms"))
+def _spent(said: dict[str, Any]) -> assign.TimeSpent:
+    return assign.TimeSpent(_ms(said, "duration_ms"), _ms(said, "active_ms"))
 
 
 def _ms(said: dict[str, Any], name: str) -> int | None:
