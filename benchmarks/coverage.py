@@ -15,8 +15,8 @@ from functools import cache
 
 import numpy as np
 
-from truing.feedback import quality
-from truing.feedback.votes import Label
+from truing.feedback.judgements import agreement
+from truing.feedback.judgements.votes import Label
 from truing.maths.agreement import davidson
 from truing.maths.statistics import mean_interval, win_rate
 
@@ -94,7 +94,7 @@ def error_rates(simulations: int, seed: int) -> Iterator[Row]:
                 asked = rng.permutation(people)[:judges]
                 label_IR[i, asked] = rng.random(judges) < wrong_R[asked]
             label_IR = np.where((label_IR >= 0) & (rng.random(pairs) < 0.5)[:, None], 1 - label_IR, label_IR)
-            found = quality.reliability(_labels(label_IR))
+            found = agreement.reliability(_labels(label_IR))
             if known := len(found) == people:
                 told = [found[str(person)] for person in range(people)]
                 low_R, high_R = np.array([one.interval for one in told]).T
@@ -125,7 +125,7 @@ def shares(simulations: int, seed: int) -> Iterator[Row]:
     """Pairs that three or six people judge, who are led by what is in the pair."""
     for pairs in (2, 5, 10, 50):
         yield [pairs, *(
-            _shares(lambda won, pair: quality.share(won.tolist(), pair.tolist())["interval"],
+            _shares(lambda won, pair: agreement.share(won.tolist(), pair.tolist())["interval"],
                     simulations, seed, pairs, people, 2.0)
             for people in (1, 3, 6)
         )]  # fmt: skip

@@ -22,8 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from truing.data.records import Conversation, Message, Prompt, Response
-from truing.feedback import auth, people, store
-from truing.feedback.database import Database
+from truing.feedback.people import auth
+from truing.feedback.store import content
+from truing.feedback.store.database import Database
+from truing.feedback.web import workers
 
 SERVER = """
 import sys, uvicorn
@@ -60,11 +62,11 @@ def measure(path: Path, count: int, seconds: float, tasks: int) -> dict[str, flo
     """The figures of one run."""
     db = Database.open(str(path))
     with db.writing() as connection:
-        project = store.open_project(connection)
+        project = content.open_project(connection)
         for i in range(tasks):
             answers = (Response(f"An answer to {i}.", author="one"), Response(f"Another one to {i}.", author="two"))
             conversation = Conversation(Prompt((Message("user", f"Question {i}?"),)), answers)
-            store.add_conversation(connection, project, conversation, "pair")
+            content.add_conversation(connection, project, conversation, "pair")
         tokens = [auth.issue(connection, "api", auth.add_person(connection, f"P{i}")) for i in range(count)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -77,8 +79,8 @@ def measure(path: Path, count: int, seconds: float, tasks: int) -> dict[str, flo
     stop = threading.Event()
 
     def work(number: int) -> None:
-        person = people.cast(count)[number]
-        worker = people.Worker(f"http://127.0.0.1:{port}", tokens[number], person, _worth, number)
+        person = workers.cast(count)[number]
+        worker = workers.Worker(f"http://127.0.0.1:{port}", tokens[number], person, _worth, number)
         given.append(worker.work(stop=stop, timed=times.append))
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]
@@ -93,7 +95,7 @@ def measure(path: Path, count: int, seconds: float, tasks: int) -> dict[str, flo
     server.terminate()
     server.wait()
     with db.reading() as connection:
-        stored = store.counts(connection, project)["annotations"]
+        stored = content.counts(connection, project)["annotations"]
         twice = connection.exec_driver_sql("SELECT task_id FROM annotation GROUP BY 1 HAVING count(*) > 1").all()
     p50, p90, p99, worst = np.quantile(np.array(times) * 1000, [0.5, 0.9, 0.99, 1.0])
     return {

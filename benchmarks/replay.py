@@ -36,7 +36,7 @@ from tests.forked import Begun, Forked, forking
 
 from benchmarks.revision import ROOT, commit_of, worktree
 from truing.evaluation.report import present_names
-from truing.seams import VARIABLE
+from truing.fault_points import VARIABLE
 
 RESUMED = "resumed"
 CARRIED = {"carried": "ppo", "carried-sft": "sft", "carried-reward": "reward"}
@@ -99,7 +99,7 @@ class Tree:
     forked: Forked
 
     def begin(self, name: str, fault: str = "") -> Begun:
-        """Start the command of a row of RUNS, to be killed at a fault (`truing.seams`)."""
+        """Start the command of a row of RUNS, to be killed at a fault (`truing.fault_points`)."""
         words = [*RUNS[name].split(), "--out", name]
         return self.forked.begin(words, {VARIABLE: fault} if fault else {}, self.folder)
 

@@ -5,7 +5,7 @@ The rule of each row, over `src/truing` where it names nothing else:
 * parameters: arguments of a function or method as written; `self`, `cls`, `*args`, `**kwargs` and the fields of a
   dataclass are none. `step` is the one of `training/`.
 * branches on a task kind: comparisons with a kind's name or row (in SQL and by `match`, too), and each `isinstance`
-  that names the form of a kind's judgement, outside `feedback/tasks/`.
+  that names the form of a kind's judgement, outside `feedback/tasks/kinds/`.
 * Protocols of data alone: no method but properties, outside `maths/`: they mirror a class to dodge an import.
 * fmt: skip: lines that switch the formatter off, and those of them outside tables (of SQL, or constants in CAPITALS).
 * longest function and file: lines, as the formatter leaves them with every switch taken out.
@@ -39,12 +39,12 @@ from pathlib import Path
 
 from benchmarks.revision import ROOT, commit_of, worktree
 
-MOST_PARAMETERS = 6
+MOST_PARAMETERS, MOST_MODULES = 6, 10
 REPEATED_LINES, MOST_PLACES, THIN_TOKENS = 6, 8, 4
 KINDS = ("pair", "rank", "rate", "binary", "demo", "edit", "chat", "review")
 FORMS = ("Pair", "Rank", "Rate", "Binary", "Demo", "Edit", "Ended", "Review")
 BUILT_IN = ("dict", "list", "set", "tuple")
-KIND_TABLE = "feedback/tasks/"
+KIND_TABLE = "feedback/tasks/kinds/"
 SWITCH, OFF = re.compile(r"# fmt: *(?:skip|off|on)"), re.compile(r"# fmt: *(?:skip|off)")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Named = ast.ClassDef | Function
@@ -199,10 +199,14 @@ def longest_file(source: Source) -> tuple[int, str]:
     return max((text.count("\n"), path) for path, text in source.formatted.items())
 
 
-def largest_folders(source: Source) -> list[tuple[str, int]]:
-    """The two folders with the most modules."""
-    found = Counter(str(Path(path).parent) for path in source.texts if not path.endswith("__init__.py"))
-    return found.most_common(2)
+def modules(source: Source) -> Counter[str]:
+    """How many modules each folder shows."""
+    return Counter(str(Path(path).parent) for path in source.texts if not path.endswith("__init__.py"))
+
+
+def crowded(source: Source) -> dict[str, int]:
+    """The folders that show more than 10 modules."""
+    return {folder: count for folder, count in modules(source).items() if count > MOST_MODULES}
 
 
 def doubled_types(source: Source) -> dict[str, int]:
@@ -313,7 +317,8 @@ TABLE = (
     Row("Protocols of data alone", "5", "0", lambda s: str(sum(data_protocols(s).values()))),
     Row("fmt: skip outside tables, in all", "126 in all", "0", _skips),
     Row("longest function, file, formatted", "70, 435", "60, 400", _longest),
-    Row("modules in one folder", "22, 21", "≤ 10 or so", lambda s: ", ".join(str(n) for _, n in largest_folders(s))),
+    Row("modules in one folder", "22, 21", "≤ 10 or so",
+        lambda s: ", ".join(str(count) for _, count in modules(s).most_common(2))),
     Row("mentions of budget_tokens", "77", "≤ 30", lambda s: _lines_with(s, "budget_tokens")),
     Row("repeats of six lines by shape", "42", "≤ 20", lambda s: str(len(repeats(s)))),
     Row("type names defined twice", "10", "0", lambda s: str(len(doubled_types(s)))),

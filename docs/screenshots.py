@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from truing.demo import corpus
-from truing.feedback import people
+from truing.feedback.web import workers
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))  # the browser's tests import others of the repository
@@ -76,7 +76,7 @@ def close(served):
     """Nobody else gets the tasks shown so far."""
     from sqlalchemy import update
 
-    from truing.feedback import schema
+    from truing.feedback.store import schema
 
     with served.db.writing() as connection:
         connection.execute(update(schema.task).values(state="closed"))
@@ -88,7 +88,8 @@ def simulate(served):
 
     from truing.data.records import Conversation, Response
     from truing.demo.preference import true_preference
-    from truing.feedback import auth, store
+    from truing.feedback.people import auth
+    from truing.feedback.store import content
 
     rng = random.Random(0)
     with served.db.writing() as connection:
@@ -97,13 +98,13 @@ def simulate(served):
             weak = corpus.answer(fact, rng.choice(corpus.KINDS), rng)
             strong = corpus.answer(fact, "helpful" if rng.random() < 0.7 else "rude", rng)
             pair = (Response(weak, author="runs/sft"), Response(strong, author="runs/ppo"))
-            store.add_conversation(connection, served.project, Conversation(prompt, pair), "pair", overlap=3)
+            content.add_conversation(connection, served.project, Conversation(prompt, pair), "pair", overlap=3)
         tokens = [
             auth.issue(connection, "api", auth.add_person(connection, person.name, simulated=True))
-            for person in people.cast(5)
+            for person in workers.cast(5)
         ]
-    for number, (token, person) in enumerate(zip(tokens, people.cast(5), strict=True)):
-        people.Worker(served.address, token, person, true_preference, number).work(labels=36)
+    for number, (token, person) in enumerate(zip(tokens, workers.cast(5), strict=True)):
+        workers.Worker(served.address, token, person, true_preference, number).work(labels=36)
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ def test_a_bad_flag_is_one_line(argv: list[str], complaint: str) -> None:
 
 
 def test_a_seed_counts_from_zero(tmp_path: Path) -> None:
-    from truing.training import sample
+    from truing.loop import sample
 
     for seed in ("-1", "1753260000000000000", "1" + "0" * 41):
         with pytest.raises(UserError, match=rf"^truing sample: seed = {seed}: it must be 0 or more, and below 2\^32$"):

@@ -19,13 +19,24 @@ from truing.training.policy.step import Iteration, Plan
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "truing"
-FLOORS = [
-    {"errors", "seams", "commands", "settings"}, {"maths"}, {"data"}, {"models"}, {"generation", "rewards"},
-    {"training"}, {"feedback", "evaluation"}, {"loop", "demo"}, {"config", "completion", "cli", "__main__"},
-]  # fmt: skip
+FLOORS = {  # of the package, and of rooms that have floors of their own: what a module imports is not above it
+    "": (
+        {"errors", "fault_points", "commands", "settings"}, {"maths"}, {"data"}, {"models"}, {"generation", "rewards"},
+        {"runs"}, {"training"}, {"feedback", "evaluation"}, {"loop", "demo"},
+        {"config", "completion", "cli", "__main__"},
+    ),
+    "data": (
+        {"settings", "records", "batches"}, {"convert", "lengths", "rollouts", "validate"}, {"chat", "formats"},
+    ),
+    "training": ({"diagnostics", "optimize"}, {"loop"}, {"pretrain", "supervised", "reward_model"}, {"policy"}),
+    "feedback": ({"store"}, {"people"}, {"tasks"}, {"judgements"}, {"web"}, {"commands", "label"}),
+    "feedback/store": (
+        {"schema", "migrations"}, {"database"}, {"content"},
+    ),
+    "feedback/tasks": ({"kinds"}, {"leases", "replies", "questions"}, {"gold", "reviews"}),
+}  # fmt: skip
 OWN = (Learner, Learners, Plan, Iteration)
 ROOMS_OF_LEARNERS = {"training", "evaluation", "loop", "demo"}  # what lies below knows of none
-FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(SOURCE.rglob("*.py"))
 COUNTED = size.Source(ROOT)
 EXCEPTIONS = tomllib.loads((ROOT / "tests" / "exceptions.toml").read_text(encoding="utf-8"))
@@ -40,7 +51,8 @@ def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(tree: ast.AST):
+def imported(tree: ast.AST):
+    """The parts of the names of ours that a module imports: `feedback`, `store`, `schema`."""
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
@@ -49,18 +61,50 @@ def imported_rooms(tree: ast.AST):
             assert node.level == 0, "imports are written in full"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
-            parts = name.split(".")
-            if parts[0] == "truing" and len(parts) > 1 and parts[1] in FLOOR_OF:
-                yield parts[1]
+            first, *parts = name.split(".")
+            if first == "truing" and parts and parts[0] in set().union(*FLOORS[""]):
+                yield parts
+
+
+def climbs(here, there) -> str:
+    """The room in which an import leads up a floor; empty if it does not."""
+    for depth, (mine, other) in enumerate(zip(here, there, strict=False)):
+        if mine != other:
+            room = "/".join(here[:depth])
+            floor_of = {name: floor for floor, names in enumerate(FLOORS.get(room, ())) for name in names}
+            return (room or "truing") if floor_of.get(other, 0) > floor_of.get(mine, 0) else ""
+    return ""
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_imports_only_go_down(path):
-    if path == SOURCE / "__init__.py":
+    here = path.relative_to(SOURCE).with_suffix("").parts
+    if here == ("__init__",):
         return
-    here = FLOOR_OF[room_of(path)]
-    for room in imported_rooms(TREES[path]):
-        assert FLOOR_OF[room] <= here, f"{name_of(path)} reaches up to {room}"
+    for there in imported(TREES[path]):
+        room = climbs(here, there)
+        assert not room, f"{name_of(path)} reaches up to {'.'.join(there)} in {room}"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "room"),
+    [
+        ("maths/kl", "data/chat", "truing"),
+        ("feedback/store/content", "feedback/tasks/kinds", "feedback"),
+        ("feedback/tasks/leases", "feedback/store/content", ""),
+        ("feedback/tasks/kinds/pair", "feedback/tasks/leases", "feedback/tasks"),
+        ("training/loop", "training/policy/step", "training"),
+        ("training/policy/step", "training/loop", ""),
+    ],
+)
+def test_an_import_that_climbs_is_found_between_rooms_and_within_one(here, there, room):
+    assert climbs(here.split("/"), there.split("/")) == room
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_every_module_of_a_room_with_floors_stands_on_one_of_them(room):
+    inside = {p.stem if p.suffix else p.name for p in (SOURCE / room).iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert set().union(*FLOORS[room]) == inside - {"__init__", "__pycache__", "pages", "static"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -93,9 +137,10 @@ def test_no_class_inherits_from_ours_twice():
 def test_every_module_has_its_tests():
     elsewhere = {
         "cli.py": "journeys/test_commands.py", "errors.py": "test_errors.py",
-        "seams.py": "faults/test_resume.py", "config.py": "test_config.py",
+        "fault_points.py": "faults/test_resume.py", "config.py": "test_config.py",
         "completion.py": "journeys/test_completion.py", "commands.py": "test_commands.py",
-        "settings.py": "test_settings.py",
+        "settings.py": "test_settings.py", "data/settings.py": "test_settings.py",
+        "runs/settings.py": "test_settings.py",
     }  # fmt: skip
     for path in FILES:
         relative = path.relative_to(SOURCE)
@@ -103,8 +148,8 @@ def test_every_module_has_its_tests():
             continue
         if relative.parts[:2] == ("data", "formats") or relative.name == "validate.py":
             expected = "data/test_formats.py"
-        elif relative.parts[:2] == ("feedback", "migrations"):
-            expected = "feedback/test_database.py"
+        elif relative.parts[:3] == ("feedback", "store", "migrations"):
+            expected = "feedback/store/test_database.py"
         else:
             expected = elsewhere.get(str(relative), str(relative.parent / f"test_{relative.name}"))
         assert (ROOT / "tests" / expected).is_file(), f"{relative} has no tests/{expected}"
@@ -165,6 +210,7 @@ def test_what_is_set_from_afar_is_found(line):
         ("kinds", size.kind_branches),
         ("protocols", size.data_protocols),
         ("skips", size.skips),
+        ("folders", size.crowded),
         ("types", size.doubled_types),
     ],
 )
@@ -234,9 +280,9 @@ def test_feedback_and_formats_never_load_torch():
 
 
 def test_help_and_refusals_do_not_wait_for_what_only_work_needs():
-    stages = [f"truing.training.{name}" for name in ("pretrain", "supervised", "sample", "reward_model", "policy")]
+    stages = [f"truing.training.{name}" for name in ("pretrain", "supervised", "reward_model", "policy")]
     heavy = ["transformers.modeling_utils", "peft", "scipy.stats", "sqlalchemy"]
-    assert not _loads([*stages, "truing.evaluation.drift", "truing.loop.bench"], heavy)
+    assert not _loads([*stages, "truing.evaluation.evaluate", "truing.loop.bench", "truing.loop.sample"], heavy)
 
 
 def test_generated_docs_are_up_to_date():
@@ -258,7 +304,7 @@ def test_every_logged_name_is_in_the_docs():
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     prefixes = "reward|kl|response|advantage|check|critic|loss|policy|tug|time|rate"
     for path in FILES:
-        if room_of(path) == "training" and path.name != "progress.py":
+        if room_of(path) in ("runs", "training") and path.name != "progress.py":
             for name in re.findall(rf'"((?:{prefixes})/[a-z_]+)"', path.read_text(encoding="utf-8")):
                 assert f"`{name}`" in page, f"{name} of {name_of(path)}"
 

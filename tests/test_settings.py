@@ -8,19 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from truing.config import load, options, parse
+from truing.data.settings import DataSettings
 from truing.errors import UserError
-from truing.settings import (
-    DataSettings,
-    Flat,
-    RunSettings,
-    changed,
-    configured,
-    current_name,
-    defaults,
-    flattened,
-    require,
-    to_toml,
-)
+from truing.runs.settings import RunSettings
+from truing.settings import Flat, changed, configured, current_name, defaults, flattened, require, to_toml
 
 
 @dataclass(frozen=True)

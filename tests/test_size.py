@@ -43,7 +43,7 @@ def test_self_and_what_is_starred_are_no_parameters(tmp_path):
     ],
 )
 def test_a_branch_on_a_kind_is_counted_but_for_the_table(branch, tmp_path):
-    counted = source(tmp_path, feedback__gold=f"if {branch}: ...\n", feedback__tasks__pair=f"if {branch}: ...\n")
+    counted = source(tmp_path, feedback__gold=f"if {branch}: ...\n", feedback__tasks__kinds__pair=f"if {branch}: ...\n")
     assert size.kind_branches(counted) == {"feedback/gold.py": 1}
 
 

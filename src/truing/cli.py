@@ -13,7 +13,7 @@ from truing.commands import FAMILIES, TABLE, Command, actions, first_words
 from truing.errors import RunEnds, UserError, nearest
 
 if TYPE_CHECKING:
-    from truing.training.run import Result
+    from truing.runs.run import Result
 
 HEAD = """\
 usage: truing COMMAND [--config FILE] [options]      (truing help COMMAND tells all options)
@@ -135,9 +135,9 @@ def _conclude(result: Result) -> None:
 
     from truing.evaluation import report
     from truing.maths.statistics import interval_text
-    from truing.training import processes
+    from truing.runs import distributed
 
-    if processes.rank():
+    if distributed.rank():
         return
     page = report.write(result.folder)
     table = Table(show_header=False, box=None)
@@ -156,7 +156,7 @@ def _together(command: Command) -> AbstractContextManager[None]:
     if not command.shared:
         shared = ", ".join(name for name, other in TABLE.items() if other.shared)
         _refuse(f"{command.name} works in one process; several, by torchrun, learn in {shared}")
-    from truing.training.processes import joined
+    from truing.runs.distributed import joined
 
     return joined()
 

@@ -96,7 +96,7 @@ TABLE = {
         ),
         Command(
             "sample", LEARN, "several answers to each prompt, scored and selected if wanted",
-            "truing.training.sample:train", heavy=True, stores=True, title="Sampling", concludes=True,
+            "truing.loop.sample:train", heavy=True, stores=True, title="Sampling", concludes=True,
         ),
         Command(
             "reward", LEARN, "a reward model from people's comparisons and rankings",
@@ -146,11 +146,11 @@ TABLE = {
         ),
         Command(
             "evaluate", RESULTS, "reward, drift, entropy, length of a policy, with intervals; best-of-n",
-            "truing.evaluation.drift:evaluate", heavy=True, title="Evaluation", concludes=True,
+            "truing.evaluation.evaluate:evaluate", heavy=True, title="Evaluation", concludes=True,
         ),
         Command(
             "compare", RESULTS, "win rate of one policy against another",
-            "truing.evaluation.winrate:evaluate", heavy=True, title="Comparison", concludes=True,
+            "truing.evaluation.compare:evaluate", heavy=True, title="Comparison", concludes=True,
         ),
         Command("chat", RESULTS, "talk with a policy", "truing.evaluation.chat:talk"),
         Command("report", RESULTS, "write a run's report.html again", "truing.evaluation.report:show",

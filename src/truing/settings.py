@@ -1,4 +1,4 @@
-"""Settings that several stages have, and what holds for all: how groups are named, what is refused, former names."""
+"""What holds for the settings of all commands: how groups are named, what is refused, former names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cache, reduce
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import tomli_w
 import tyro
@@ -22,7 +22,6 @@ C = TypeVar("C", bound="DataclassInstance")
 T = TypeVar("T")
 Flat = Annotated[T, tyro.conf.OmitArgPrefixes]
 """A group whose settings are named as if they were the stage's own: `run.out` is `out` in a file, `--out` typed."""
-ChatFormat = Literal["auto", "template", "dialogue", "plain"]
 FORMER = {"layout": "chat_format"}  # names that settings had in earlier versions, which are read until 0.2
 
 
@@ -31,48 +30,6 @@ def require(settings: object, *rules: tuple[str, object, str]) -> None:
     for name, holds, rule in rules:
         if not holds:
             raise UserError(f"{name} = {reduce(getattr, name.split('.'), settings)!r}: it must be {rule}")
-
-
-@dataclass(frozen=True)
-class OutputSettings:
-    """The folder that a command writes its run into."""
-
-    out: str
-    """The run's folder."""
-    seed: int = 0
-    """Of everything random: fresh weights, the order, the draws."""
-    fresh: bool = False
-    """Start over: a run broken off in the same folder is not continued, a finished one is replaced."""
-
-    def __post_init__(self) -> None:
-        require(self, ("out", bool(self.out), "a folder's name"))
-
-
-@dataclass(frozen=True)
-class RunSettings(OutputSettings):
-    """A run that saves its state on the way, and may send its figures to a tracker."""
-
-    save_state_s: float = 120.0
-    """Seconds between two saves of all that is needed to go on to the bit after a break; below 0: when stopped only."""
-    allow_inexact: bool = False
-    """Go on with a run on another machine, other versions or more or fewer processes: the bits may differ."""
-    track: Literal["none", "wandb", "trackio"] = "none"
-    """Also send the figures to this service."""
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """What a stage reads, and how."""
-
-    data: tuple[str, ...]
-    """Files, folders, runs or hub ids."""
-    strict: bool = False
-    """Stop at the first bad row in place of leaving it out."""
-    chat_format: ChatFormat = "auto"
-    """How messages become text: the tokenizer's chat template where it has one, Human/Assistant dialogue, or plain."""
-
-    def __post_init__(self) -> None:
-        require(self, ("data", all(self.data), "names that are not empty"))
 
 
 def _default(f: Field[Any]) -> Any:

@@ -9,8 +9,9 @@ import uvicorn
 from tests.conftest import PATIENCE_S, free_port
 
 from truing.data.records import Conversation, Message, Prompt, Response
-from truing.feedback import auth, store
-from truing.feedback.database import Database
+from truing.feedback.people import auth
+from truing.feedback.store import content
+from truing.feedback.store.database import Database
 from truing.feedback.web.app import create_app
 from truing.feedback.web.site import COOKIE, Site
 
@@ -45,8 +46,8 @@ class Served:
     def __init__(self, folder, lease_s=600.0, **settings):
         self.db = Database.open(str(folder / "feedback.db"))
         with self.db.writing() as connection:
-            self.project = store.open_project(connection, config=settings.pop("config", {}))
-            replies = {store.add_model(connection, n): r for n, r in settings.pop("replies", {}).items()}
+            self.project = content.open_project(connection, config=settings.pop("config", {}))
+            replies = {content.add_model(connection, n): r for n, r in settings.pop("replies", {}).items()}
         self.site = Site(self.db, self.project, lease_s=lease_s, replies=replies, **settings)
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
@@ -66,11 +67,11 @@ class Served:
 
     def ask(self, kind, words, *answers, overlap=1, config=None):
         with self.db.writing() as connection:
-            prompt = store.add_prompt(connection, self.project, Prompt((Message("user", words),)))
-            model = store.add_model(connection, "secret-model-7b")
-            said = [store.add_message(connection, prompt, Response(text), model=model) for text in answers]
-            candidates = store.add_candidates(connection, prompt, said) if said else None
-            return store.add_task(connection, self.project, kind, prompt, candidates, overlap, config=config)
+            prompt = content.add_prompt(connection, self.project, Prompt((Message("user", words),)))
+            model = content.add_model(connection, "secret-model-7b")
+            said = [content.add_message(connection, prompt, Response(text), model=model) for text in answers]
+            candidates = content.add_candidates(connection, prompt, said) if said else None
+            return content.add_task(connection, self.project, kind, prompt, candidates, overlap, config=config)
 
     def conversation(self, *answers):
         return Conversation(Prompt((Message("user", "?"),)), tuple(Response(text) for text in answers))

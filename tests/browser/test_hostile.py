@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from truing.feedback import schema as t
+from truing.feedback.store import schema as t
 
 # The page has each answer only after its text was kept. In the page itself: nothing is under way when a test ends.
 KEEP_ANSWERS = """

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from tests.browser.conftest import set_offline
 
-from truing.feedback import schema as t
+from truing.feedback.store import schema as t
 
 
 def answer_text(page, letter):
@@ -228,21 +228,22 @@ def test_chat_of_three_turns_goes_on_from_the_chosen_answer(serve, open_page):
 
 
 def test_review(serve, open_page):
-    from truing.feedback import assign, store
+    from truing.feedback.store import content
+    from truing.feedback.tasks import leases
 
     served = serve()
     task = served.ask("pair", "Q?", "one", "two")
     with served.db.writing() as connection:
-        from truing.feedback import auth
+        from truing.feedback.people import auth
 
         ben = auth.add_person(connection, "Ben")
-        lease = assign.lease(connection, served.project, ben)
-        shown = assign.assignment(connection, lease).shown_order
-        said, _ = assign.submit(
+        lease = leases.lease(connection, served.project, ben)
+        shown = leases.assignment(connection, lease).shown_order
+        said, _ = leases.submit(
             connection, lease, ben, {"verdict": "better", "winner": shown[0], "strength": 2}, "key-00001"
         )
         row = connection.execute(select(t.task).where(t.task.c.id == task)).one()
-        store.add_task(connection, served.project, "review", row.prompt_id, row.candidate_set_id, reviews=said)
+        content.add_task(connection, served.project, "review", row.prompt_id, row.candidate_set_id, reviews=said)
     page = open_page(served)
     page.get_by_text("is clearly better").wait_for()
     assert "Ben" not in page.content()
@@ -272,7 +273,7 @@ def test_undo_after_submit_and_after_skip(serve, open_page):
     page.get_by_text("Second?").wait_for()
     page.keyboard.press("4")
     page.get_by_text("All done").wait_for()
-    from truing.feedback.assign import standing
+    from truing.feedback.tasks.leases import standing
 
     with served.db.reading() as connection:
         kept = connection.execute(select(t.comparison).join(t.annotation).where(*standing())).all()
@@ -366,7 +367,7 @@ def test_a_lease_that_ran_out_is_told_and_the_late_answer_counts(serve, open_pag
 
 def test_the_quiz_explains_at_once(serve, open_page):
     from truing.data.records import Comparison, Message, Prompt
-    from truing.feedback import gold
+    from truing.feedback.tasks import gold
 
     served = serve()
     with served.db.writing() as connection:

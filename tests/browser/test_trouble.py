@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 from tests.browser.conftest import set_offline
 
-from truing.feedback import schema as t
-from truing.feedback.assign import standing
+from truing.feedback.store import schema as t
+from truing.feedback.tasks.leases import standing
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 from truing.errors import UserError
 from truing.evaluation import report
 from truing.evaluation.report import write
-from truing.settings import OutputSettings
-from truing.training.run import Run
+from truing.runs.run import Run
+from truing.runs.settings import OutputSettings
 
 HOSTILE = "</p><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}&amp;"
 

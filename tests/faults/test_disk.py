@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from benchmarks.replay import outcome
 
-from truing.training import checkpoint
+from truing.runs import checkpoint
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 from tests.conftest import PATIENCE_S
 from tests.faults.test_server_killed import filled
 
-from truing.feedback import auth
-from truing.feedback import schema as t
+from truing.feedback.people import auth
+from truing.feedback.store import schema as t
 
 PROCESSES, TASKS = 8, 100
 PERSON = """

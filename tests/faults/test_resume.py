@@ -14,7 +14,7 @@ import pytest
 from benchmarks.replay import outcome
 from tests.conftest import ENVIRONMENT
 
-from truing.training import checkpoint
+from truing.runs import checkpoint
 
 
 @pytest.mark.parametrize(

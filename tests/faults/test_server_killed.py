@@ -16,9 +16,10 @@ from tests.conftest import PATIENCE_S, free_port
 from tests.served import begin
 
 from truing.data.records import Message, Prompt, Response
-from truing.feedback import auth, store
-from truing.feedback import schema as t
-from truing.feedback.database import Database
+from truing.feedback.people import auth
+from truing.feedback.store import content
+from truing.feedback.store import schema as t
+from truing.feedback.store.database import Database
 
 
 def start(path, port):
@@ -54,13 +55,13 @@ def filled(path, tasks, people):
     """A store with tasks to judge, and a token for each person."""
     db = Database.open(str(path))
     with db.writing() as connection:
-        project = store.open_project(connection)
-        prompt = store.add_prompt(connection, project, Prompt((Message("user", "?"),)))
-        model = store.add_model(connection, "m")
-        answers = [store.add_message(connection, prompt, Response(text), model=model) for text in "AB"]
-        candidates = store.add_candidates(connection, prompt, answers)
+        project = content.open_project(connection)
+        prompt = content.add_prompt(connection, project, Prompt((Message("user", "?"),)))
+        model = content.add_model(connection, "m")
+        answers = [content.add_message(connection, prompt, Response(text), model=model) for text in "AB"]
+        candidates = content.add_candidates(connection, prompt, answers)
         for _ in range(tasks):
-            store.add_task(connection, project, "pair", prompt, candidates)
+            content.add_task(connection, project, "pair", prompt, candidates)
         return db, [auth.issue(connection, "api", auth.add_person(connection, f"P{i}")) for i in range(people)]
 
 

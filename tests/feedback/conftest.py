@@ -16,9 +16,10 @@ from sqlalchemy import create_engine, insert, select, text
 from tests.conftest import PATIENCE_S, free_port
 
 from truing.data.records import Conversation, Message, Prompt, Response
-from truing.feedback import auth, store
-from truing.feedback import schema as t
-from truing.feedback.database import Database
+from truing.feedback.people import auth
+from truing.feedback.store import content
+from truing.feedback.store import schema as t
+from truing.feedback.store.database import Database
 
 
 def prompt(words):
@@ -115,8 +116,8 @@ def people(db, *names, role="annotator"):
 def project_with(db, kind, *conversations, overlap=1):
     """A project with these tasks; returns its id and theirs."""
     with db.writing() as connection:
-        project = store.open_project(connection)
-        tasks = [store.add_conversation(connection, project, one, kind, overlap) for one in conversations]
+        project = content.open_project(connection)
+        tasks = [content.add_conversation(connection, project, one, kind, overlap) for one in conversations]
     return project, tasks
 
 

@@ -7,15 +7,18 @@ import pytest
 from truing.data import formats
 from truing.data.records import Comparison
 from truing.errors import UserError
-from truing.feedback import assign, exchange, label, rounds, store
+from truing.feedback import label
 from truing.feedback.commands import Export, Import, Review, Stats, export, import_, stats
-from truing.feedback.database import Database
+from truing.feedback.judgements import exchange, rounds
+from truing.feedback.store import content
+from truing.feedback.store.database import Database
+from truing.feedback.tasks import leases
 
 
 def test_an_export_holds_the_round_that_is_named(sqlite, make, tmp_path):
     for number in (1, 2):
         with sqlite.writing() as connection:
-            project = store.open_project(connection)
+            project = content.open_project(connection)
             rounds.open_round(connection, project)
         formats.write([Comparison(make.prompt("q"), f"A {number}", "B")], tmp_path / "in.jsonl")
         exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
@@ -38,9 +41,9 @@ def test_stats_show_an_open_end_as_a_dash_and_as_null_in_json(sqlite, make, tmp_
     project, _ = make.project_with(sqlite, "pair", both)
     (ann,) = make.people(sqlite, "Ann")
     with sqlite.writing() as connection:
-        one = assign.lease(connection, project, ann)
-        winner, _ = store.answers(connection, assign.assignment(connection, one).candidate_set_id)
-        assign.submit(connection, one, ann, {"verdict": "better", "winner": winner, "strength": 1}, "key-00001")
+        one = leases.lease(connection, project, ann)
+        winner, _ = content.answers(connection, leases.assignment(connection, one).candidate_set_id)
+        leases.submit(connection, one, ann, {"verdict": "better", "winner": winner, "strength": 1}, "key-00001")
     place = str(tmp_path / "feedback.db")
     stats(Stats(store=place))
     said = " ".join(capsys.readouterr().out.split())

@@ -11,11 +11,16 @@ from tests.conftest import PATIENCE_S
 from truing.data import formats
 from truing.data.records import Comparison, Rating
 from truing.errors import UserError
-from truing.feedback import assign, auth, label, people, rounds, store
-from truing.feedback import schema as t
-from truing.feedback.database import Database
+from truing.feedback import label
+from truing.feedback.judgements import rounds
 from truing.feedback.label import Config, prepare, serve
-from truing.feedback.replies import Misconfigured, Unreachable
+from truing.feedback.people import auth
+from truing.feedback.store import content
+from truing.feedback.store import schema as t
+from truing.feedback.store.database import Database
+from truing.feedback.tasks import leases
+from truing.feedback.tasks.replies import Misconfigured, Unreachable
+from truing.feedback.web import workers
 
 
 def counting(messages, seed):
@@ -128,7 +133,7 @@ def made(files, *records, local=local, **settings):
 
 def in_round(files, act):
     with Database.open(str(files / "feedback.db")).writing() as connection:
-        act(connection, store.project_named(connection))
+        act(connection, content.project_named(connection))
 
 
 @pytest.mark.parametrize(("kind", "first"), [("pair", 1), ("edit", 2)])
@@ -295,9 +300,9 @@ def test_the_last_line_counts_what_stands_and_names_the_project(files, make, cap
     first = prepare(config(files, prompts=(str(files / "answers.jsonl"),)), local)
     with first.db.writing() as connection:
         ann = auth.add_person(connection, "Ann")
-        assign.skip(connection, assign.lease(connection, first.project, ann), ann, "unclear", "key-1")
-        assign.submit(connection, assign.lease(connection, first.project, ann), ann, {"verdict": "tie"}, "key-2")
-        assign.undo(connection, ann, "key-3")
+        leases.skip(connection, leases.lease(connection, first.project, ann), ann, "unclear", "key-1")
+        leases.submit(connection, leases.lease(connection, first.project, ann), ann, {"verdict": "tie"}, "key-2")
+        leases.undo(connection, ann, "key-3")
     first.db.close()
     for wanted, judged in (
         (config(files, simulate=1, stop_when_done=True, port=0), 5),  # one is in Ann's hands
@@ -318,8 +323,8 @@ def test_the_last_line_counts_what_stands_and_names_the_project(files, make, cap
 def test_people_stop_when_told():
     stop = threading.Event()
     stop.set()
-    person = people.cast(1)[0]
-    assert people.Worker("http://127.0.0.1:9", "x", person, people.plain_worth).work(stop=stop) == 0
+    person = workers.cast(1)[0]
+    assert workers.Worker("http://127.0.0.1:9", "x", person, workers.plain_worth).work(stop=stop) == 0
 
 
 def test_a_page_with_nothing_to_ask_says_so(files, make, capsys):
@@ -341,5 +346,5 @@ def test_of_sampled_answers_all_are_shown_however_many_there_are(files, make, ki
     )
     with site.db.reading() as connection:
         sets = connection.scalars(select(t.task.c.candidate_set_id)).all()
-        assert [len(store.answers(connection, one)) for one in sets] == shown
+        assert [len(content.answers(connection, one)) for one in sets] == shown
     site.db.close()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from truing.data import formats
-from truing.data.formats.convert import on_criterion
+from truing.data.convert import on_criterion
 from truing.data.records import (
     Comparison,
     Conversation,
@@ -21,12 +21,14 @@ from truing.data.records import (
     Response,
 )
 from truing.errors import UserError
-from truing.feedback import assign, auth, exchange, rounds, snapshot, store
-from truing.feedback import schema as t
-from truing.feedback.database import Database
-from truing.feedback.simulate import Annotator
-from truing.feedback.tasks import kinds
-from truing.feedback.tasks.kind import Simulation
+from truing.feedback.judgements import exchange, rounds, snapshot
+from truing.feedback.people import auth
+from truing.feedback.people.simulated import Annotator
+from truing.feedback.store import content
+from truing.feedback.store import schema as t
+from truing.feedback.store.database import Database
+from truing.feedback.tasks import kinds, leases
+from truing.feedback.tasks.kinds.kind import Simulation
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
 from truing.loop import sources
@@ -98,7 +100,7 @@ def judge(db, project, person, rng):
     """One judgement of one's next task; false if there is none."""
     careless = Annotator("P", error_rate=0.3, temperature=1.0, tie_threshold=0.5)
     with db.writing() as connection:
-        leased = assign.lease(connection, project, person)
+        leased = leases.lease(connection, project, person)
         if leased is None:
             return False
         task = views.task(connection, Site(db, project), leased)
@@ -114,15 +116,15 @@ def judge(db, project, person, rng):
         if task["kind"] == "demo":
             payload = {"text": f"What {person} says at {rng.random()}."}
         if task["turns"]:
-            row = assign.assignment(connection, leased)
-            spoken = store.add_message(connection, row.prompt_id, Response("Hi."), role="user", annotator=person)
+            row = leases.assignment(connection, leased)
+            spoken = content.add_message(connection, row.prompt_id, Response("Hi."), role="user", annotator=person)
             said = [
-                store.add_message(connection, row.prompt_id, Response(text), spoken) for text in ("Hello!", "What?")
+                content.add_message(connection, row.prompt_id, Response(text), spoken) for text in ("Hello!", "What?")
             ]
-            candidates = store.add_candidates(connection, row.prompt_id, said, spoken)
+            candidates = content.add_candidates(connection, row.prompt_id, said, spoken)
             choice = {"verdict": "better", "winner": said[0], "strength": 2, "goes_on": said[0]}
-            assign.turn(connection, row, candidates, choice, f"turn-{leased}")
-        assign.submit(connection, leased, person, payload, f"key-{leased}")
+            leases.turn(connection, row, candidates, choice, f"turn-{leased}")
+        leases.submit(connection, leased, person, payload, f"key-{leased}")
     return True
 
 
@@ -135,13 +137,13 @@ def judged(tmp_path_factory):
         rng = np.random.default_rng(0)
         db = found[kind] = Database.open(str(folder / f"{kind}.db"))
         with db.writing() as connection:
-            project = store.open_project(connection)
+            project = content.open_project(connection)
             names = [auth.add_person(connection, name) for name in PEOPLE]
         for number in range(4):
             answers = tuple(Response(f"{'very ' * i}good {number}") for i in range(min(5, kinds.TABLE[kind].most)))
             with db.writing() as connection:
                 config = {"criteria": CRITERIA} if number < 3 else {"criterion": "helpful"}
-                store.add_conversation(
+                content.add_conversation(
                     connection, project, Conversation(prompt(f"{number}?"), answers), kind, 3, config=config
                 )
                 if number == 2:
@@ -185,7 +187,7 @@ def essence(records, names, left_out=()):
 def of_store(db, classes):
     """As a stage reads it, of a snapshot taken now."""
     with db.writing() as connection:
-        frozen = snapshot.take(connection, store.project_named(connection))
+        frozen = snapshot.take(connection, content.project_named(connection))
     return sources.read([f"{db.name}#{frozen}"], classes)
 
 
@@ -237,7 +239,7 @@ def test_what_came_in_is_what_it_was(judged, name):
 
 def snapshot_records(db, strength="margin"):
     with db.writing() as connection:
-        return snapshot.records(connection, snapshot.take(connection, store.project_named(connection)), strength)
+        return snapshot.records(connection, snapshot.take(connection, content.project_named(connection)), strength)
 
 
 TEXTS = ("target", "margin", "weight", "criterion", "annotator", "error", "round", "origin", "time", "conversation")

@@ -10,8 +10,8 @@ import pytest
 from truing.commands import TABLE
 from truing.config import parse
 from truing.errors import UserError
+from truing.runs.run import Run, is_finished
 from truing.settings import FORMER, changed, to_toml
-from truing.training.run import Run, is_finished
 
 EARLIER = Path(__file__).parent / "earlier"
 SETTINGS = sorted(EARLIER.glob("*.toml"))

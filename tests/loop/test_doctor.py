@@ -5,12 +5,12 @@ import torch
 from safetensors.torch import save_file
 
 from truing.errors import UserError
-from truing.feedback.database import Database
+from truing.feedback.store.database import Database
 from truing.loop import doctor
 from truing.loop.doctor import examine, examine_path, show
-from truing.training import checkpoint
-from truing.training.checkpoint import State
-from truing.training.run import to_json
+from truing.runs import checkpoint
+from truing.runs.checkpoint import State
+from truing.runs.run import to_json
 
 
 def verdicts(found):

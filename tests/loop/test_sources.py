@@ -6,12 +6,16 @@ import pytest
 
 from truing.data import formats
 from truing.data.records import Comparison, Conversation, Demonstration, Message, Prompt, Rating, Response
+from truing.data.settings import DataSettings
 from truing.data.validate import BadRow
 from truing.errors import UserError
-from truing.feedback import assign, auth, exchange, rounds, store
-from truing.feedback.database import Database
+from truing.feedback.judgements import exchange, rounds
+from truing.feedback.people import auth
+from truing.feedback.store import content
+from truing.feedback.store.database import Database
+from truing.feedback.tasks import leases
 from truing.loop import sources
-from truing.settings import DataSettings, Flat
+from truing.settings import Flat
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,13 @@ def judged_in_rounds(place, *projects):
     with db.writing() as connection:
         ann = auth.add_person(connection, "Ann")
         for name in projects:
-            project = store.open_project(connection, name)
+            project = content.open_project(connection, name)
             for number in (1, 2):
                 assert rounds.open_round(connection, project) == number
                 answers = tuple(Response(f"{name} {number} {letter}") for letter in "AB")
-                store.add_conversation(connection, project, Conversation(prompt("the same"), answers), "pair")
-                leased = assign.lease(connection, project, ann)
-                assign.submit(connection, leased, ann, {"verdict": "tie"}, f"key-{name}-{number}")
+                content.add_conversation(connection, project, Conversation(prompt("the same"), answers), "pair")
+                leased = leases.lease(connection, project, ann)
+                leases.submit(connection, leased, ann, {"verdict": "tie"}, f"key-{name}-{number}")
                 rounds.close_round(connection, project)
     db.close()
 

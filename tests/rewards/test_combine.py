@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 
 from truing.data.records import Message, Prompt, Response
+from truing.data.settings import DataSettings
 from truing.errors import UserError
-from truing.evaluation import drift, winrate
+from truing.evaluation import compare, evaluate
 from truing.generation.sampling import Sampling
+from truing.loop import sample
 from truing.models.loading import load_scorer, load_tokenizer, save
 from truing.rewards.combine import checked, load_reward, model_sources, readable, weighted_sum
-from truing.settings import DataSettings, configured
-from truing.training import policy, sample
+from truing.settings import configured
+from truing.training import policy
 
 PROMPT = Prompt((Message("user", "3 + 4?"),), tags=("answer:7",))
 
@@ -64,9 +66,9 @@ def test_at_least_one():
 STAGES = {
     "rl": lambda **given: policy.train(configured(policy.Config, algorithm="rloo", iterations=1, held_out=0, **given)),
     "sample": lambda **given: sample.train(configured(sample.Config, **given)),
-    "evaluate": lambda **given: drift.evaluate(configured(drift.Config, answers=1, **given)),
-    "compare": lambda model, reward, **given: winrate.evaluate(
-        configured(winrate.Config, model=model, against=model, judge=reward, **given)
+    "evaluate": lambda **given: evaluate.evaluate(configured(evaluate.Config, answers=1, **given)),
+    "compare": lambda model, reward, **given: compare.evaluate(
+        configured(compare.Config, model=model, against=model, judge=reward, **given)
     ),
 }
 

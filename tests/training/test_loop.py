@@ -16,13 +16,14 @@ from truing.models import precision
 from truing.models.loading import load_scorer
 from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
-from truing.settings import Flat, RunSettings
+from truing.runs.resume import Weights, fingerprint
+from truing.runs.run import Result, Run
+from truing.runs.settings import RunSettings
+from truing.runs.signals import Stopped
+from truing.settings import Flat
 from truing.training import loop
-from truing.training.keeper import Weights, fingerprint
 from truing.training.loop import Learner, PassSettings, Update, training_loop, watched
 from truing.training.optimize import REMEMBERED, Learning, Optimizer, StepStats
-from truing.training.run import Result, Run
-from truing.training.stop import Stopped
 
 
 def test_an_update_is_skipped_where_one_network_is_and_tells_all_by_metric():

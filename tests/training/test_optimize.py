@@ -6,8 +6,9 @@ import torch
 from truing.errors import Diverged, UserError
 from truing.models import precision
 from truing.models.loading import load_policy
-from truing.settings import RunSettings
-from truing.training.checkpoint import State
+from truing.runs.checkpoint import State
+from truing.runs.run import Run
+from truing.runs.settings import RunSettings
 from truing.training.optimize import (
     REMEMBERED,
     Learning,
@@ -17,7 +18,6 @@ from truing.training.optimize import (
     settled,
     summed_losses,
 )
-from truing.training.run import Run
 
 
 def test_rate_warms_up_and_falls():

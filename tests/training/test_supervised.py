@@ -13,11 +13,11 @@ from truing.errors import Diverged, UserError
 from truing.models.loading import load_policy
 from truing.models.memory import MicroBatches
 from truing.models.roles import trainable
+from truing.runs.run import Run
 from truing.settings import changed, configured
 from truing.training import loop, supervised
 from truing.training.loop import Learner, PassSettings
 from truing.training.optimize import Learning
-from truing.training.run import Run
 from truing.training.supervised import (
     Config,
     HeldOut,

@@ -9,9 +9,9 @@ import jinja2
 import transformers
 
 from truing.data.records import Message, Prompt, Record
+from truing.data.settings import ChatFormat
 from truing.data.validate import BadRow
 from truing.errors import UserError
-from truing.settings import ChatFormat
 
 DIALOGUE = {"system": "\n\n", "user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
 

@@ -13,24 +13,27 @@ import numpy as np
 
 from truing.data import formats
 from truing.data.records import Conversation, Prompt, Ranking, Record, Response
+from truing.data.settings import DataSettings
 from truing.demo import corpus
 from truing.demo.preference import true_preference
 from truing.evaluation import report
-from truing.evaluation.drift import drift, shape
+from truing.evaluation.compare import win_rate
+from truing.evaluation.evaluate import drift, shape
 from truing.evaluation.judge import by_reward, outcomes
-from truing.evaluation.winrate import win_rate
-from truing.feedback.simulate import Annotator, ceiling, rank
+from truing.feedback.people.simulated import Annotator, ceiling, rank
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
+from truing.loop import sample
 from truing.models.loading import load_chat, load_policy
 from truing.models.memory import MicroBatches
-from truing.settings import DataSettings, Flat, OutputSettings, RunSettings, require
-from truing.training import policy, pretrain, reward_model, sample, supervised
+from truing.runs.run import Result, Run, is_finished, replace_text, to_json
+from truing.runs.settings import OutputSettings, RunSettings
+from truing.settings import Flat, require
+from truing.training import policy, pretrain, reward_model, supervised
 from truing.training.loop import PassSettings
 from truing.training.optimize import Learning
 from truing.training.policy.algorithms import algorithm
 from truing.training.policy.scoring import ScoreSettings
-from truing.training.run import Result, Run, is_finished, replace_text, to_json
 
 C = TypeVar("C", pretrain.Config, supervised.Config, sample.Config, reward_model.Config, policy.Config)
 

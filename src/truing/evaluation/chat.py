@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from truing.data.records import Message, Prompt
+from truing.data.settings import ChatFormat
 from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.models.loading import load_chat, load_policy
-from truing.settings import ChatFormat
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from truing.data import formats
-from truing.data.formats.convert import on_criterion
+from truing.data.convert import on_criterion
 from truing.data.records import Comparison, Conversation, Demonstration, Edit, Flag, Prompt, Ranking, Rating
 from truing.errors import UserError
 from truing.models.loading import is_reward_model, load_policy, load_scorer, load_tokenizer, save

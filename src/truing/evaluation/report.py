@@ -31,8 +31,8 @@ from truing.evaluation.charts import (
     reliability,
     words,
 )
-from truing.training.progress import span
-from truing.training.run import replace_text
+from truing.runs.progress import span
+from truing.runs.run import replace_text
 
 GROUPS = {
     "reward": "Reward",

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from truing.errors import UserError
-from truing.feedback import exchange, quality, reviews, rounds, snapshot, store
-from truing.feedback.database import Database
-from truing.feedback.tasks import kinds
+from truing.feedback.judgements import agreement, exchange, rounds, snapshot
+from truing.feedback.store import content
+from truing.feedback.store.database import Database
+from truing.feedback.tasks import kinds, reviews
 from truing.maths.statistics import interval_text
 from truing.settings import require
 
@@ -143,7 +144,7 @@ def export(config: Export) -> None:
     frozen = config.snapshot
     if config.round:
         with db.writing() as connection:
-            project = store.project_named(connection, config.project)
+            project = content.project_named(connection, config.project)
             frozen = snapshot.take(connection, project, {"round": config.round})
     manifest = exchange.take_out(db, config.project, Path(config.out), config.to, frozen, config.criterion)
     for line in manifest["left_out"]:
@@ -155,9 +156,9 @@ def stats(config: Stats) -> None:
     """Figures of a store."""
     db = Database.open(config.store, create=False)
     with db.reading() as connection:
-        project = store.project_named(connection, config.project)
-        told: dict[str, Any] = quality.figures(connection, project)
-        told["leaderboard"] = quality.leaderboard(connection, project)
+        project = content.project_named(connection, config.project)
+        told: dict[str, Any] = agreement.figures(connection, project)
+        told["leaderboard"] = agreement.leaderboard(connection, project)
     if config.json:
         ends = ("low", "high")  # an open end is infinite, for which JSON has null
         told["leaderboard"] = [
@@ -168,12 +169,12 @@ def stats(config: Stats) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    progress, agreement = told["progress"], told["agreement"]
+    progress, agreed = told["progress"], told["agreement"]
     table = Table(show_header=False, box=None)
     table.add_row("judgements", f"{progress['filled']} of {progress['places']} wanted, {progress['skips']} skipped")
     for name in ("percent", "krippendorff_alpha", "fleiss_kappa", "cohen_kappa"):
-        if name in agreement:
-            table.add_row("agreement" if name == "percent" else name, *_with_interval(agreement[name]))
+        if name in agreed:
+            table.add_row("agreement" if name == "percent" else name, *_with_interval(agreed[name]))
     if told["ratings"]["items"]:
         table.add_row("krippendorff_alpha of ratings", *_with_interval(told["ratings"]["krippendorff_alpha"]))
     for name in ("first_wins", "longer_wins", "ties"):
@@ -199,7 +200,7 @@ def take_snapshot(config: Snapshot) -> None:
     filters: dict[str, Any] = {"round": config.round} if config.round else {}
     filters |= {"annotators": list(config.annotators)} if config.annotators else {}
     with db.writing() as connection:
-        project = store.project_named(connection, config.project)
+        project = content.project_named(connection, config.project)
         told = snapshot.described(connection, snapshot.take(connection, project, filters))
     print(f"snapshot {told['snapshot']}: {told['judgements']} judgements, hash {told['hash']}")
 
@@ -214,7 +215,7 @@ def turn_round(config: Round) -> None:
     """Rounds of the loop."""
     db = Database.open(config.store, create=False)
     with db.writing() as connection:
-        project = store.project_named(connection, config.project)
+        project = content.project_named(connection, config.project)
         if config.action == "open":
             print(f"round {rounds.open_round(connection, project, config.models)} is open")
         elif config.action == "close":
@@ -232,7 +233,7 @@ def review(config: Review) -> None:
     """Make review tasks."""
     db = Database.open(config.store, create=False)
     with db.writing() as connection:
-        made = reviews.ask(connection, store.project_named(connection, config.project), config.count, config.seed)
+        made = reviews.ask(connection, content.project_named(connection, config.project), config.count, config.seed)
     print(f"{made} judgements will be reviewed by somebody else")
     if not made:
         print(f"(those of the kinds {', '.join(kinds.REVIEWED)} can be, each once)")

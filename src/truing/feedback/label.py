@@ -19,15 +19,18 @@ from truing.data import formats
 from truing.data.records import Comparison, Conversation, Prompt, Rating, Response
 from truing.data.validate import Complaints, shown
 from truing.errors import UserError
-from truing.feedback import asking, auth, gold, people, quality, store
-from truing.feedback import schema as t
-from truing.feedback.database import Database
-from truing.feedback.replies import Misconfigured, Remote, Reply, Unreachable
-from truing.feedback.simulate import Preference
-from truing.feedback.tasks import kinds
-from truing.feedback.tasks.rate import SCALES
+from truing.feedback.judgements import agreement
+from truing.feedback.people import auth
+from truing.feedback.people.simulated import Preference
+from truing.feedback.store import content
+from truing.feedback.store import schema as t
+from truing.feedback.store.database import Database
+from truing.feedback.tasks import gold, kinds, questions
+from truing.feedback.tasks.kinds.rate import SCALES
+from truing.feedback.tasks.replies import Misconfigured, Remote, Reply, Unreachable
+from truing.feedback.web import workers
 from truing.feedback.web.app import create_app
-from truing.feedback.web.guard import LOOPBACK
+from truing.feedback.web.security import LOOPBACK
 from truing.feedback.web.site import Site
 from truing.rewards.function import load_function
 from truing.settings import require
@@ -129,7 +132,7 @@ class Config:
 def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     """Open the store and the page, and stay until interrupted. `local` makes a live model of a folder or hub id: the
     function that answers, and the hash of its checkpoint."""
-    preference = load_function(config.simulate_reward) if config.simulate_reward else people.plain_worth
+    preference = load_function(config.simulate_reward) if config.simulate_reward else workers.plain_worth
     listening = _listening(config.host, config.port)
     site = prepare(config, local)
     _refuse_open_door(config, site)
@@ -143,8 +146,8 @@ def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     finally:
         stop.set()
         with site.db.reading() as connection:
-            judged = quality.progress(connection, site.project)["filled"]
-            several = len(store.projects(connection)) > 1
+            judged = agreement.progress(connection, site.project)["filled"]
+            several = len(content.projects(connection)) > 1
         site.db.close()
         source = f'"{config.store}#project={config.project}"' if several else config.store
         command = kinds.TABLE[config.kind].stage
@@ -174,11 +177,11 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
     db = Database.open(config.store)  # not before all files have been read
     replies = dict[str, Reply]()
     with db.writing() as connection:
-        project = store.open_project(connection, config.project)
+        project = content.open_project(connection, config.project)
         if guideline:
-            store.add_guideline(connection, project, guideline)
+            content.add_guideline(connection, project, guideline)
         for name, reply, checkpoint in live:
-            replies[store.add_model(connection, name, checkpoint_hash=checkpoint)] = reply
+            replies[content.add_model(connection, name, checkpoint_hash=checkpoint)] = reply
         for place, onboarding in ((config.quiz, True), (config.gold, False)):
             _add_gold(connection, project, known.get(place, ()), onboarding)
         waiting, made = _add_prompts(connection, project, asked, config)
@@ -237,10 +240,10 @@ class Filler:
                 time.sleep(GAP_S)  # a server that refuses them all is not stormed
                 continue
             with self.db.writing() as connection:
-                messages = [store.add_message(connection, prompt, r, model=model) for r, model in said]
-                candidates = store.add_candidates(connection, prompt, messages)
+                messages = [content.add_message(connection, prompt, r, model=model) for r, model in said]
+                candidates = content.add_candidates(connection, prompt, messages)
                 kind, overlap = self.config.kind, self.config.overlap
-                store.add_task(
+                content.add_task(
                     connection, self.project, kind, prompt, candidates, overlap, config=_questions(self.config)
                 )
             del self.left[0]
@@ -264,7 +267,7 @@ class Filler:
         """One live answer: two models take turns."""
         models = list(self.replies)
         model = models[place % len(models)]
-        seed = int(store.digest(f"{self.config.seed} {prompt.id} {attempt}")[:8], 16)
+        seed = int(content.digest(f"{self.config.seed} {prompt.id} {attempt}")[:8], 16)
         messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
         settings = (("max_new_tokens", float(self.config.max_new_tokens)), ("temperature", self.config.temperature))
         return Response("".join(self.replies[model](messages, seed)), seed=seed, sampling=settings), model
@@ -300,15 +303,15 @@ def _add_prompts(
     waiting: dict[str, Prompt] = {}
     made = equal = 0
     for one in asked:
-        prompt = store.add_prompt(connection, project, one.prompt, source="file")
+        prompt = content.add_prompt(connection, project, one.prompt, source="file")
         if len(one.responses) < kinds.TABLE[config.kind].fewest:
-            if not asking.is_asked(connection, project, prompt, config.kind):
+            if not questions.is_asked(connection, project, prompt, config.kind):
                 waiting[prompt] = one.prompt
             continue
-        differing, same = asking.distinct(one)
+        differing, same = questions.distinct(one)
         equal += same if config.shown else 0
-        for part in asking.new_parts(connection, project, prompt, differing, config.kind):
-            store.add_conversation(
+        for part in questions.new_parts(connection, project, prompt, differing, config.kind):
+            content.add_conversation(
                 connection, project, part, config.kind, config.overlap, "file", config=_questions(config)
             )
             made += 1
@@ -322,11 +325,11 @@ def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: b
     there = t.task.c.id.in_(select(t.gold.c.task_id).where(t.gold.c.onboarding == onboarding))
     for record in known:
         kind, right = kinds.gold_task(record)
-        if len(asking.texts(right.answers)) < kind.fewest:
+        if len(questions.texts(right.answers)) < kind.fewest:
             _warn(f"truing label: known judgement of the prompt {shown(record.prompt.text)} left out: equal answers")
             continue
-        prompt = store.add_prompt(connection, project, record.prompt, "gold")
-        if asking.texts(right.answers) in asking.asked(connection, prompt, kind.name, there):
+        prompt = content.add_prompt(connection, project, record.prompt, "gold")
+        if questions.texts(right.answers) in questions.asked(connection, prompt, kind.name, there):
             continue
         why = next((tag.removeprefix("why:").strip() for tag in record.prompt.tags if tag.startswith("why:")), "")
         gold.add_record(connection, project, record, why, onboarding)
@@ -386,6 +389,6 @@ def _after_start(
     print(f"Judge at {address}/setup/{secret}", flush=True)
     print(f"(once, as the owner; later at {address}. Judgements go into {config.store}; Ctrl+C stops.)", flush=True)
     if config.simulate:
-        given = people.work_all(address, site.db, config.simulate, config.seed, preference, stop)
+        given = workers.work_all(address, site.db, config.simulate, config.seed, preference, stop)
         print(f"{config.simulate} simulated annotators gave {given} judgements", flush=True)
         server.should_exit = server.should_exit or config.stop_when_done

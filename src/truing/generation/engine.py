@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from truing.errors import UserError
+from truing.fault_points import seam
 from truing.generation.cache import STEP, Decode, Prefill, SlotCache, rounded
 from truing.generation.graphs import Graphs, asks_the_device
 from truing.generation.sampling import Sampling, draw, uniforms
 from truing.models.forward import trunk
 from truing.models.roles import Policy
-from truing.seams import seam
 
 SLOTS, BAND = 256, 64  # sequences at a time on a processor, and in one band of them
 CACHE_BYTES = 2**31  # for keys and values on a processor: a rule of the model's sizes, so that runs repeat

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from truing.data.chat import Chat
 from truing.data.records import Message
+from truing.data.settings import ChatFormat
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.generation.speak import cut_at_stops, end_ids
 from truing.models.loading import load_chat, load_policy, locate
 from truing.models.roles import Policy
-from truing.settings import ChatFormat
 
 
 class LocalReply:

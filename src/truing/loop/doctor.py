@@ -113,7 +113,7 @@ def computing() -> Iterator[Finding]:
 
 def examine_path(path: str) -> list[Finding]:
     """A run's folder or a store."""
-    from truing.feedback.database import is_store
+    from truing.feedback.store.database import is_store
 
     if is_store(path):
         return list(store(path))
@@ -125,7 +125,7 @@ def examine_path(path: str) -> list[Finding]:
 
 def run(folder: Path) -> Iterator[Finding]:
     """Whether the files of a run are whole."""
-    from truing.training import checkpoint
+    from truing.runs import checkpoint
 
     yield _try(folder / "config.toml", _read_toml, "the settings are whole", "start over with --fresh")
     for name in ("metrics.jsonl", "samples.jsonl"):
@@ -155,7 +155,7 @@ def run(folder: Path) -> Iterator[Finding]:
 
 def store(source: str) -> Iterator[Finding]:
     """Whether a database is whole and of the present schema."""
-    from truing.feedback.database import Database
+    from truing.feedback.store.database import Database
 
     db = Database.open(source, create=False)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from truing.feedback import label
-from truing.feedback.replies import Reply
+from truing.feedback.tasks.replies import Reply
 
 
 def serve(config: label.Config) -> None:

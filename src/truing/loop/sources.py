@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from truing.data import formats
+from truing.data.convert import convert
 from truing.data.formats import Check
-from truing.data.formats.convert import convert
 from truing.data.records import Comparison, Prompt
+from truing.data.settings import DataSettings
 from truing.data.validate import Complaints
 from truing.errors import UserError
-from truing.feedback import quality, snapshot, store
-from truing.feedback.database import Database, is_store
-from truing.settings import DataSettings
-from truing.training import processes
+from truing.feedback.judgements import agreement, snapshot
+from truing.feedback.store import content
+from truing.feedback.store.database import Database, is_store
+from truing.runs import distributed
 
 C = TypeVar("C")
 KEYS: dict[str, Callable[[str], bool]] = {"project": bool, "round": str.isdecimal}  # and what their values must be
@@ -31,7 +32,7 @@ def pinned(config: C) -> C:
     """The configuration with every store in `data` named with a snapshot, taken now where there is none: what a run
     writes down about itself can then be repeated. Of several processes the first takes it, for all."""
     inputs: DataSettings = config.inputs  # type: ignore[attr-defined]
-    sources = processes.by_first(lambda: [_pin(source) for source in inputs.data])
+    sources = distributed.by_first(lambda: [_pin(source) for source in inputs.data])
     return replace(config, inputs=replace(inputs, data=tuple(sources)))  # type: ignore[type-var]
 
 
@@ -82,15 +83,15 @@ def _pin(source: str) -> str:
 
 def _selected(connection: Connection, name: str) -> tuple[str, dict[str, int]]:
     """The project, and the filters of a snapshot, that a source names after its #."""
-    if "=" not in name or name in store.projects(connection):
-        return store.project_named(connection, name or store.DEFAULT), {}
+    if "=" not in name or name in content.projects(connection):
+        return content.project_named(connection, name or content.DEFAULT), {}
     asked: dict[str, str] = {}
     for part in name.split(","):
         key, _, value = part.partition("=")
         if key not in KEYS or key in asked or not KEYS[key](value):
             raise UserError(f'"{part}" is not understood')
         asked[key] = value
-    project = store.project_named(connection, asked.get("project", store.DEFAULT))
+    project = content.project_named(connection, asked.get("project", content.DEFAULT))
     return project, {"round": int(asked["round"])} if "round" in asked else {}
 
 
@@ -98,7 +99,7 @@ def _records(source: str, kinds: tuple[type, ...], report: Callable[[str], None]
     place, _, frozen = source.partition("#")
     with closing(Database.open(place, create=False)) as db, db.reading() as connection:
         project = snapshot.project_of(connection, frozen) or ""  # without one there is no snapshot: refused below
-        errors = quality.error_rates(connection, project, frozen)
+        errors = agreement.error_rates(connection, project, frozen)
         # One of whom too little is known is taken to be as the others are. Of nobody's: 0, and `--error-rate` holds.
         prior = fmean(errors.values()) if errors else 0.0
         found = snapshot.records(connection, frozen, errors=errors, prior=prior, report=report)

@@ -16,13 +16,13 @@ import transformers
 from torch import nn
 
 from truing.data.chat import Chat
+from truing.data.settings import ChatFormat
 from truing.errors import UserError, first_line, neighbour
 from truing.models import attention
 from truing.models.adapters import ADAPTER, Adapter, is_adapter, merged, settings_of, taken_apart, with_adapter
 from truing.models.forward import check_hidden, context_of, unsupported
 from truing.models.roles import Policy, Scorer
 from truing.models.weights import check_files
-from truing.settings import ChatFormat
 
 
 def locate(model: str) -> str:

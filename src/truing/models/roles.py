@@ -22,7 +22,7 @@ from truing.errors import UserError
 from truing.models.attention import Packed
 from truing.models.forward import check_head, check_hidden, context_of, head_of, hidden, trunk
 from truing.models.heads import VocabularyHead, exact_kl, logprobs, logprobs_and_entropy
-from truing.models.narrow import narrow_last
+from truing.models.last_layer import narrow_last
 from truing.models.precision import Precision, WorkingCopy, dtype_of, kept_dtype, lower
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from truing.data.chat import Chat
 from truing.data.lengths import short_enough
 from truing.data.records import Prompt, Response
+from truing.data.settings import ChatFormat, DataSettings
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_chat, load_context
@@ -16,7 +17,6 @@ from truing.rewards.function import Reward, function_reward, load_function
 from truing.rewards.http import http_reward
 from truing.rewards.model import USUAL, ScorerSetup, load_model_reward
 from truing.rewards.verifier import exact_reward, regex_reward, right_answers
-from truing.settings import ChatFormat, DataSettings
 
 LARGEST = 3.4e38  # float32 holds no more
 Refuse = Callable[[str], None]

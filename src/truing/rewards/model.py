@@ -11,13 +11,13 @@ from torch import Tensor
 from truing.data.batches import Sequences
 from truing.data.chat import Chat
 from truing.data.records import Prompt, Response
+from truing.data.settings import ChatFormat
 from truing.errors import UserError
 from truing.models.loading import is_reward_model, load_chat, load_scorer
 from truing.models.memory import MicroBatches, on_stderr
 from truing.models.precision import Precision
 from truing.models.roles import Role, Scorer, share_frozen
 from truing.rewards.function import Reward
-from truing.settings import ChatFormat
 
 MOST_TOKENS = 8192  # of a micro-batch, where memory holds as many
 

@@ -16,14 +16,14 @@ from typing import Any, Generic, TypeVar
 
 from truing.data.batches import minibatches, rows_in
 from truing.errors import Diverged
+from truing.fault_points import seam
 from truing.models.memory import MicroBatches, on_stderr
 from truing.models.roles import Policy, Scorer, trainable
-from truing.seams import seam
+from truing.runs.progress import Progress
+from truing.runs.resume import Facts, Keeper, Part
+from truing.runs.run import Run
 from truing.settings import require
-from truing.training.keeper import Facts, Keeper, Part
 from truing.training.optimize import Learning, Optimizer, StepStats, ready, settled, speed, summed_losses, tell
-from truing.training.progress import Progress
-from truing.training.run import Run
 
 Split = TypeVar("Split")
 Net = TypeVar("Net", Policy, Scorer)

@@ -15,10 +15,10 @@ from torch import nn
 from truing.errors import Diverged, UserError
 from truing.models.precision import Precision, best_flops, described, dtype_of
 from truing.models.roles import Role
+from truing.runs import distributed
+from truing.runs.checkpoint import State
+from truing.runs.run import Run
 from truing.settings import require
-from truing.training import processes
-from truing.training.checkpoint import State
-from truing.training.run import Run
 
 SPIKE, REMEMBERED = 6.0, 128  # standard deviations above the mean of so many losses or gradient norms: no step
 BROKEN = 3  # gradients in a row that are not finite end the run
@@ -100,7 +100,7 @@ def tell(precision: Precision, role: Role, run: Run) -> None:
 
 def speed(tokens: int, flops: float, seconds: float, device: torch.device) -> dict[str, float]:
     """Tokens a second, and the share of the machine's best matrix product that the needed arithmetic came to."""
-    best = best_flops(str(device)) * processes.count()
+    best = best_flops(str(device)) * distributed.count()
     return {"rate/tokens_per_s": tokens / seconds, "rate/share_of_peak": flops / seconds / best}
 
 
@@ -109,7 +109,7 @@ def summed_losses(terms: Mapping[str, float]) -> dict[str, float]:
 
     Raises Diverged, in all of them, where one is no number: no update must come of it.
     """
-    sums = processes.summed(terms)
+    sums = distributed.summed(terms)
     for name, value in sums.items():
         if not math.isfinite(value):
             raise Diverged(f"loss/{name} is {value}: nothing was learned from this batch; try a smaller lr")
@@ -182,7 +182,7 @@ class Optimizer:
         A gradient that is not finite, or leaps above the last ones, moves nothing, and the schedule stays where it is;
         the same where a `loss` is given and leaps. Raises Diverged after three gradients in a row were not finite.
         """
-        processes.add_up(self.parameters)
+        distributed.add_up(self.parameters)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]).item()
         now = rate(self.done, self.steps, self.learning)
         self.broken = 0 if math.isfinite(norm) else self.broken + 1

@@ -13,10 +13,11 @@ from truing.data import formats
 from truing.data.batches import Sequences, shuffled
 from truing.models.loading import policy_of
 from truing.models.roles import Policy
-from truing.settings import Flat, RunSettings, require
+from truing.runs.run import Result, Run
+from truing.runs.settings import RunSettings
+from truing.settings import Flat, require
 from truing.training.loop import PassSettings
 from truing.training.optimize import Learning
-from truing.training.run import Result, Run
 from truing.training.supervised import HeldOut, fit
 
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"

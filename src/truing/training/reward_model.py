@@ -14,10 +14,11 @@ from torch import Tensor
 from truing.data import formats
 from truing.data.batches import Sequences, within_budget
 from truing.data.chat import Chat
+from truing.data.convert import on_criterion
 from truing.data.formats import Read
-from truing.data.formats.convert import on_criterion
 from truing.data.lengths import longest, short_enough
 from truing.data.records import Comparison, Ranking, split_of, text_hash
+from truing.data.settings import DataSettings
 from truing.errors import UserError
 from truing.maths import preferences, ragged
 from truing.maths.surrogates import negative_log_likelihood
@@ -27,13 +28,14 @@ from truing.models.memory import MicroBatches
 from truing.models.roles import Scorer
 from truing.rewards.model import scores_of
 from truing.rewards.quality import ScoredPair, quality
-from truing.settings import DataSettings, Flat, RunSettings, require
-from truing.training import processes
-from truing.training.health import worse_than_length
-from truing.training.keeper import Weights, fingerprint
+from truing.runs import distributed
+from truing.runs.resume import Weights, fingerprint
+from truing.runs.run import Result, Run
+from truing.runs.settings import RunSettings
+from truing.settings import Flat, require
+from truing.training.diagnostics import worse_than_length
 from truing.training.loop import Learner, Passes, PassSettings, Update, training_loop
 from truing.training.optimize import Learning
-from truing.training.run import Result, Run
 
 USUAL_LR = 1e-4
 RANKINGS = {"k_wise": preferences.k_wise, "plackett_luce": preferences.plackett_luce}
@@ -208,7 +210,7 @@ def step(learner: Learner[Scorer], items: Sequence[Item], config: Config) -> Upd
 
 def split(items: Sequence[Item], budget_tokens: int) -> list[list[Item]]:
     """This process's share of some judgements in micro-batches. All answers of one are together, each read once."""
-    own = [items[i] for i in processes.share(len(items)).tolist()]
+    own = [items[i] for i in distributed.share(len(items)).tolist()]
     return [[own[i] for i in some.tolist()] for some in within_budget([item.tokens for item in own], budget_tokens)]
 
 
@@ -240,8 +242,8 @@ def gradients(
 def scores(scorer: Scorer, items: Sequence[Item], micro_batches: MicroBatches) -> list[list[float]]:
     """Scores of every response of every item."""
     tokens = sequences(items)
-    score_B = scores_of(scorer, tokens.select(processes.share(len(tokens))), micro_batches)
-    flat = iter(processes.end_to_end({"score_B": score_B})["score_B"].tolist())
+    score_B = scores_of(scorer, tokens.select(distributed.share(len(tokens))), micro_batches)
+    flat = iter(distributed.end_to_end({"score_B": score_B})["score_B"].tolist())
     return [[next(flat) for _ in item.responses] for item in items]
 
 

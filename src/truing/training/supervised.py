@@ -17,6 +17,7 @@ from truing.data.chat import Chat
 from truing.data.formats import Read
 from truing.data.lengths import longest, short_enough
 from truing.data.records import Demonstration, split_of
+from truing.data.settings import DataSettings
 from truing.errors import UserError
 from truing.maths import ragged
 from truing.maths.surrogates import negative_log_likelihood
@@ -24,12 +25,13 @@ from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_policy
 from truing.models.memory import MicroBatches
 from truing.models.roles import Policy
-from truing.settings import DataSettings, Flat, RunSettings, require
-from truing.training import processes
-from truing.training.keeper import Facts, Weights, fingerprint
+from truing.runs import distributed
+from truing.runs.resume import Facts, Weights, fingerprint
+from truing.runs.run import Result, Run
+from truing.runs.settings import RunSettings
+from truing.settings import Flat, require
 from truing.training.loop import Learner, Passes, PassSettings, Update, training_loop
 from truing.training.optimize import Learning
-from truing.training.run import Result, Run
 
 LossOn = Literal["assistant", "last", "all"]
 
@@ -92,7 +94,7 @@ MicroBatch = tuple[Sequences, Tensor]
 
 def split(tokens: Sequences, weight_N: Tensor, budget_tokens: int) -> list[MicroBatch]:
     """This process's share of some sequences in micro-batches, each with the weights of its tokens."""
-    own_B = processes.share(len(tokens))
+    own_B = distributed.share(len(tokens))
     own, own_weight_N = tokens.select(own_B), weight_N[ragged.tokens_of(own_B, tokens.lengths_B)]
     return [
         (own.select(index_B), own_weight_N[ragged.tokens_of(index_B, own.lengths_B)])
@@ -117,7 +119,7 @@ def held_out_loss(policy: Policy, tokens: Sequences, micro_batches: MicroBatches
     def total(some: Sequence[MicroBatch]) -> float:
         return sum(_loss(policy, tokens, weight_N).item() for tokens, weight_N in some)
 
-    return processes.summed({"total": micro_batches.run(partial(split, tokens, weights(tokens)), total)})["total"]
+    return distributed.summed({"total": micro_batches.run(partial(split, tokens, weights(tokens)), total)})["total"]
 
 
 def _loss(policy: Policy, tokens: Sequences, weight_N: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from truing.data.records import Message, Prompt
-from truing.feedback.simulate import Annotator
+from truing.feedback.people.simulated import Annotator
 from truing.feedback.tasks import kinds
-from truing.feedback.tasks.kind import Context, Scale, Shown, Simulation
+from truing.feedback.tasks.kinds.kind import Context, Scale, Shown, Simulation
 
 PROMPT = Prompt((Message("user", "?"),))
 

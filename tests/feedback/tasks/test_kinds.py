@@ -9,10 +9,11 @@ import pytest
 import truing.feedback
 from truing.data.records import Comparison, Conversation, Prompt, Rating, Response
 from truing.errors import UserError
-from truing.feedback import asking, assign, quality, snapshot
-from truing.feedback.simulate import Annotator
-from truing.feedback.tasks import chat, kinds
-from truing.feedback.tasks.kind import Kind, Payload, Simulation
+from truing.feedback.judgements import agreement, snapshot
+from truing.feedback.people.simulated import Annotator
+from truing.feedback.tasks import kinds, leases, questions
+from truing.feedback.tasks.kinds import chat
+from truing.feedback.tasks.kinds.kind import Kind, Payload, Simulation
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
 
@@ -115,18 +116,18 @@ def test_a_new_kind_is_a_row_and_nothing_else(sqlite, make, monkeypatch):
     """Asked, shown, judged, and read by training, in a program that has never heard of it."""
     for table in (kinds.TABLE, kinds.EVENTS):
         monkeypatch.setitem(table, "stars", STARS)
-    project, _ = make.project_with(sqlite, "stars", *asking.parts(make.conversation("?", "AA", "B"), "stars"))
+    project, _ = make.project_with(sqlite, "stars", *questions.parts(make.conversation("?", "AA", "B"), "stars"))
     (ann,) = make.people(sqlite, "Ann")
     with sqlite.writing() as connection:
         for key in ("key-00001", "key-00002"):
-            leased = assign.lease(connection, project, ann)
+            leased = leases.lease(connection, project, ann)
             task = views.task(connection, Site(sqlite, project), leased)
             assert task["question"] == "How many stars?" and task["scale"] is task["keep_best"] is None
             simulation = Simulation(task, Annotator("P"), lambda prompt, text: 0.0, np.random.default_rng(0))
-            assign.submit(connection, leased, ann, kinds.TABLE[task["kind"]].simulated(simulation), key)
+            leases.submit(connection, leased, ann, kinds.TABLE[task["kind"]].simulated(simulation), key)
         found = snapshot.records(connection, snapshot.take(connection, project))
         assert {(r.response, r.value) for r in found} == {("AA", 2), ("B", 1)}
-        assert quality.figures(connection, project)["people"][0]["judged"] == 2
+        assert agreement.figures(connection, project)["people"][0]["judged"] == 2
 
 
 def test_what_no_kind_holds_is_refused(given):

@@ -6,8 +6,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from truing.data.records import Conversation, Message, Prompt, Response
-from truing.feedback import auth, store
-from truing.feedback.database import Database
+from truing.feedback.people import auth
+from truing.feedback.store import content
+from truing.feedback.store.database import Database
 from truing.feedback.web.app import create_app
 from truing.feedback.web.site import COOKIE, Site
 
@@ -38,14 +39,14 @@ class Here:
         with self.db.writing() as connection:
             said = tuple(Response(text, author=author) for text in answers)
             conversation = Conversation(Prompt((Message("user", words),)), said)
-            return store.add_conversation(connection, self.project, conversation, kind, overlap)
+            return content.add_conversation(connection, self.project, conversation, kind, overlap)
 
 
 @pytest.fixture
 def here(tmp_path):
     db = Database.open(str(tmp_path / "feedback.db"))
     with db.writing() as connection:
-        project = store.open_project(connection)
+        project = content.open_project(connection)
     yield Here(Site(db, project))
     db.close()
 
@@ -59,9 +60,9 @@ def site_with(tmp_path):
         db = Database.open(str(tmp_path / f"{len(opened)}.db"))
         opened.append(db)
         with db.writing() as connection:
-            project = store.open_project(connection)
+            project = content.open_project(connection)
             replies = {
-                store.add_model(connection, name): reply for name, reply in settings.pop("replies", {}).items()
+                content.add_model(connection, name): reply for name, reply in settings.pop("replies", {}).items()
             }  # fmt: skip
         return Here(Site(db, project, replies=replies, **settings))
 

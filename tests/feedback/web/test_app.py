@@ -5,8 +5,8 @@ from pathlib import Path
 
 from truing.feedback import web
 
-PAGES = Path(web.__file__).parents[1] / "pages"
-STATIC = Path(web.__file__).parents[1] / "static"
+PAGES = Path(web.__file__).parent / "pages"
+STATIC = Path(web.__file__).parent / "static"
 
 
 def test_nothing_inline_and_nothing_from_elsewhere():

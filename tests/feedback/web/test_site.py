@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from truing.feedback import auth
+from truing.feedback.people import auth
 from truing.feedback.web.site import DEEPEST
 
 

@@ -1,15 +1,15 @@
 import pytest
 from sqlalchemy import select
 
-from truing.feedback import assign, store
-from truing.feedback import schema as t
-from truing.feedback.tasks import kinds
+from truing.feedback.store import content
+from truing.feedback.store import schema as t
+from truing.feedback.tasks import kinds, leases
 from truing.feedback.web import views
 
 
 def leased(here, person):
     with here.db.writing() as connection:
-        return assign.lease(connection, here.project, person)
+        return leases.lease(connection, here.project, person)
 
 
 def test_each_kind_has_what_its_page_needs(here):
@@ -23,7 +23,7 @@ def test_each_kind_has_what_its_page_needs(here):
             assert task["question"] == kinds.TABLE[kind].question
             assert (task["scale"] is not None) == (kind == "rate")
             assert task["keep_best"] == (3 if kind == "rank" else None)
-            assign.skip(connection, one, client.person, "other", f"key-{kind}")
+            leases.skip(connection, one, client.person, "other", f"key-{kind}")
 
 
 def test_markdown_only_where_it_is_asked_for(here, site_with):
@@ -40,8 +40,8 @@ def test_a_review_shows_the_judgement_in_words_and_not_who_made_it(here):
         c = t.message.c
         ids = {r.content: r.id for r in connection.execute(select(c.id, c.content))}
         payload = {"tiers": {ids["B"]: 0, ids["A"]: 1}, "unranked": [ids["C"]], "reason": "B is short"}
-        said, _ = assign.submit(connection, one, ann.person, payload, "key-00001")
-        store.add_task(connection, here.project, "review", row.prompt_id, row.candidate_set_id, reviews=said)
+        said, _ = leases.submit(connection, one, ann.person, payload, "key-00001")
+        content.add_task(connection, here.project, "review", row.prompt_id, row.candidate_set_id, reviews=said)
     review = leased(here, ben.person)
     with here.db.reading() as connection:
         told = views.task(connection, here.site, review)
@@ -56,9 +56,9 @@ def test_progress_counts_what_stands(here):
     client = here.signed_in("Ann")
     one = leased(here, client.person)
     with here.db.writing() as connection:
-        assign.submit(connection, one, client.person, {"verdict": "tie"}, "key-00001")
+        leases.submit(connection, one, client.person, {"verdict": "tie"}, "key-00001")
         assert views.progress(connection, here.site, client.person) == {"mine": 1, "today": 1, "left": 1, "total": 2}
-        assign.undo(connection, client.person, "key-00002")
+        leases.undo(connection, client.person, "key-00002")
         assert views.progress(connection, here.site, client.person)["mine"] == 0
 
 

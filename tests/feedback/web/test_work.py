@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from truing.data.records import Comparison
-from truing.feedback import gold
-from truing.feedback import schema as t
+from truing.feedback.store import schema as t
+from truing.feedback.tasks import gold
 
 
 def next_task(client, held=()):
@@ -134,10 +134,10 @@ def test_held_must_be_a_list_of_texts(here):
 
 
 def test_guidelines_are_shown(here):
-    from truing.feedback import store
+    from truing.feedback.store import content
 
     with here.db.writing() as connection:
-        store.add_guideline(connection, here.project, "# Be kind\n\n<script>no</script>")
+        content.add_guideline(connection, here.project, "# Be kind\n\n<script>no</script>")
     page = here.signed_in("Ann").get("/guidelines").text
     assert "<h1>Be kind</h1>" in page and "<script>no" not in page
 

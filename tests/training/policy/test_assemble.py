@@ -9,13 +9,13 @@ from truing.data.records import Message, Prompt
 from truing.errors import UserError
 from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_scorer, save
+from truing.runs.run import Run
 from truing.training.optimize import Learning
 from truing.training.policy.assemble import assemble, critic_start, with_the_policys_tokens
 from truing.training.policy.collect import Collector
 from truing.training.policy.prompts import Prompts
 from truing.training.policy.scoring import Scoring
 from truing.training.policy.stage import fit
-from truing.training.run import Run
 
 
 def assembled(config):

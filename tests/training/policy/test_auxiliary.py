@@ -5,12 +5,12 @@ import torch
 from tests.training.policy.test_stage import config_of, vowels
 
 from truing.models.memory import MicroBatches
+from truing.runs.checkpoint import State
+from truing.runs.run import Run
 from truing.training import supervised
-from truing.training.checkpoint import State
 from truing.training.policy.auxiliary import auxiliary_loss
 from truing.training.policy.learners import Learners
 from truing.training.policy.stage import train
-from truing.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("metrics_are_documented")
 

@@ -21,7 +21,7 @@ from truing.models.loading import load_policy, load_scorer
 from truing.models.memory import MicroBatches
 from truing.models.precision import best_flops
 from truing.models.roles import trainable
-from truing.training.checkpoint import State
+from truing.runs.checkpoint import State
 from truing.training.loop import Update
 from truing.training.optimize import Learning, Optimizer, StepStats
 from truing.training.policy.algorithms import PARTS, PPO, TABLE, algorithm

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from truing.data.convert import convert, distinct, edit_to_comparison
 from truing.data.formats import (
     argilla,
     files,
@@ -22,7 +23,6 @@ from truing.data.formats import (
     samples,
     trl,
 )
-from truing.data.formats.convert import convert, distinct, edit_to_comparison
 from truing.data.records import Comparison, Demonstration, Edit, Message, Prompt, Rating, Record
 from truing.data.validate import MOST_TOLD, BadRow, Complaints, Said, Unread, Unusable, cut, without_null
 from truing.errors import UserError, nearest, neighbour

@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from truing.errors import UserError
-from truing.feedback import assign
-from truing.feedback.web import doors, team, work
-from truing.feedback.web.guard import Bucket, Guard, TooLarge, refuse
+from truing.feedback.tasks import leases
+from truing.feedback.web import sign_in, team, work
+from truing.feedback.web.security import Bucket, Guard, TooLarge, refuse
 from truing.feedback.web.site import HERE, Refused, Site, to
 
 
@@ -20,7 +20,7 @@ def create_app(site: Site, hosts: Sequence[str] = (), requests_a_second: float =
     """The page of one project, ready to be served. `hosts`: names, besides loopback, that it answers to."""
     app = FastAPI(title="Truing", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = site
-    for routes in (doors.routes, work.routes, team.routes):
+    for routes in (sign_in.routes, work.routes, team.routes):
         app.include_router(routes)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_exception_handler(Refused, _refused)
@@ -39,7 +39,7 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _user_error(request: Request, error: Exception) -> Response:
-    status = 409 if isinstance(error, assign.Conflict) else 404 if isinstance(error, assign.Unknown) else 400
+    status = 409 if isinstance(error, leases.Conflict) else 404 if isinstance(error, leases.Unknown) else 400
     return refuse(status, {409: "conflict", 404: "unknown"}.get(status, "refused"), str(error))
 
 

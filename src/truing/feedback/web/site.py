@@ -15,14 +15,14 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from truing.feedback import auth
-from truing.feedback.auth import Person, Role
-from truing.feedback.database import Database, InTurn
-from truing.feedback.replies import Reply
-from truing.feedback.texts import markdown, visible
+from truing.feedback.people import auth
+from truing.feedback.people.auth import Person, Role
+from truing.feedback.store.database import Database, InTurn
+from truing.feedback.tasks.replies import Reply
+from truing.feedback.web.texts import markdown, visible
 from truing.maths.statistics import interval_text
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parent
 COOKIE = "truing_session"
 REMEMBERED_S = 5.0  # how long a session is taken for good: so long after it is ended elsewhere it may still work
 DEEPEST = 20  # levels of a JSON body

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection, func, select
 from starlette.responses import HTMLResponse
 
-from truing.feedback import quality, store
-from truing.feedback import schema as t
-from truing.feedback.assign import standing
+from truing.feedback.judgements import agreement
+from truing.feedback.store import content
+from truing.feedback.store import schema as t
+from truing.feedback.tasks.leases import standing
 from truing.feedback.web.site import Refused, needs, page, site
 
 routes = APIRouter()
@@ -23,7 +24,7 @@ def team(request: Request) -> HTMLResponse:
     needs(request, "reviewer")
     here = site(request)
     with here.db.reading() as connection:
-        told = quality.figures(connection, here.project)
+        told = agreement.figures(connection, here.project)
         texts = _texts(connection, told["disagreements"])
     return page(request, "team.html", title="Team", figures=told, texts=texts)
 
@@ -34,7 +35,7 @@ def team_figures(request: Request) -> dict[str, Any]:
     needs(request, "reviewer")
     here = site(request)
     with here.db.reading() as connection:
-        return quality.figures(connection, here.project)
+        return agreement.figures(connection, here.project)
 
 
 @routes.get("/leaderboard")
@@ -43,7 +44,7 @@ def leaderboard(request: Request) -> HTMLResponse:
     needs(request, "reviewer")
     here = site(request)
     with here.db.reading() as connection:
-        rows = quality.leaderboard(connection, here.project)
+        rows = agreement.leaderboard(connection, here.project)
     grouped = bool(rows) and rows[-1]["group"] > 0
     return page(request, "leaderboard.html", title="Leaderboard", rows=rows, grouped=grouped)
 
@@ -130,7 +131,7 @@ def _history(connection: Connection, prompt: str) -> list[Any]:
 def _texts(connection: Connection, disagreements: list[dict[str, Any]]) -> dict[str, str]:
     """Texts of the prompts and answers that a table of disagreements names."""
     told = {
-        row["prompt"]: store.conversation_to(connection, row["prompt"], None)[-1]["content"] for row in disagreements
+        row["prompt"]: content.conversation_to(connection, row["prompt"], None)[-1]["content"] for row in disagreements
     }
     answers = [m for row in disagreements for m in ([row["message"]] if "message" in row else row["sides"])]
     m = t.message.c

@@ -6,17 +6,18 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, select
 
-from truing.feedback import assign, store
-from truing.feedback import schema as t
-from truing.feedback.database import now
-from truing.feedback.tasks import chat, kinds
-from truing.feedback.texts import markdown
+from truing.feedback.store import content
+from truing.feedback.store import schema as t
+from truing.feedback.store.database import now
+from truing.feedback.tasks import kinds, leases
+from truing.feedback.tasks.kinds import chat
 from truing.feedback.web.site import Site
+from truing.feedback.web.texts import markdown
 
 
 def task(connection: Connection, site: Site, identity: str) -> dict[str, Any]:
     """The assignment as JSON: the conversation, the answers in the order fixed for it, the questions."""
-    row = assign.assignment(connection, identity)
+    row = leases.assignment(connection, identity)
     project = connection.execute(select(t.project.c.config).where(t.project.c.id == row.project_id)).scalar_one()
     config = {**project, **row.config}
     parent = _parent(connection, row)
@@ -26,13 +27,13 @@ def task(connection: Connection, site: Site, identity: str) -> dict[str, Any]:
         "assignment": row.id,
         "kind": row.kind,
         "messages": [
-            turn(m["role"], m["content"], site) for m in store.conversation_to(connection, row.prompt_id, parent)
+            turn(m["role"], m["content"], site) for m in content.conversation_to(connection, row.prompt_id, parent)
         ],
         "answers": answers(connection, site, row.shown_order),
         "question": config.get("question") or kind.question,
         "criteria": config.get("criteria", []) if kind.criteria else [],
         "scale": kinds.scale_of(kind, config),
-        "flags": config.get("flags", store.FLAGS),
+        "flags": config.get("flags", content.FLAGS),
         "keep_best": kind.keep_best if len(row.shown_order) > kind.keep_best > 0 else None,
         "turns": kind.turns,
         "onboarding": bool(quiz),
@@ -61,7 +62,7 @@ _SAID = (
     )
     .select_from(t.annotation.join(t.task, t.annotation.c.task_id == t.task.c.id))
     .where(t.annotation.c.annotator_id == bindparam("annotator"), t.task.c.project_id == bindparam("project"))
-    .where(t.annotation.c.kind != assign.SKIP, *assign.standing())
+    .where(t.annotation.c.kind != leases.SKIP, *leases.standing())
 )
 _PLAIN = (t.task.c.project_id == bindparam("project"), t.task.c.gold.is_(False))
 _TASKS = select(func.count(), func.coalesce(func.sum(case((t.task.c.state == "open", 1), else_=0)), 0)).where(*_PLAIN)
@@ -93,7 +94,7 @@ def _parent(connection: Connection, row: Any) -> str | None:
 def last_turn(connection: Connection, identity: str) -> str | None:
     """The answer chosen last in a chat that stands; the conversation goes on from it."""
     c = t.annotation.c
-    turns = select(c.payload).where(c.assignment_id == identity, c.kind == chat.TURN, *assign.standing())
+    turns = select(c.payload).where(c.assignment_id == identity, c.kind == chat.TURN, *leases.standing())
     said = connection.scalar(turns.order_by(c.number.desc()).limit(1))
     return said["goes_on"] if said else None
 
@@ -111,6 +112,6 @@ def _reviewed(connection: Connection, row: Any) -> dict[str, str]:
 
 def quiz(connection: Connection, site: Site, person: str) -> dict[str, Any]:
     """Whether the quiz is still before this person, and how much of it."""
-    rest = select(func.count()).select_from(assign.free_tasks("quiz").order_by(None).subquery())
+    rest = select(func.count()).select_from(leases.free_tasks("quiz").order_by(None).subquery())
     left = connection.scalar(rest, {"project": site.project, "annotator": person, "moment": now()}) or 0
     return {"needed": left > 0, "left": left}

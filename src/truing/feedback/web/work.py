@@ -10,12 +10,13 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, StreamingResponse
 
 from truing.errors import UserError
-from truing.feedback import assign, gold, store
-from truing.feedback.auth import Person
-from truing.feedback.tasks import chat, kinds
-from truing.feedback.texts import markdown
-from truing.feedback.web import talk, views
+from truing.feedback.people.auth import Person
+from truing.feedback.store import content
+from truing.feedback.tasks import gold, kinds, leases
+from truing.feedback.tasks.kinds import chat
+from truing.feedback.web import chat_turn, views
 from truing.feedback.web.site import Refused, body, check_csrf, needs, page, person, site, to
+from truing.feedback.web.texts import markdown
 
 routes = APIRouter()
 LONGEST_KEY = 80
@@ -41,7 +42,7 @@ def guidelines(request: Request) -> HTMLResponse:
     """The guideline as a page."""
     needs(request)
     with site(request).db.reading() as connection:
-        newest = store.guideline(connection, site(request).project)
+        newest = content.guideline(connection, site(request).project)
     return page(request, "guidelines.html", title="Guidelines", guideline=newest)
 
 
@@ -51,7 +52,7 @@ def me(request: Request) -> dict[str, Any]:
     who = worker(request)
     here = site(request)
     with here.db.reading() as connection:
-        newest = store.guideline(connection, here.project)
+        newest = content.guideline(connection, here.project)
         return {
             "name": who.name,
             "role": who.role,
@@ -72,7 +73,7 @@ def next_task(request: Request, asked: dict[str, Any] = Depends(body)) -> dict[s
         raise Refused(400, "held", "held must be a list of assignments")
     with here.leasing:
         with here.db.writing(durable=False) as connection:
-            identity = assign.lease(connection, here.project, who.id, held, here.lease_s, GOLD_SHARE)
+            identity = leases.lease(connection, here.project, who.id, held, here.lease_s, GOLD_SHARE)
         with here.db.reading() as connection:
             task = views.task(connection, here, identity) if identity else None
             progress = views.progress(connection, here, who.id)
@@ -85,7 +86,7 @@ def submit(request: Request, identity: str, said: dict[str, Any] = Depends(body)
     who = worker(request)
     here, payload = site(request), _payload(said)
     with here.saying, here.db.writing() as connection:
-        annotation, extra = assign.submit(connection, identity, who.id, payload, _key(said), _spent(said))
+        annotation, extra = leases.submit(connection, identity, who.id, payload, _key(said), _spent(said))
         told = gold.explained(connection, identity, payload)
     return {"annotation": annotation, "extra": extra, "gold": told}
 
@@ -96,7 +97,7 @@ def skip(request: Request, identity: str, said: dict[str, Any] = Depends(body)) 
     who = worker(request)
     here = site(request)
     with here.db.writing() as connection:
-        event = assign.skip(connection, identity, who.id, str(said.get("reason", "")), _key(said))
+        event = leases.skip(connection, identity, who.id, str(said.get("reason", "")), _key(said))
     return {"annotation": event}
 
 
@@ -106,7 +107,7 @@ def heartbeat(request: Request, identity: str) -> dict[str, Any]:
     who = worker(request)
     here = site(request)
     with here.db.writing(durable=False) as connection:
-        held = assign.heartbeat(connection, identity, who.id, here.lease_s)
+        held = leases.heartbeat(connection, identity, who.id, here.lease_s)
     return {"held": held, "lease_s": here.lease_s}
 
 
@@ -116,9 +117,9 @@ def undo(request: Request, said: dict[str, Any] = Depends(body)) -> dict[str, An
     who = worker(request)
     here = site(request)
     with here.db.writing() as connection:
-        event = assign.undo(connection, who.id, _key(said), here.lease_s)
+        event = leases.undo(connection, who.id, _key(said), here.lease_s)
         task = views.task(connection, here, event.assignment_id)
-    what = {assign.SKIP: "skip", chat.TURN: "turn"}.get(event.kind, "submit")
+    what = {leases.SKIP: "skip", chat.TURN: "turn"}.get(event.kind, "submit")
     payload = chat.choice(event.payload) if what != "skip" else None
     return {"task": task, "payload": payload, "what": what}
 
@@ -132,11 +133,11 @@ def say(request: Request, identity: str, said: dict[str, Any] = Depends(body)) -
         raise Refused(400, "text", "say something")
     if not here.replies:
         raise Refused(409, "model", "there is no live model to talk with")
-    ready = talk.begin(here, identity, who.id, text)
+    ready = chat_turn.begin(here, identity, who.id, text)
 
     async def lines() -> AsyncIterator[str]:
         try:
-            async for piece in talk.answers(here, ready):
+            async for piece in chat_turn.answers(here, ready):
                 yield json.dumps(piece, ensure_ascii=False) + "\n"
         except UserError as error:
             yield json.dumps({"error": str(error)}, ensure_ascii=False) + "\n"
@@ -150,7 +151,7 @@ def choose(request: Request, identity: str, said: dict[str, Any] = Depends(body)
     who = worker(request)
     here, payload = site(request), _payload(said)
     with here.db.writing() as connection:
-        annotation = talk.choose(connection, identity, who.id, payload, _key(said), _spent(said))
+        annotation = chat_turn.choose(connection, identity, who.id, payload, _key(said), _spent(said))
         task = views.task(connection, here, identity)
     return {"annotation": annotation, "messages": task["messages"]}
 
@@ -169,8 +170,8 @@ def _key(said: dict[str, Any]) -> str:
     return key
 
 
-def _spent(said: dict[str, Any]) -> assign.TimeSpent:
-    return assign.TimeSpent(_ms(said, "duration_ms"), _ms(said, "active_ms"))
+def _spent(said: dict[str, Any]) -> leases.TimeSpent:
+    return leases.TimeSpent(_ms(said, "duration_ms"), _ms(said, "active_ms"))
 
 
 def _ms(said: dict[str, Any], name: str) -> int | None:

@@ -13,10 +13,10 @@ from truing.models.loading import load_policy, load_scorer, same_tokens
 from truing.models.memory import MicroBatches
 from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import model_sources
+from truing.runs.run import Run
 from truing.training.optimize import Optimizer, ready, settled
 from truing.training.policy.learners import Learners
 from truing.training.policy.settings import Config
-from truing.training.run import Run
 
 
 def assemble(config: Config, run: Run) -> Learners:

@@ -10,12 +10,12 @@ from truing.data import formats
 from truing.data.batches import Sequences, minibatches
 from truing.data.chat import Chat
 from truing.data.records import Demonstration
-from truing.settings import DataSettings
+from truing.data.settings import DataSettings
+from truing.runs.checkpoint import State
+from truing.runs.run import Run
 from truing.training import supervised
-from truing.training.checkpoint import State
 from truing.training.policy.learners import Learners
 from truing.training.policy.settings import Config
-from truing.training.run import Run
 
 
 @dataclass

@@ -17,7 +17,7 @@ from truing.generation.sampling import Sampling
 from truing.generation.speak import speak
 from truing.maths.ragged import group_sum
 from truing.models.roles import Policy
-from truing.training import processes
+from truing.runs import distributed
 from truing.training.policy.algorithms import Algorithm
 from truing.training.policy.scoring import Scoring
 
@@ -63,7 +63,7 @@ class Collector:
 
         Their seeds are those of the whole list: they do not depend on the number of processes.
         """
-        own = processes.share(len(prompts)).tolist()
+        own = distributed.share(len(prompts)).tolist()
         tensors, responses = dict[str, Tensor](), list[Response]()
         if own:
             some = [prompts[i] for i in own]
@@ -71,9 +71,9 @@ class Collector:
                 self.policy, self.chat, some, answers, self.sampling, self.seed, first=own[0]
             )
             tensors = rollouts.named()
-        tensors = processes.end_to_end(tensors)
+        tensors = distributed.end_to_end(tensors)
         tensors["group_B"] = torch.arange(len(prompts)).repeat_interleave(answers)  # each process counts from 0
-        rows = processes.gathered([asdict(r) for r in responses]) if processes.count() > 1 else []
+        rows = distributed.gathered([asdict(r) for r in responses]) if distributed.count() > 1 else []
         return Rollouts.of(tensors), [_response(row) for some in rows for row in some] or responses
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from truing.data.rollouts import Experience, Minibatch
 from truing.models.roles import in_graph
-from truing.training import processes
+from truing.runs import distributed
 from truing.training.policy.algorithms import Algorithm
 from truing.training.policy.learners import Learners, critic_loss, losses
 from truing.training.policy.step import kl_costs, score_rewards
@@ -25,14 +25,14 @@ def gradient_conflict(learners: Learners, algo: Algorithm, limit: int, experienc
     exact here, before the first update, where the loss is linear in the advantage. A separate critic pulls at
     other weights: it has a norm and no cosine. Where memory runs out, it is measured in smaller micro-batches.
     """
-    weight_N, own_B = algo.average(experience.lengths_B, limit), processes.share(len(experience))
+    weight_N, own_B = algo.average(experience.lengths_B, limit), distributed.share(len(experience))
     by_scores_N = advantage_of_scores(experience, algo)
     by_scores, by_kl = (
         Minibatch(replace(experience, advantage_N=advantage_N), weight_N).select(own_B)
         for advantage_N in (by_scores_N, experience.advantage_N - by_scores_N)
     )
     work = partial(_pulls, learners, algo, by_scores, by_kl)
-    pulls = processes.added(learners.micro_batches.run(by_scores.experience.tokens.parts, work))
+    pulls = distributed.added(learners.micro_batches.run(by_scores.experience.tokens.parts, work))
     metrics = {f"tug/{name}": pull.norm().item() for name, pull in pulls.items()}
     for (a, left), (b, right) in combinations(pulls.items(), 2):
         if (

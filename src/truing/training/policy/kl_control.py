@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 from truing.data.rollouts import Experience
 from truing.maths.kl import AdaptiveKL
-from truing.training.checkpoint import State
+from truing.runs.checkpoint import State
 from truing.training.policy.algorithms import Algorithm
 
 

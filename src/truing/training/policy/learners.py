@@ -17,9 +17,9 @@ from truing.maths.surrogates import clip_fraction, value_error
 from truing.models.memory import MicroBatches, on_stderr
 from truing.models.precision import Precision
 from truing.models.roles import Policy, Scorer
-from truing.training import processes
-from truing.training.checkpoint import State
-from truing.training.keeper import Part, Weights
+from truing.runs import distributed
+from truing.runs.checkpoint import State
+from truing.runs.resume import Part, Weights
 from truing.training.loop import Update, memory_part
 from truing.training.optimize import Optimizer, StepStats, summed_losses
 from truing.training.policy.algorithms import Algorithm
@@ -129,8 +129,8 @@ class Learners:
 
     def _outputs(self, rollouts: Rollouts, wanted: Wanted) -> dict[str, Tensor]:
         """What is wanted of all responses, each process computing that of its share."""
-        own = rollouts.select(processes.share(len(rollouts)))
-        return processes.end_to_end(self.micro_batches.run(own.tokens.parts, partial(self._forward, own, wanted)))
+        own = rollouts.select(distributed.share(len(rollouts)))
+        return distributed.end_to_end(self.micro_batches.run(own.tokens.parts, partial(self._forward, own, wanted)))
 
     def _forward(self, rollouts: Rollouts, wanted: Wanted, micro_batches: Sequence[Tensor]) -> dict[str, Tensor]:
         """What is wanted of some responses; what is not is NaN, and zero after the last token."""
@@ -169,9 +169,9 @@ class Learners:
         Without `train_policy`, only a critic of its own moves. Micro-batches only add up, for each token carries its
         weight.
         """
-        own = batch.select(processes.share(len(batch)))
+        own = batch.select(distributed.share(len(batch)))
         terms, sums = self.micro_batches.run(own.parts, partial(self._gradients, algo, auxiliary), self.clear)
-        terms, sums = summed_losses(terms), processes.summed(sums)
+        terms, sums = summed_losses(terms), distributed.summed(sums)
         means = {name: value / len(batch.weight_N) for name, value in sums.items()}
         return Update(terms, self._step(train_policy), means)
 

@@ -13,9 +13,9 @@ from truing.data.records import Prompt, split_of
 from truing.errors import UserError
 from truing.generation.speak import with_room
 from truing.rewards import combine
+from truing.runs.run import Run
 from truing.training.policy.learners import Learners
 from truing.training.policy.settings import Config
-from truing.training.run import Run
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from truing.data.records import Prompt, Response
 from truing.maths.advantages import RunningMoments
 from truing.rewards.combine import Refuse, stop
 from truing.rewards.function import Reward
+from truing.runs import distributed
+from truing.runs.checkpoint import State
+from truing.runs.run import Run
 from truing.settings import require
-from truing.training import processes
-from truing.training.checkpoint import State
-from truing.training.run import Run
 
 Bad = Literal["stop", "drop"]
 LEFT_OUT = "; such responses are left out and counted in reward/dropped"
@@ -55,12 +55,12 @@ class Scoring:
         Each process asks for all responses to its share of the prompts; all know all.
         """
         answers = len(responses) // len(prompts)
-        own = processes.share(len(prompts)).tolist()
+        own = distributed.share(len(prompts)).tolist()
         scores: list[float] = []
         if own:
             asked = [prompts[i] for i in own for _ in range(answers)]
             scores = [float(x) for x in self.reward(asked, responses[own[0] * answers : (own[-1] + 1) * answers])]
-        return [score for some in processes.gathered(scores) for score in some]
+        return [score for some in distributed.gathered(scores) for score in some]
 
     def __call__(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
         """The score of each response, score_B. Several belong to a prompt, as in `rewards`."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from truing.data.settings import DataSettings
 from truing.generation.sampling import Sampling
 from truing.models.adapters import Adapter
-from truing.settings import DataSettings, Flat, RunSettings, require
+from truing.runs.settings import RunSettings
+from truing.settings import Flat, require
 from truing.training.optimize import Learning
 from truing.training.policy.algorithms import Algorithm, algorithm
 from truing.training.policy.scoring import ScoreSettings

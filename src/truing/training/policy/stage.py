@@ -18,8 +18,9 @@ from truing.models.loading import load_chat
 from truing.rewards.combine import load_reward, weighted_sum
 from truing.rewards.function import Reward
 from truing.rewards.model import ScorerSetup
-from truing.training.health import History, beforehand, overoptimised, signs
-from truing.training.keeper import Draws, Facts, Part, fingerprint
+from truing.runs.resume import Draws, Facts, Part, fingerprint
+from truing.runs.run import Result, Run
+from truing.training.diagnostics import History, beforehand, overoptimised, signs
 from truing.training.loop import Passes, training_loop
 from truing.training.optimize import tell
 from truing.training.policy import algorithms
@@ -33,7 +34,6 @@ from truing.training.policy.prompts import Prompts, fitting, read_prompts
 from truing.training.policy.scoring import Scoring, refusing
 from truing.training.policy.settings import Config
 from truing.training.policy.step import Iteration, Plan, step
-from truing.training.run import Result, Run
 
 
 def train(config: Config, reward: Reward | None = None, read: Read = formats.read) -> Result:

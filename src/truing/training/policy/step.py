@@ -12,11 +12,11 @@ from torch import Tensor
 
 from truing.data.records import Prompt
 from truing.data.rollouts import Experience, Minibatch, Rollouts
+from truing.fault_points import seam
 from truing.maths.advantages import bootstrap_truncated, whiten
 from truing.maths.kl import k3
 from truing.maths.ragged import at_last_token, cumulative_from_end
-from truing.seams import seam
-from truing.training.checkpoint import State
+from truing.runs.checkpoint import State
 from truing.training.loop import Update, watched
 from truing.training.optimize import speed
 from truing.training.policy.algorithms import SUBTRACTS_VALUE, Algorithm

@@ -1,0 +1,128 @@
+"""Two policies answer the same prompts; how often is the first one's answer preferred?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from truing.data import formats
+from truing.data.chat import Chat
+from truing.data.records import Prompt, Record, Response
+from truing.data.settings import DataSettings
+from truing.errors import UserError
+from truing.evaluation.judge import by_person, by_reward, outcomes
+from truing.generation.sampling import Sampling
+from truing.generation.speak import speak, with_room
+from truing.maths import statistics
+from truing.models.loading import load_chat, load_context, load_policy
+from truing.rewards.combine import load_reward, readable
+from truing.rewards.model import ScorerSetup
+from truing.runs.progress import Progress
+from truing.runs.run import Result, Run
+from truing.runs.settings import OutputSettings
+from truing.settings import Flat, require
+
+
+@dataclass(frozen=True)
+class Config:
+    """Win rate of one policy against another."""
+
+    model: str
+    """The policy that is to win: a hub id, a folder, or an earlier run."""
+    against: str
+    """The policy it is compared with."""
+    inputs: Flat[DataSettings]
+    """Prompts: files, folders, runs or hub ids."""
+    judge: tuple[str, ...] = ("person",)
+    """Who decides: person (you, here), or a reward: a reward model's run, file.py:function, regex:…, exact, http://…"""
+    prompts: int = 100
+    """At most so many prompts, the first ones; 0: all."""
+    answers: int = 1
+    """Answers each gives to each prompt."""
+    both_orders: bool = False
+    """Show each pair twice, in both orders, and count the mean; else once, each of the two first as often."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """How responses are drawn."""
+    run: Flat[OutputSettings] = OutputSettings("runs/compare")
+    """Where the run is written."""
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            ("judge", bool(self.judge), "one at least"),
+            ("prompts", self.prompts >= 0, "0 or more"),
+            ("answers", self.answers >= 1, "1 or more"),
+        )
+
+
+def answers_of(
+    model: str, chat: Chat, prompts: Sequence[Prompt], config: Config, seed: int, say: Callable[[str], None]
+) -> tuple[list[Prompt], list[Response]]:
+    """What a policy says to the prompts that its context has room for, and which those are."""
+    policy = load_policy(model)
+    prompts = with_room(prompts, policy, chat, say, config.inputs.strict)
+    with Progress(len(prompts) * config.answers, model) as progress:
+        passed = partial(progress.update, figures={})
+        _, asked, said = speak(
+            policy, chat, prompts, config.answers, config.sampling, seed, author=model, passed=passed
+        )
+    return asked, said
+
+
+def win_rate(prompts: Sequence[Prompt], outcome: Sequence[float]) -> dict[str, Any]:
+    """Share of comparisons won, ties one half, with a 95 % interval whose independent units are the prompts."""
+    clusters = np.unique([p.id for p in prompts], return_inverse=True)[1]
+    rate, low, high = statistics.win_rate(outcome, clusters=clusters)
+    return {
+        "win_rate": rate,
+        "win_rate_interval": [low, high],
+        "wins": sum(o > 0.5 for o in outcome),
+        "ties": sum(o == 0.5 for o in outcome),
+        "losses": sum(o < 0.5 for o in outcome),
+    }
+
+
+def evaluate(config: Config) -> Result:
+    """The whole stage, from prompts to a run's folder."""
+    with Run.open(config.run, config, "compare") as run:
+        inputs, seed = config.inputs, config.run.seed
+        chats = [load_chat(model, inputs.chat_format) for model in (config.model, config.against)]
+
+        def check(record: Record) -> None:
+            for chat in chats:
+                chat.check(record)
+
+        prompts = formats.read(inputs.data, (Prompt,), inputs.strict, run.say, check)
+        prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
+        if config.judge == ("person",):
+            judge = by_person()
+        else:
+            judge = by_reward(load_reward(config.judge, None, inputs.chat_format, setup=ScorerSetup(warn=run.say)))
+            context = max(load_context(config.model), load_context(config.against))
+            prompts = readable(prompts, config.judge, context, inputs, config.sampling, run.say)
+        answered, ours = answers_of(config.model, chats[0], prompts, config, seed, run.say)
+        fitting = list({p.id: p for p in answered}.values())
+        asked, theirs = answers_of(config.against, chats[1], fitting, config, seed + 1, run.say)
+        ids = {p.id for p in asked}
+        ours = [our for prompt, our in zip(answered, ours, strict=True) if prompt.id in ids]
+        judged: list[list[float]] = [[] for _ in asked]
+        try:
+            for place, outcome in outcomes(judge, asked, ours, theirs, config.both_orders, seed):
+                prompt, our, their = asked[place].text, ours[place].text, theirs[place].text
+                run.sample(0, "before", prompt=prompt, response=their)
+                run.sample(0, "after", prompt=prompt, response=our, outcome=outcome)
+                judged[place].append(outcome)
+        except EOFError:
+            kept = f"what was judged is kept in {config.run.out}/samples.jsonl until the next run there"
+            raise UserError(
+                f"judge: nobody answers any more; {kept if any(judged) else 'nothing was judged'}"
+            ) from None
+        equal = sum(our.text.strip() == their.text.strip() for our, their in zip(ours, theirs, strict=True))
+        if equal:
+            run.say(f"{equal} of {len(asked)} pairs are of equal answers, and count as ties")
+        figures = win_rate(asked, [float(np.mean(said)) for said in judged])
+        return run.finish(figures)

@@ -1,0 +1,1 @@
+"""What judgements come to: snapshots, rounds, files in and out, agreement."""

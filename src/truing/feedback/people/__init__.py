@@ -1,0 +1,1 @@
+"""Who judges: people who sign in, and simulated ones."""

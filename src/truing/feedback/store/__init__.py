@@ -1,0 +1,1 @@
+"""The store: its tables, and every statement that reads or writes them."""
