@@ -23,20 +23,22 @@ import numpy as np
 
 from truing.data.records import Conversation, Message, Prompt, Response
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import projects
 from truing.feedback.store.database import Database
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import questions
 from truing.feedback.web import workers
 
 SERVER = """
 import sys, uvicorn
-from truing.feedback.database import Database
-from truing.feedback import store
+from truing.feedback.store import projects
+from truing.feedback.store.database import Database
 from truing.feedback.web.app import create_app
 from truing.feedback.web.site import Site
 db = Database.open(sys.argv[1])
 db.checkpoint_aside()
 with db.reading() as connection:
-    project = store.project_named(connection)
+    project = projects.project_named(connection)
 app = create_app(Site(db, project), requests_a_second=0)
 uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
 """
@@ -62,11 +64,11 @@ def measure(path: Path, count: int, seconds: float, tasks: int) -> dict[str, flo
     """The figures of one run."""
     db = Database.open(str(path))
     with db.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
         for i in range(tasks):
             answers = (Response(f"An answer to {i}.", author="one"), Response(f"Another one to {i}.", author="two"))
             conversation = Conversation(Prompt((Message("user", f"Question {i}?"),)), answers)
-            content.add_conversation(connection, project, conversation, "pair")
+            questions.add_conversation(connection, project, conversation, Question("pair"))
         tokens = [auth.issue(connection, "api", auth.add_person(connection, f"P{i}")) for i in range(count)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -95,7 +97,7 @@ def measure(path: Path, count: int, seconds: float, tasks: int) -> dict[str, flo
     server.terminate()
     server.wait()
     with db.reading() as connection:
-        stored = content.counts(connection, project)["annotations"]
+        stored = projects.counts(connection, project)["annotations"]
         twice = connection.exec_driver_sql("SELECT task_id FROM annotation GROUP BY 1 HAVING count(*) > 1").all()
     p50, p90, p99, worst = np.quantile(np.array(times) * 1000, [0.5, 0.9, 0.99, 1.0])
     return {

@@ -10,6 +10,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from truing.demo import corpus
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import questions
 from truing.feedback.web import workers
 
 DOCS = Path(__file__).parent
@@ -89,7 +91,6 @@ def simulate(served):
     from truing.data.records import Conversation, Response
     from truing.demo.preference import true_preference
     from truing.feedback.people import auth
-    from truing.feedback.store import content
 
     rng = random.Random(0)
     with served.db.writing() as connection:
@@ -98,7 +99,7 @@ def simulate(served):
             weak = corpus.answer(fact, rng.choice(corpus.KINDS), rng)
             strong = corpus.answer(fact, "helpful" if rng.random() < 0.7 else "rude", rng)
             pair = (Response(weak, author="runs/sft"), Response(strong, author="runs/ppo"))
-            content.add_conversation(connection, served.project, Conversation(prompt, pair), "pair", overlap=3)
+            questions.add_conversation(connection, served.project, Conversation(prompt, pair), Question("pair", 3))
         tokens = [
             auth.issue(connection, "api", auth.add_person(connection, person.name, simulated=True))
             for person in workers.cast(5)

@@ -181,8 +181,8 @@ def together(tmp_path):
 
     def run(code, several=2, expected=0):
         port = free_port()
-        lines = ["import torch", "from torch import nn", "from truing.training import processes",
-                 "torch.set_num_threads(1)", "with processes.joined():",
+        lines = ["import torch", "from torch import nn", "from truing.runs import distributed",
+                 "torch.set_num_threads(1)", "with distributed.joined():",
                  *(f"    {line}" for line in code.splitlines())]  # fmt: skip
         (tmp_path / "code.py").write_text("\n".join(lines))
         started = []

@@ -4,7 +4,7 @@ import multiprocessing
 
 import uvicorn
 
-from truing.feedback.store import content
+from truing.feedback.store import projects
 from truing.feedback.store.database import Database
 from truing.feedback.web.app import create_app
 from truing.feedback.web.site import Site
@@ -15,7 +15,7 @@ def serve(path: str, port: int) -> None:
     db = Database.open(path)
     db.checkpoint_aside()
     with db.reading() as connection:
-        project = content.project_named(connection)
+        project = projects.project_named(connection)
     uvicorn.run(create_app(Site(db, project), requests_a_second=0), port=port, log_level="critical")
 
 

@@ -28,12 +28,20 @@ FLOORS = {  # of the package, and of rooms that have floors of their own: what a
     "data": (
         {"settings", "records", "batches"}, {"convert", "lengths", "rollouts", "validate"}, {"chat", "formats"},
     ),
+    "runs": (
+        {"background", "checkpoint", "distributed", "settings"}, {"progress", "run", "signals"}, {"resume"},
+    ),
     "training": ({"diagnostics", "optimize"}, {"loop"}, {"pretrain", "supervised", "reward_model"}, {"policy"}),
     "feedback": ({"store"}, {"people"}, {"tasks"}, {"judgements"}, {"web"}, {"commands", "label"}),
     "feedback/store": (
-        {"schema", "migrations"}, {"database"}, {"content"},
+        {"schema", "migrations"}, {"database"}, {"accounts", "events"}, {"projects", "content", "queue", "snapshots"},
+        {"tasks", "statistics"},
     ),
-    "feedback/tasks": ({"kinds"}, {"leases", "replies", "questions"}, {"gold", "reviews"}),
+    "feedback/tasks": ({"kinds"}, {"leases", "questions", "replies"}, {"gold", "reviews"}),
+    "feedback/judgements": ({"snapshot"}, {"rounds", "duplicates", "votes"}, {"agreement", "exchange"}),
+    "feedback/web": (
+        {"security", "texts", "workers"}, {"site"}, {"views"}, {"chat_turn"}, {"sign_in", "team", "work"}, {"app"},
+    ),
 }  # fmt: skip
 OWN = (Learner, Learners, Plan, Iteration)
 ROOMS_OF_LEARNERS = {"training", "evaluation", "loop", "demo"}  # what lies below knows of none
@@ -99,6 +107,17 @@ def test_imports_only_go_down(path):
 )
 def test_an_import_that_climbs_is_found_between_rooms_and_within_one(here, there, room):
     assert climbs(here.split("/"), there.split("/")) == room
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if not name_of(p).startswith("feedback/store/")], ids=name_of)
+def test_every_sql_statement_stands_in_the_store(path):
+    """Elsewhere a connection is handed on, and tables are named by what follows from a judgement."""
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
+            assert {alias.name for alias in node.names} <= {"Connection", "Table"}, f"{name_of(path)}:{node.lineno}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            words = {"execute", "scalar", "scalars", "exec_driver_sql"}
+            assert node.func.attr not in words, f"{name_of(path)}:{node.lineno}"
 
 
 @pytest.mark.parametrize("room", FLOORS)

@@ -10,8 +10,11 @@ from tests.conftest import PATIENCE_S, free_port
 
 from truing.data.records import Conversation, Message, Prompt, Response
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import content, projects
+from truing.feedback.store.content import Author
 from truing.feedback.store.database import Database
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import questions
 from truing.feedback.web.app import create_app
 from truing.feedback.web.site import COOKIE, Site
 
@@ -46,7 +49,7 @@ class Served:
     def __init__(self, folder, lease_s=600.0, **settings):
         self.db = Database.open(str(folder / "feedback.db"))
         with self.db.writing() as connection:
-            self.project = content.open_project(connection, config=settings.pop("config", {}))
+            self.project = projects.open_project(connection, config=settings.pop("config", {}))
             replies = {content.add_model(connection, n): r for n, r in settings.pop("replies", {}).items()}
         self.site = Site(self.db, self.project, lease_s=lease_s, replies=replies, **settings)
         self.port = free_port()
@@ -69,9 +72,10 @@ class Served:
         with self.db.writing() as connection:
             prompt = content.add_prompt(connection, self.project, Prompt((Message("user", words),)))
             model = content.add_model(connection, "secret-model-7b")
-            said = [content.add_message(connection, prompt, Response(text), model=model) for text in answers]
+            said = [content.add_message(connection, prompt, Response(text), author=Author(model)) for text in answers]
             candidates = content.add_candidates(connection, prompt, said) if said else None
-            return content.add_task(connection, self.project, kind, prompt, candidates, overlap, config=config)
+            question = Question(kind, overlap, config=config or {})
+            return questions.add_task(connection, self.project, question, prompt, candidates)
 
     def conversation(self, *answers):
         return Conversation(Prompt((Message("user", "?"),)), tuple(Response(text) for text in answers))

@@ -7,6 +7,8 @@ from sqlalchemy import select
 from tests.browser.conftest import set_offline
 
 from truing.feedback.store import schema as t
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import questions
 
 
 def answer_text(page, letter):
@@ -228,7 +230,6 @@ def test_chat_of_three_turns_goes_on_from_the_chosen_answer(serve, open_page):
 
 
 def test_review(serve, open_page):
-    from truing.feedback.store import content
     from truing.feedback.tasks import leases
 
     served = serve()
@@ -243,7 +244,8 @@ def test_review(serve, open_page):
             connection, lease, ben, {"verdict": "better", "winner": shown[0], "strength": 2}, "key-00001"
         )
         row = connection.execute(select(t.task).where(t.task.c.id == task)).one()
-        content.add_task(connection, served.project, "review", row.prompt_id, row.candidate_set_id, reviews=said)
+        question = Question("review", reviews=said)
+        questions.add_task(connection, served.project, question, row.prompt_id, row.candidate_set_id)
     page = open_page(served)
     page.get_by_text("is clearly better").wait_for()
     assert "Ben" not in page.content()

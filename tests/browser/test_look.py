@@ -3,6 +3,7 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from truing.feedback.store import projects
 from truing.feedback.store import schema as t
 
 KINDS = {
@@ -79,11 +80,10 @@ def test_help_tells_the_keys_and_escape_closes_it(serve, open_page):
 
 
 def test_the_guideline_stands_beside_the_task(serve, open_page):
-    from truing.feedback.store import content
 
     served = serve()
     with served.db.writing() as connection:
-        content.add_guideline(connection, served.project, "# Be kind\n\nAlways.")
+        projects.add_guideline(connection, served.project, "# Be kind\n\nAlways.")
     served.ask("pair", "Q?", "one", "two")
     page = open_page(served)
     page.wait_for_selector("#answer-A")

@@ -264,7 +264,7 @@ def test_real_trees_and_instructions(shared_data):
 
 
 def test_reading_data_never_loads_torch():
-    code = "import sys, truing.data.formats, truing.feedback.simulate; sys.exit('torch' in sys.modules)"
+    code = "import sys, truing.data.formats, truing.feedback.people.simulated; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

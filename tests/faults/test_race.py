@@ -17,21 +17,22 @@ from truing.feedback.store import schema as t
 PROCESSES, TASKS = 8, 100
 PERSON = """
 import sys, time
-from truing.feedback import assign, store
-from truing.feedback.database import Database
+from truing.feedback.store import projects
+from truing.feedback.store.database import Database
+from truing.feedback.tasks import leases
 db = Database.open(sys.argv[1])
 with db.reading() as connection:
-    project = store.project_named(connection)
+    project = projects.project_named(connection)
 print("ready", flush=True)
 sys.stdin.readline()
 while True:
     with db.writing(durable=False) as connection:
-        one = assign.lease(connection, project, sys.argv[2], [], 600.0, 0.0)
+        one = leases.lease(connection, project, sys.argv[2], [], 600.0, 0.0)
     if one is None:
         break
     time.sleep(0.01)
     with db.writing() as connection:
-        print(assign.submit(connection, one, sys.argv[2], {"verdict": "tie"}, f"{sys.argv[2]}-{one}")[0])
+        print(leases.submit(connection, one, sys.argv[2], {"verdict": "tie"}, f"{sys.argv[2]}-{one}")[0])
 """
 
 

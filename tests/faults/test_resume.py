@@ -76,13 +76,13 @@ def test_a_second_signal_ends_at_once_and_the_state_before_goes_on(held, stages,
 
 CLOCK = """
 import time
-from truing.training import keeper
-real, later = keeper.Keeper.passed, time.time
+from truing.runs import resume
+real, later = resume.Keeper.passed, time.time
 def passed(self, step):
     if step == 1:
         time.time = lambda: later() - 86400
     return real(self, step)
-keeper.Keeper.passed = passed
+resume.Keeper.passed = passed
 """
 
 

@@ -17,9 +17,12 @@ from tests.served import begin
 
 from truing.data.records import Message, Prompt, Response
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import content, projects
 from truing.feedback.store import schema as t
+from truing.feedback.store.content import Author
 from truing.feedback.store.database import Database
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import questions
 
 
 def start(path, port):
@@ -55,13 +58,13 @@ def filled(path, tasks, people):
     """A store with tasks to judge, and a token for each person."""
     db = Database.open(str(path))
     with db.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
         prompt = content.add_prompt(connection, project, Prompt((Message("user", "?"),)))
         model = content.add_model(connection, "m")
-        answers = [content.add_message(connection, prompt, Response(text), model=model) for text in "AB"]
+        answers = [content.add_message(connection, prompt, Response(text), author=Author(model)) for text in "AB"]
         candidates = content.add_candidates(connection, prompt, answers)
         for _ in range(tasks):
-            content.add_task(connection, project, "pair", prompt, candidates)
+            questions.add_task(connection, project, Question("pair"), prompt, candidates)
         return db, [auth.issue(connection, "api", auth.add_person(connection, f"P{i}")) for i in range(people)]
 
 

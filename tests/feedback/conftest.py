@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import time
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -17,9 +18,11 @@ from tests.conftest import PATIENCE_S, free_port
 
 from truing.data.records import Conversation, Message, Prompt, Response
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import database, projects
 from truing.feedback.store import schema as t
 from truing.feedback.store.database import Database
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import questions
 
 
 def prompt(words):
@@ -108,6 +111,19 @@ def before(db, tmp_path):
     yield db
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The store's time, which stands until it is moved."""
+    moment = [1_000_000.0]
+    standing = SimpleNamespace(time=lambda: moment[0], sleep=time.sleep, monotonic=time.monotonic)
+    monkeypatch.setattr(database, "time", standing)
+
+    def move(seconds):
+        moment[0] += seconds
+
+    return move
+
+
 def people(db, *names, role="annotator"):
     with db.writing() as connection:
         return [auth.add_person(connection, name, role) for name in names]
@@ -116,8 +132,8 @@ def people(db, *names, role="annotator"):
 def project_with(db, kind, *conversations, overlap=1):
     """A project with these tasks; returns its id and theirs."""
     with db.writing() as connection:
-        project = content.open_project(connection)
-        tasks = [content.add_conversation(connection, project, one, kind, overlap) for one in conversations]
+        project = projects.open_project(connection)
+        tasks = [questions.add_conversation(connection, project, one, Question(kind, overlap)) for one in conversations]
     return project, tasks
 
 

@@ -10,7 +10,7 @@ from truing.errors import UserError
 from truing.feedback import label
 from truing.feedback.commands import Export, Import, Review, Stats, export, import_, stats
 from truing.feedback.judgements import exchange, rounds
-from truing.feedback.store import content
+from truing.feedback.store import content, projects
 from truing.feedback.store.database import Database
 from truing.feedback.tasks import leases
 
@@ -18,7 +18,7 @@ from truing.feedback.tasks import leases
 def test_an_export_holds_the_round_that_is_named(sqlite, make, tmp_path):
     for number in (1, 2):
         with sqlite.writing() as connection:
-            project = content.open_project(connection)
+            project = projects.open_project(connection)
             rounds.open_round(connection, project)
         formats.write([Comparison(make.prompt("q"), f"A {number}", "B")], tmp_path / "in.jsonl")
         exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")

@@ -15,7 +15,7 @@ from truing.feedback import label
 from truing.feedback.judgements import rounds
 from truing.feedback.label import Config, prepare, serve
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import content, projects
 from truing.feedback.store import schema as t
 from truing.feedback.store.database import Database
 from truing.feedback.tasks import leases
@@ -133,7 +133,7 @@ def made(files, *records, local=local, **settings):
 
 def in_round(files, act):
     with Database.open(str(files / "feedback.db")).writing() as connection:
-        act(connection, content.project_named(connection))
+        act(connection, projects.project_named(connection))
 
 
 @pytest.mark.parametrize(("kind", "first"), [("pair", 1), ("edit", 2)])

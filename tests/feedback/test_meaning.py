@@ -24,10 +24,12 @@ from truing.errors import UserError
 from truing.feedback.judgements import exchange, rounds, snapshot
 from truing.feedback.people import auth
 from truing.feedback.people.simulated import Annotator
-from truing.feedback.store import content
+from truing.feedback.store import content, projects
 from truing.feedback.store import schema as t
+from truing.feedback.store.content import Author
 from truing.feedback.store.database import Database
-from truing.feedback.tasks import kinds, leases
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import kinds, leases, questions
 from truing.feedback.tasks.kinds.kind import Simulation
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
@@ -117,7 +119,9 @@ def judge(db, project, person, rng):
             payload = {"text": f"What {person} says at {rng.random()}."}
         if task["turns"]:
             row = leases.assignment(connection, leased)
-            spoken = content.add_message(connection, row.prompt_id, Response("Hi."), role="user", annotator=person)
+            spoken = content.add_message(
+                connection, row.prompt_id, Response("Hi."), author=Author(person=person, role="user")
+            )
             said = [
                 content.add_message(connection, row.prompt_id, Response(text), spoken) for text in ("Hello!", "What?")
             ]
@@ -137,14 +141,14 @@ def judged(tmp_path_factory):
         rng = np.random.default_rng(0)
         db = found[kind] = Database.open(str(folder / f"{kind}.db"))
         with db.writing() as connection:
-            project = content.open_project(connection)
+            project = projects.open_project(connection)
             names = [auth.add_person(connection, name) for name in PEOPLE]
         for number in range(4):
             answers = tuple(Response(f"{'very ' * i}good {number}") for i in range(min(5, kinds.TABLE[kind].most)))
             with db.writing() as connection:
                 config = {"criteria": CRITERIA} if number < 3 else {"criterion": "helpful"}
-                content.add_conversation(
-                    connection, project, Conversation(prompt(f"{number}?"), answers), kind, 3, config=config
+                questions.add_conversation(
+                    connection, project, Conversation(prompt(f"{number}?"), answers), Question(kind, 3, config=config)
                 )
                 if number == 2:
                     rounds.open_round(connection, project)
@@ -187,7 +191,7 @@ def essence(records, names, left_out=()):
 def of_store(db, classes):
     """As a stage reads it, of a snapshot taken now."""
     with db.writing() as connection:
-        frozen = snapshot.take(connection, content.project_named(connection))
+        frozen = snapshot.take(connection, projects.project_named(connection))
     return sources.read([f"{db.name}#{frozen}"], classes)
 
 
@@ -239,7 +243,7 @@ def test_what_came_in_is_what_it_was(judged, name):
 
 def snapshot_records(db, strength="margin"):
     with db.writing() as connection:
-        return snapshot.records(connection, snapshot.take(connection, content.project_named(connection)), strength)
+        return snapshot.records(connection, snapshot.take(connection, projects.project_named(connection)), strength)
 
 
 TEXTS = ("target", "margin", "weight", "criterion", "annotator", "error", "round", "origin", "time", "conversation")

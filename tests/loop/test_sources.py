@@ -11,9 +11,9 @@ from truing.data.validate import BadRow
 from truing.errors import UserError
 from truing.feedback.judgements import exchange, rounds
 from truing.feedback.people import auth
-from truing.feedback.store import content
 from truing.feedback.store.database import Database
-from truing.feedback.tasks import leases
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import leases, questions
 from truing.loop import sources
 from truing.settings import Flat
 
@@ -52,17 +52,19 @@ def test_records_of_store_and_file_come_together(filled, tmp_path):
     assert [d.response for d in sources.read(data[:1], (Demonstration,))] == ["C"]
 
 
-def judged_in_rounds(place, *projects):
+def judged_in_rounds(place, *names):
     """A store in which each project has two rounds, with one judgement each; one by one, as a person gives them."""
     db = Database.open(place)
     with db.writing() as connection:
         ann = auth.add_person(connection, "Ann")
-        for name in projects:
-            project = content.open_project(connection, name)
+        for name in names:
+            project = projects.open_project(connection, name)
             for number in (1, 2):
                 assert rounds.open_round(connection, project) == number
                 answers = tuple(Response(f"{name} {number} {letter}") for letter in "AB")
-                content.add_conversation(connection, project, Conversation(prompt("the same"), answers), "pair")
+                questions.add_conversation(
+                    connection, project, Conversation(prompt("the same"), answers), Question("pair")
+                )
                 leased = leases.lease(connection, project, ann)
                 leases.submit(connection, leased, ann, {"verdict": "tie"}, f"key-{name}-{number}")
                 rounds.close_round(connection, project)

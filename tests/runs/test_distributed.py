@@ -39,7 +39,7 @@ atexit.register(lambda: print("held" if group() else "gone"))
 import peft, truing.cli
 from truing.models.loading import load_policy
 load_policy({model!r})
-processes.gathered(1)
+distributed.gathered(1)
 """
 
 
@@ -50,36 +50,36 @@ def test_no_thread_of_the_group_outlives_it(together, tiny_model):
 
 
 SEVERAL = """
-rank = processes.rank()
-assert processes.count() == 3
+rank = distributed.rank()
+assert distributed.count() == 3
 # 7 items: each in one share, in order; 2 items: one process has none.
-assert processes.gathered(processes.share(7).tolist()) == [[0, 1], [2, 3], [4, 5, 6]]
-assert processes.gathered(processes.share(2).tolist()) == [[], [0], [1]]
+assert distributed.gathered(distributed.share(7).tolist()) == [[0, 1], [2, 3], [4, 5, 6]]
+assert distributed.gathered(distributed.share(2).tolist()) == [[], [0], [1]]
 # 1 + 2 + 4 = 7; the second weight has a gradient in the last process only, the third in none.
-processes.BUCKET = 3
+distributed.BUCKET = 3
 weights = [nn.Parameter(torch.ones(2, 1)), nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(1))]
 weights[0].grad = torch.full((2, 1), float(2 ** rank))
 if rank == 2:
     weights[1].grad = torch.tensor([1.0, 2.0, 3.0])
-processes.add_up(weights)
+distributed.add_up(weights)
 assert weights[0].grad.tolist() == [[7], [7]] and weights[1].grad.tolist() == [1, 2, 3] and weights[2].grad is None
-sums = processes.summed({"loss": 0.5 * rank, **({"rare": 2.0} if rank == 1 else {})})
+sums = distributed.summed({"loss": 0.5 * rank, **({"rare": 2.0} if rank == 1 else {})})
 assert sums == {"loss": 1.5, "rare": 2.0}, sums
-assert str(processes.summed({"loss": float("nan") if rank == 1 else 1.0})) == "{'loss': nan}"
-pulls = processes.added({"policy": torch.ones(2)} if rank else {})
+assert str(distributed.summed({"loss": float("nan") if rank == 1 else 1.0})) == "{'loss': nan}"
+pulls = distributed.added({"policy": torch.ones(2)} if rank else {})
 assert pulls["policy"].tolist() == [2, 2]
-assert processes.largest(rank * 10) == 20
+assert distributed.largest(rank * 10) == 20
 tensors = {"score_B": torch.arange(rank) + 0.1 * rank, "cut_B": torch.tensor([rank == 2] * rank)} if rank else {}
-ends = processes.end_to_end(tensors)
+ends = distributed.end_to_end(tensors)
 assert torch.equal(ends["score_B"], torch.tensor([0.1, 0.2, 1.2])) and ends["cut_B"].tolist() == [False, True, True]
-assert processes.by_first(lambda: f"from {rank}") == "from 0"
-print(processes.is_first_with("word"))
+assert distributed.by_first(lambda: f"from {rank}") == "from 0"
+print(distributed.is_first_with("word"))
 from truing.errors import RunEnds, UserError
 def refuse():
     assert rank == 0
     raise UserError("no such file")
 try:
-    processes.by_first(refuse)
+    distributed.by_first(refuse)
 except (RunEnds, UserError) as error:
     assert str(error) == "no such file" and error.code == 2
 """
@@ -98,10 +98,10 @@ def test_an_error_of_all_is_told_by_one(together):
 def test_a_lost_process_is_told_in_one_line(together):
     code = """
 from truing.errors import RunEnds
-if processes.rank() == 1:
+if distributed.rank() == 1:
     raise SystemExit(1)
 try:
-    processes.gathered(1)
+    distributed.gathered(1)
 except RunEnds as error:
     print(error)
 raise SystemExit(1)

@@ -9,7 +9,7 @@ from truing.runs.signals import Stopping
 
 TWICE = """
 import time
-from truing.training.stop import Stopping
+from truing.runs.signals import Stopping
 with Stopping() as stopping:
     print("ready", flush=True)
     while not stopping.asked:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from truing.errors import UserError
 from truing.feedback.judgements import agreement, exchange, rounds, snapshot
-from truing.feedback.store import content
+from truing.feedback.store import projects
 from truing.feedback.store.database import Database
 from truing.feedback.tasks import kinds, reviews
 from truing.maths.statistics import interval_text
@@ -144,7 +144,7 @@ def export(config: Export) -> None:
     frozen = config.snapshot
     if config.round:
         with db.writing() as connection:
-            project = content.project_named(connection, config.project)
+            project = projects.project_named(connection, config.project)
             frozen = snapshot.take(connection, project, {"round": config.round})
     manifest = exchange.take_out(db, config.project, Path(config.out), config.to, frozen, config.criterion)
     for line in manifest["left_out"]:
@@ -156,7 +156,7 @@ def stats(config: Stats) -> None:
     """Figures of a store."""
     db = Database.open(config.store, create=False)
     with db.reading() as connection:
-        project = content.project_named(connection, config.project)
+        project = projects.project_named(connection, config.project)
         told: dict[str, Any] = agreement.figures(connection, project)
         told["leaderboard"] = agreement.leaderboard(connection, project)
     if config.json:
@@ -200,7 +200,7 @@ def take_snapshot(config: Snapshot) -> None:
     filters: dict[str, Any] = {"round": config.round} if config.round else {}
     filters |= {"annotators": list(config.annotators)} if config.annotators else {}
     with db.writing() as connection:
-        project = content.project_named(connection, config.project)
+        project = projects.project_named(connection, config.project)
         told = snapshot.described(connection, snapshot.take(connection, project, filters))
     print(f"snapshot {told['snapshot']}: {told['judgements']} judgements, hash {told['hash']}")
 
@@ -215,7 +215,7 @@ def turn_round(config: Round) -> None:
     """Rounds of the loop."""
     db = Database.open(config.store, create=False)
     with db.writing() as connection:
-        project = content.project_named(connection, config.project)
+        project = projects.project_named(connection, config.project)
         if config.action == "open":
             print(f"round {rounds.open_round(connection, project, config.models)} is open")
         elif config.action == "close":
@@ -233,7 +233,7 @@ def review(config: Review) -> None:
     """Make review tasks."""
     db = Database.open(config.store, create=False)
     with db.writing() as connection:
-        made = reviews.ask(connection, content.project_named(connection, config.project), config.count, config.seed)
+        made = reviews.ask(connection, projects.project_named(connection, config.project), config.count, config.seed)
     print(f"{made} judgements will be reviewed by somebody else")
     if not made:
         print(f"(those of the kinds {', '.join(kinds.REVIEWED)} can be, each once)")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Connection
 
 from truing.data import formats
 from truing.data.records import Comparison, Conversation, Prompt, Rating, Response
@@ -22,9 +22,10 @@ from truing.errors import UserError
 from truing.feedback.judgements import agreement
 from truing.feedback.people import auth
 from truing.feedback.people.simulated import Preference
-from truing.feedback.store import content
-from truing.feedback.store import schema as t
-from truing.feedback.store.database import Database
+from truing.feedback.store import accounts, content, projects, tasks
+from truing.feedback.store.content import Author
+from truing.feedback.store.database import Database, digest
+from truing.feedback.store.tasks import Question
 from truing.feedback.tasks import gold, kinds, questions
 from truing.feedback.tasks.kinds.rate import SCALES
 from truing.feedback.tasks.replies import Misconfigured, Remote, Reply, Unreachable
@@ -147,7 +148,7 @@ def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
         stop.set()
         with site.db.reading() as connection:
             judged = agreement.progress(connection, site.project)["filled"]
-            several = len(content.projects(connection)) > 1
+            several = len(projects.projects(connection)) > 1
         site.db.close()
         source = f'"{config.store}#project={config.project}"' if several else config.store
         command = kinds.TABLE[config.kind].stage
@@ -177,9 +178,9 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
     db = Database.open(config.store)  # not before all files have been read
     replies = dict[str, Reply]()
     with db.writing() as connection:
-        project = content.open_project(connection, config.project)
+        project = projects.open_project(connection, config.project)
         if guideline:
-            content.add_guideline(connection, project, guideline)
+            projects.add_guideline(connection, project, guideline)
         for name, reply, checkpoint in live:
             replies[content.add_model(connection, name, checkpoint_hash=checkpoint)] = reply
         for place, onboarding in ((config.quiz, True), (config.gold, False)):
@@ -187,7 +188,7 @@ def prepare(config: Config, local: Callable[[str], tuple[Reply, str]]) -> Site:
         waiting, made = _add_prompts(connection, project, asked, config)
         if waiting and not replies:
             raise UserError(f"{len(waiting)} prompts have no answers to judge: name a --model that gives them")
-        left = connection.scalar(_open_tasks(project))
+        left = tasks.still_open(connection, project)
     if config.prompts and not waiting and not made:
         _warn(f"truing label: nothing new to ask in {', '.join(config.prompts)}; tasks still open from before: {left}")
     if not (config.prompts or left or any(known.values())):
@@ -240,12 +241,9 @@ class Filler:
                 time.sleep(GAP_S)  # a server that refuses them all is not stormed
                 continue
             with self.db.writing() as connection:
-                messages = [content.add_message(connection, prompt, r, model=model) for r, model in said]
+                messages = [content.add_message(connection, prompt, r, author=Author(model)) for r, model in said]
                 candidates = content.add_candidates(connection, prompt, messages)
-                kind, overlap = self.config.kind, self.config.overlap
-                content.add_task(
-                    connection, self.project, kind, prompt, candidates, overlap, config=_questions(self.config)
-                )
+                questions.add_task(connection, self.project, _question(self.config), prompt, candidates)
             del self.left[0]
         self.refused.close()
 
@@ -267,16 +265,15 @@ class Filler:
         """One live answer: two models take turns."""
         models = list(self.replies)
         model = models[place % len(models)]
-        seed = int(content.digest(f"{self.config.seed} {prompt.id} {attempt}")[:8], 16)
+        seed = int(digest(f"{self.config.seed} {prompt.id} {attempt}")[:8], 16)
         messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
         settings = (("max_new_tokens", float(self.config.max_new_tokens)), ("temperature", self.config.temperature))
         return Response("".join(self.replies[model](messages, seed)), seed=seed, sampling=settings), model
 
     def _ready(self) -> int:
         """Open tasks that nobody has been given yet."""
-        given = exists().where(t.assignment.c.task_id == t.task.c.id)
         with self.db.reading() as connection:
-            return connection.scalar(_open_tasks(self.project).where(~given)) or 0
+            return tasks.still_open(connection, self.project, unseen=True)
 
 
 def _warn(line: str) -> None:
@@ -290,14 +287,8 @@ def _read_prompts(config: Config) -> list[Conversation]:
     return [one if isinstance(one, Conversation) else Conversation(one) for one in found]
 
 
-def _open_tasks(project: str) -> Select[Any]:
-    """How many there are besides gold."""
-    c = t.task.c
-    return select(func.count()).select_from(t.task).where(c.project_id == project, c.state == "open", ~c.gold)
-
-
 def _add_prompts(
-    connection: Any, project: str, asked: Sequence[Conversation], config: Config
+    connection: Connection, project: str, asked: Sequence[Conversation], config: Config
 ) -> tuple[list[tuple[str, Prompt]], int]:
     """Store what is new as tasks; returns the prompts that live models are to answer first, and how many tasks."""
     waiting: dict[str, Prompt] = {}
@@ -311,35 +302,32 @@ def _add_prompts(
         differing, same = questions.distinct(one)
         equal += same if config.shown else 0
         for part in questions.new_parts(connection, project, prompt, differing, config.kind):
-            content.add_conversation(
-                connection, project, part, config.kind, config.overlap, "file", config=_questions(config)
-            )
+            questions.add_conversation(connection, project, part, _question(config), "file")
             made += 1
     if equal:
         _warn(f"truing label: {equal} answers are left out: they read as another answer to the same prompt")
     return list(waiting.items()), made
 
 
-def _add_gold(connection: Any, project: str, known: Sequence[Any], onboarding: bool) -> None:
+def _add_gold(connection: Connection, project: str, known: Sequence[Any], onboarding: bool) -> None:
     """Gold tasks of records whose answers are none's yet; a tag `why: …` of the prompt is the reason shown."""
-    there = t.task.c.id.in_(select(t.gold.c.task_id).where(t.gold.c.onboarding == onboarding))
     for record in known:
         kind, right = kinds.gold_task(record)
         if len(questions.texts(right.answers)) < kind.fewest:
             _warn(f"truing label: known judgement of the prompt {shown(record.prompt.text)} left out: equal answers")
             continue
         prompt = content.add_prompt(connection, project, record.prompt, "gold")
-        if questions.texts(right.answers) in questions.asked(connection, prompt, kind.name, there):
+        if questions.texts(right.answers) in questions.asked(connection, prompt, kind.name, onboarding):
             continue
         why = next((tag.removeprefix("why:").strip() for tag in record.prompt.tags if tag.startswith("why:")), "")
         gold.add_record(connection, project, record, why, onboarding)
 
 
-def _questions(config: Config) -> dict[str, Any]:
-    """What a task asks besides, kept with it: another start of the server may ask other things."""
+def _question(config: Config) -> Question:
+    """What a task asks, all of it kept with it: another start of the server may ask other things."""
     asked = kinds.TABLE[config.kind].criteria
     criteria = [{"name": name, "words": asked.format(name=name)} for name in config.criteria]
-    return {"criteria": criteria, "scale": SCALES[config.scale]}
+    return Question(config.kind, config.overlap, config={"criteria": criteria, "scale": SCALES[config.scale]})
 
 
 def _read_guideline(place: str) -> str:
@@ -366,8 +354,7 @@ def _refuse_open_door(config: Config, site: Site) -> None:
     if f"[{config.host}]" in LOOPBACK or config.host in LOOPBACK:
         return
     with site.db.reading() as connection:
-        c = t.annotator.c
-        guarded = connection.scalar(select(c.id).where(c.role == "owner", c.password_hash.is_not(None)))
+        guarded = accounts.owner_with_password(connection)
     if not guarded or not config.hosts:
         raise UserError(
             f"host = {config.host!r}: others could come in: first start on 127.0.0.1 and give the owner a password, "

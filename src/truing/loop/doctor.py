@@ -159,14 +159,12 @@ def store(source: str) -> Iterator[Finding]:
 
     db = Database.open(source, create=False)
     try:
-        with db.reading() as connection:
-            if db.is_sqlite:
-                told = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
-                yield _checked(source, told == ["ok"], "; ".join(told)[:200],
-                               "restore a backup (truing feedback backup makes them)")  # fmt: skip
-                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-                named = f"{len(broken)} rows name others that are not there"
-                yield _checked(source, not broken, named, "restore a backup")
+        if db.is_sqlite:
+            broken, strangers = db.integrity()
+            told = "; ".join(broken)[:200] or "ok"
+            yield _checked(source, not broken, told, "restore a backup (truing feedback backup makes them)")
+            named = f"{strangers} rows name others that are not there"
+            yield _checked(source, not strangers, named, "restore a backup")
         yield Finding(source, "ok", f"schema {db.revision()}")
     finally:
         db.close()

@@ -19,7 +19,7 @@ from truing.data.settings import DataSettings
 from truing.data.validate import Complaints
 from truing.errors import UserError
 from truing.feedback.judgements import agreement, snapshot
-from truing.feedback.store import content
+from truing.feedback.store import projects
 from truing.feedback.store.database import Database, is_store
 from truing.runs import distributed
 
@@ -83,15 +83,15 @@ def _pin(source: str) -> str:
 
 def _selected(connection: Connection, name: str) -> tuple[str, dict[str, int]]:
     """The project, and the filters of a snapshot, that a source names after its #."""
-    if "=" not in name or name in content.projects(connection):
-        return content.project_named(connection, name or content.DEFAULT), {}
+    if "=" not in name or name in projects.projects(connection):
+        return projects.project_named(connection, name or projects.DEFAULT), {}
     asked: dict[str, str] = {}
     for part in name.split(","):
         key, _, value = part.partition("=")
         if key not in KEYS or key in asked or not KEYS[key](value):
             raise UserError(f'"{part}" is not understood')
         asked[key] = value
-    project = content.project_named(connection, asked.get("project", content.DEFAULT))
+    project = projects.project_named(connection, asked.get("project", projects.DEFAULT))
     return project, {"round": int(asked["round"])} if "round" in asked else {}
 
 

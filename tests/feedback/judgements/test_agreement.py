@@ -12,7 +12,7 @@ from truing.feedback.judgements import agreement, exchange, rounds, snapshot
 from truing.feedback.judgements.votes import Label
 from truing.feedback.people import auth
 from truing.feedback.people.simulated import Annotator
-from truing.feedback.store import content
+from truing.feedback.store import content, projects
 from truing.feedback.store import schema as t
 from truing.feedback.tasks import kinds, leases
 from truing.feedback.tasks.kinds.kind import Simulation
@@ -227,7 +227,7 @@ def test_disagreements_and_progress(sqlite, make):
 
 def test_an_empty_project_has_figures_too(sqlite):
     with sqlite.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
         told = agreement.figures(connection, project)
         assert told["people"] == [] and told["agreement"]["percent"]["value"] is None
         assert agreement.leaderboard(connection, project) == [] and agreement.error_rates(connection, project) == {}
@@ -293,7 +293,7 @@ def test_what_came_in_without_a_name_is_nobodys(sqlite, tmp_path, make):
     formats.write(judged, tmp_path / "in.jsonl")
     exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
     with sqlite.writing() as connection:
-        project = content.project_named(connection)
+        project = projects.project_named(connection)
         told = agreement.figures(connection, project)
         assert agreement.error_rates(connection, project) == {}
         assert told["agreement"]["items"] == 9 and told["first_wins"]["n"] == 0
@@ -314,7 +314,7 @@ def test_error_rates_do_not_depend_on_how_a_pair_is_named(sqlite, tmp_path, make
     for project in ("one", "two"):
         exchange.bring_in(sqlite, exchange.read_in([str(tmp_path / "in.jsonl")]), project)
         with sqlite.reading() as connection:
-            rates.append(agreement.error_rates(connection, content.project_named(connection, project)))
+            rates.append(agreement.error_rates(connection, projects.project_named(connection, project)))
     assert len(rates[0]) == 3 and rates[0] == pytest.approx(rates[1], abs=1e-9)
 
 
@@ -342,6 +342,6 @@ def test_answers_rated_on_several_scales_are_compared_on_none_of_the_others(sqli
     given += [Rating(q, "A", value, 0, 1, annotator=name) for name, value in (("Ann", 0.25), ("Ben", 0.75))]
     exchange.bring_in(sqlite, given, "default")
     with sqlite.reading() as connection:
-        told = agreement.figures(connection, content.project_named(connection))
+        told = agreement.figures(connection, projects.project_named(connection))
     (apart,) = told["disagreements"]
     assert apart["sides"] == {"0.25": ["Ann"], "0.75": ["Ben"]} and told["ratings"]["items"] == 2

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from tests.feedback.test_exchange import brought, learned, named, of_store, rows, steps
+from tests.feedback.judgements.test_exchange import brought, learned, named, of_store, rows, steps
 
 from truing.data import formats
 from truing.data.records import Comparison, Demonstration, Edit, Flag, Ranking, Rating

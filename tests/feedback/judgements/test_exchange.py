@@ -27,7 +27,7 @@ from truing.data.settings import DataSettings
 from truing.errors import UserError
 from truing.feedback.judgements import agreement, duplicates, exchange
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import database, projects
 from truing.feedback.store import schema as t
 from truing.feedback.store.database import Database
 from truing.feedback.tasks import leases
@@ -160,7 +160,7 @@ def test_importing_twice_is_importing_once_and_people_are_told_apart(filled, tmp
     counted = exchange.bring_in(filled, exchange.read_in([str(tmp_path / "in.jsonl")]), "default")
     assert counted == {"already there": 8}
     with filled.reading() as connection:
-        project = content.project_named(connection)
+        project = projects.project_named(connection)
         assert connection.scalar(select(func.count()).select_from(t.annotation)) == 8
         assert {p["name"]: p["judged"] for p in agreement.figures(connection, project)["people"]} == {
             "Ann": 5,
@@ -264,7 +264,7 @@ def test_a_judgement_by_a_criterion_stays_one(sqlite, make, tmp_path):
         ("helpful", "pair"), ("harmless", "pair"), ("helpful", "ranking")
     }  # fmt: skip
     with sqlite.reading() as connection:  # agreement and error rates are of overall judgements
-        assert agreement.votes(connection, content.project_named(connection)) == []
+        assert agreement.votes(connection, projects.project_named(connection)) == []
 
 
 @pytest.mark.parametrize("rating", [(3.5, 1, 5), (0.3, 0.1, 0.9), (0.7, 0, 1)])
@@ -336,7 +336,7 @@ def test_an_import_taken_back_and_said_anew_has_the_figures_of_the_page(sqlite, 
     soft = Comparison(make.prompt("q"), "a", "b", 0.8, 0.2, 0.25, annotator="Ann", error=0.1, round=3)
     brought(sqlite, tmp_path, soft)
     with sqlite.writing() as connection:
-        ann, project = auth.anybody_named(connection, "Ann"), content.project_named(connection)
+        ann, project = auth.anybody_named(connection, "Ann"), projects.project_named(connection)
         leases.undo(connection, ann, "key-000001")
         leases.submit(connection, leases.lease(connection, project, ann), ann, {"verdict": "tie"}, "key-000002")
     (said,) = back(sqlite, tmp_path)[0]
@@ -625,7 +625,7 @@ def test_a_demonstration_has_the_key_it_had(make):
     """A field that came later, at its default, must not make what was brought in before look new."""
     told = Demonstration(Prompt((Message("user", "q"),)), "C", "Ann")
     fields = {"prompt": asdict(told.prompt), "response": "C", "annotator": "Ann"}
-    before = f"import-{content.digest('p' + json.dumps(fields, sort_keys=True))[:40]}"
+    before = f"import-{database.digest('p' + json.dumps(fields, sort_keys=True))[:40]}"
     assert duplicates._key([(told, 1)], "p") == before != duplicates._key([(replace(told, conversation=True), 1)], "p")
 
 

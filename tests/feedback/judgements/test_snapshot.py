@@ -5,9 +5,11 @@ from truing.data.records import Comparison, Demonstration, Edit, Flag, Ranking, 
 from truing.errors import UserError
 from truing.feedback.judgements import exchange, rounds, snapshot
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import content, database, projects
 from truing.feedback.store import schema as t
-from truing.feedback.tasks import leases
+from truing.feedback.store.content import Author
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import leases, questions
 from truing.loop import sources
 
 
@@ -73,8 +75,8 @@ def test_ratings_edits_demonstrations_flags(sqlite, make):
     assert [(r.response, r.name) for r in found if isinstance(r, Flag)] == [("B", "false")]
     assert len(found) == 3  # what the ratings say of two answers, `convert` says
     with sqlite.writing() as connection:
-        content.add_conversation(connection, project, make.conversation("write", "Bad."), "edit")
-        content.add_conversation(connection, project, make.conversation("say"), "demo")
+        questions.add_conversation(connection, project, make.conversation("write", "Bad."), Question("edit"))
+        questions.add_conversation(connection, project, make.conversation("say"), Question("demo"))
     say_ = [lambda ids: {"message": ids["Bad."], "text": "Good."}, lambda ids: {"text": "Mine."}]
     (ben,) = make.people(sqlite, "Ben")
     say(sqlite, project, ben, *say_)
@@ -108,7 +110,7 @@ def test_filters_by_round_and_person(sqlite, make):
     say(sqlite, project, ben, better("B", 1))
     with sqlite.writing() as connection:
         assert rounds.open_round(connection, project) == 1
-        content.add_conversation(connection, project, make.conversation("2?", "E", "F"), "pair")
+        questions.add_conversation(connection, project, make.conversation("2?", "E", "F"), Question("pair"))
     say(sqlite, project, ann, better("E", 3))
     with sqlite.writing() as connection:
         for filters, chosen in (({"round": 1}, ["E"]), ({"annotators": ["Ben"]}, ["B"])):
@@ -132,7 +134,7 @@ def test_a_turn_of_a_chat_has_its_conversation_as_prompt(sqlite, make):
         one = leases.lease(connection, project, ann)
         place = leases.assignment(connection, one).prompt_id
         hi = content.add_message(connection, place, Response("Hi."))
-        asked = content.add_message(connection, place, Response("A joke?"), hi, "user", annotator=ann)
+        asked = content.add_message(connection, place, Response("A joke?"), hi, Author(person=ann, role="user"))
         pair = [content.add_message(connection, place, Response(text), asked) for text in ("Knock.", "No.")]
         candidates = content.add_candidates(connection, place, pair, asked)
         said = {"verdict": "better", "winner": pair[0], "strength": 3, "goes_on": pair[0]}
@@ -172,7 +174,7 @@ def test_a_snapshot_of_an_earlier_version_says_that_its_ratings_teach_something_
     with before.reading() as connection:
         old = list(connection.scalars(select(t.snapshot.c.id).order_by(t.snapshot.c.created_at)))
     with before.writing() as connection:
-        project = content.project_named(connection)
+        project = projects.project_named(connection)
         new = snapshot.take(connection, project)
         pairs = snapshot.take(connection, project, {"round": 2, "annotators": ["Ben"]})  # nothing is rated in it
         assert [snapshot.is_of_earlier_rules(connection, one) for one in (*old, new, pairs)] == [
@@ -197,7 +199,7 @@ def test_a_snapshot_without_ratings_has_the_hash_it_had(sqlite, make):
     with sqlite.writing() as connection:
         (row,) = connection.execute(select(t.annotation)).all()
         told = snapshot.described(connection, snapshot.take(connection, project))
-    assert told["hash"] == content.digest(f"{row.id} {row.body_hash}")
+    assert told["hash"] == database.digest(f"{row.id} {row.body_hash}")
 
 
 def test_a_snapshot_with_ratings_names_the_version_of_what_they_teach(sqlite, make):
@@ -208,7 +210,7 @@ def test_a_snapshot_with_ratings_names_the_version_of_what_they_teach(sqlite, ma
     with sqlite.writing() as connection:
         (row,) = connection.execute(select(t.annotation)).all()
         told = snapshot.described(connection, snapshot.take(connection, project))
-    assert told["hash"] == content.digest(f"{row.id} {row.body_hash} 3")
+    assert told["hash"] == database.digest(f"{row.id} {row.body_hash} 3")
 
 
 def test_what_is_known_of_a_person_here_comes_before_what_an_import_said(sqlite, make):
@@ -219,7 +221,7 @@ def test_what_is_known_of_a_person_here_comes_before_what_an_import_said(sqlite,
     exchange.bring_in(sqlite, given, "default")
     with sqlite.writing() as connection:
         ann, ben = (auth.anybody_named(connection, name) for name in ("Ann", "Ben"))
-        taken = snapshot.take(connection, content.project_named(connection))
+        taken = snapshot.take(connection, projects.project_named(connection))
 
         def errors(known):
             return [r.error for r in snapshot.records(connection, taken, errors=known, prior=0.5)]

@@ -24,7 +24,7 @@ def test_sign_in_needs_the_name_and_the_password(sqlite):
             assert auth.sign_in(connection, name, password) is None
 
 
-def test_links_work_once_and_for_their_purpose(sqlite, monkeypatch):
+def test_links_work_once_and_for_their_purpose(sqlite, clock):
     with sqlite.writing() as connection:
         secret = auth.issue(connection, "invitation", role="reviewer")
         assert auth.valid(connection, secret, "invitation")
@@ -32,7 +32,7 @@ def test_links_work_once_and_for_their_purpose(sqlite, monkeypatch):
         assert auth.redeem(connection, secret, "invitation") == "reviewer"
         assert auth.redeem(connection, secret, "invitation") is None
         late = auth.issue(connection, "setup", role="owner")
-        monkeypatch.setattr(auth, "now", lambda: 1e12)
+        clock(1e12)
         assert not auth.valid(connection, late, "setup") and auth.redeem(connection, late, "setup") is None
 
 

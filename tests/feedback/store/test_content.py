@@ -1,18 +1,15 @@
-import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from truing.data.records import Message, Prompt, Response, split_of
-from truing.errors import UserError
-from truing.feedback.judgements import exchange, snapshot
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import content, projects
 from truing.feedback.store import schema as t
-from truing.feedback.tasks import leases
+from truing.feedback.store.content import Author, Selection
 
 
 def test_a_prompt_is_stored_once_whatever_its_spaces_and_its_split_is_fixed(db, make):
     with db.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
         first = content.add_prompt(connection, project, make.prompt("Fine ﬁsh?"))
         assert content.add_prompt(connection, project, make.prompt("  Fine fish? ")) == first
         other = content.add_prompt(connection, project, make.prompt("fine fish?"))
@@ -21,17 +18,6 @@ def test_a_prompt_is_stored_once_whatever_its_spaces_and_its_split_is_fixed(db, 
         assert row.split == split_of(make.prompt("Fine ﬁsh?").root, content.HELD_OUT)
         told = content.add_prompt(connection, project, Prompt((Message("user", "x"),), split="test"))
         assert connection.scalar(select(t.prompt.c.split).where(t.prompt.c.id == told)) == "test"
-
-
-def test_guidelines_have_versions_and_the_same_text_is_no_new_one(db):
-    with db.writing() as connection:
-        project = content.open_project(connection)
-        assert content.guideline(connection, project) is None
-        one = content.add_guideline(connection, project, "Be kind.")
-        assert content.add_guideline(connection, project, "Be kind.") == one
-        content.add_guideline(connection, project, "Be right.")
-        newest = content.guideline(connection, project)
-        assert (newest.version, newest.text) == (2, "Be right.")
 
 
 def test_a_model_version_is_its_name_and_its_weights(db):
@@ -43,11 +29,11 @@ def test_a_model_version_is_its_name_and_its_weights(db):
 
 def test_conversation_to_follows_the_tree(db, make):
     with db.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
         prompt = content.add_prompt(connection, project, make.prompt("Hello?"))
         answer = content.add_message(connection, prompt, Response("Hi."))
         content.add_message(connection, prompt, Response("Go away."))
-        more = content.add_message(connection, prompt, Response("How are you?"), answer, "user")
+        more = content.add_message(connection, prompt, Response("How are you?"), answer, Author(role="user"))
         told = content.conversation_to(connection, prompt, more)
         assert [(m["role"], m["content"]) for m in told] == [
             ("user", "Hello?"), ("assistant", "Hi."), ("user", "How are you?")
@@ -56,7 +42,7 @@ def test_conversation_to_follows_the_tree(db, make):
 
 def test_how_an_answer_was_sampled_is_kept(db, make):
     with db.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
         prompt = content.add_prompt(connection, project, make.prompt("?"))
         response = Response("Yes.", (4, 5), (-0.5, -1.5), "stop", seed=3, sampling=(("temperature", 0.7),))
         identity = content.add_message(connection, prompt, response)
@@ -65,52 +51,54 @@ def test_how_an_answer_was_sampled_is_kept(db, make):
         assert row.sampling == {"temperature": 0.7}
 
 
-def test_the_only_project_needs_no_name(sqlite):
+def test_an_answer_of_a_text_is_found_again_and_not_in_the_turns_below(sqlite, make):
     with sqlite.writing() as connection:
-        only = content.open_project(connection, "kindness")
-        assert content.project_named(connection) == only
-        default = content.open_project(connection)
-        assert content.project_named(connection) == default
+        prompt = content.add_prompt(connection, projects.open_project(connection), make.prompt("Hello?"))
+        answer = content.answer_of_text(connection, prompt, "Hi.")
+        assert content.answer_of_text(connection, prompt, "Hi.") == answer
+        below = content.add_message(connection, prompt, Response("Well?"), answer, Author(role="user"))
+        assert content.answer_of_text(connection, prompt, "Well?") != below
 
 
-def test_wrong_names_are_told_with_those_there_are(db):
-    with db.writing() as connection:
-        content.open_project(connection, "kindness")
-        content.open_project(connection, "truth")
-        for name in ("kindnes", "default"):
-            with pytest.raises(UserError, match=f'no project "{name}" in this store; there are: kindness, truth'):
-                content.project_named(connection, name)
-        with pytest.raises(UserError, match='did you mean "pair"'):
-            content.add_task(connection, "x", "pairs", "y")
+def test_how_answers_were_chosen_is_kept_with_what_asking_is_worth(sqlite, make):
+    with sqlite.writing() as connection:
+        prompt = content.add_prompt(connection, projects.open_project(connection), make.prompt("Hello?"))
+        two = [content.answer_of_text(connection, prompt, text) for text in "AB"]
+        selection = Selection("disagreement", 0.25, {two[0]: 1.5, two[1]: -0.5})
+        chosen = content.add_candidates(connection, prompt, two, selection=selection)
+        row = connection.execute(select(t.candidate_set).where(t.candidate_set.c.id == chosen)).one()
+        assert (row.selection, row.acquisition, row.scores) == ("disagreement", 0.25, {two[0]: 1.5, two[1]: -0.5})
+        assert content.answers(connection, chosen) == content.answers_beside(connection, two[1]) == two
+        assert content.answers_beside(connection, "nobody's") == []
 
 
-def test_audit_keeps_hashes_and_not_texts(db):
-    with db.writing() as connection:
-        content.audit(connection, "Ann", "edited", "x", before="secret", after="other")
-        row = connection.execute(select(t.audit_log)).one()
-    assert row.before_hash == content.digest("secret") and "secret" not in str(row)
+def test_the_answers_to_a_person_are_those_below_what_they_said_last(sqlite, make):
+    with sqlite.writing() as connection:
+        prompt = content.add_prompt(connection, projects.open_project(connection), make.prompt("Hello?"))
+        ann, ben = (auth.add_person(connection, name) for name in ("Ann", "Ben"))
+        made = []
+        for person, text in ((ann, "One."), (ben, "Two."), (ann, "Three.")):
+            turn = content.add_message(connection, prompt, Response(text), author=Author(person=person, role="user"))
+            made.append(
+                content.add_candidates(connection, prompt, [content.answer_of_text(connection, prompt, "A")], turn)
+            )
+        assert content.answers_to(connection, prompt, ann) == made[2]
+        assert content.answers_to(connection, prompt, ben) == made[1]
+        assert content.answers_to(connection, prompt, auth.add_person(connection, "Cleo")) is None
 
 
-def test_counts(db, make):
-    project, _ = make.project_with(db, "pair", make.conversation("a", "b", "c"), make.conversation("d", "e", "f"))
+def test_a_page_of_prompts_has_the_newest_first_and_finds_texts_in_and_below_them(db, make, clock):
+    project, _ = make.project_with(db, "pair", make.conversation("Why 100%?", "Because.", "No_reason."))
+    clock(1)
+    make.project_with(db, "pair", make.conversation("WHEN?", "Now.", "Then.", "Never."))
+
+    def found(search="", start=0, count=10):
+        rows = content.prompts_page(connection, project, search, start, count)
+        return [(row.messages[0]["content"], row.answers, row.comparisons) for row in rows]
+
     with db.reading() as connection:
-        assert content.counts(connection, project) == {"prompts": 2, "tasks": 2, "annotations": 0}
-        assert connection.scalar(select(func.count()).select_from(t.model_version)) == 1
-
-
-def test_a_rating_means_what_it_meant_whatever_scale_is_usual_later(sqlite, make):
-    with sqlite.writing() as connection:
-        project = content.open_project(connection, config={"scale": {"low": 0, "high": 10, "words": []}})
-        content.add_conversation(connection, project, make.conversation("q", "A"), "rate")
-        (ann,) = [auth.add_person(connection, "Ann")]
-        leased = leases.lease(connection, project, ann)
-        (answer,) = leases.assignment(connection, leased).shown_order
-        leases.submit(connection, leased, ann, {"ratings": {answer: 9}}, "key-00001")
-        connection.execute(t.project.update().values(config={"scale": {"low": 1, "high": 7, "words": []}}))
-        (rating,) = snapshot.records(connection, snapshot.take(connection, project))
-        assert (rating.value, rating.low, rating.high) == (9, 0, 10)
-        connection.execute(t.task.update().values(config={}))  # as earlier versions made tasks
-        (rating,) = snapshot.records(connection, snapshot.take(connection, project))
-        assert (rating.low, rating.high) == (1, 7)
-        (event,) = exchange._events(connection, snapshot.take(connection, project))
-        assert event["scale"] == {"low": 1, "high": 7}
+        assert found() == [("WHEN?", 3, 0), ("Why 100%?", 2, 0)]
+        assert found(start=1) == [("Why 100%?", 2, 0)] and found(count=1) == [("WHEN?", 3, 0)]
+        assert found("when") == [("WHEN?", 3, 0)] == found("Never")
+        assert found("0%") == [("Why 100%?", 2, 0)] and not found("0%y")
+        assert found("o_r") == [("Why 100%?", 2, 0)] and not found("N_v")

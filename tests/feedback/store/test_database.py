@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from truing.errors import UserError
-from truing.feedback.store import content
+from truing.feedback.store import database, projects
+from truing.feedback.store import schema as t
 from truing.feedback.store.database import Database, InTurn, is_store
 from truing.feedback.store.schema import metadata
 from truing.feedback.tasks import leases
@@ -62,7 +63,7 @@ def test_events_cannot_be_changed_or_deleted_even_by_hand(db, make):
 
 def test_a_failed_transaction_leaves_nothing(db):
     with pytest.raises(RuntimeError), db.writing() as connection:
-        content.open_project(connection, "half")
+        projects.open_project(connection, "half")
         raise RuntimeError
     with db.reading() as connection:
         assert connection.execute(text("SELECT count(*) FROM project")).scalar() == 0
@@ -78,7 +79,7 @@ def test_sqlite_settings_are_those_that_lose_nothing(sqlite):
 def test_eight_writers_at_once_are_never_locked_out(db):
     """The deferred kind of transaction fails here with "database is locked" within a few writes."""
     with db.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
     errors = []
 
     def write(number):
@@ -86,7 +87,7 @@ def test_eight_writers_at_once_are_never_locked_out(db):
             for i in range(20):
                 with db.writing() as connection:
                     seen = connection.execute(text("SELECT count(*) FROM guideline")).scalar()
-                    content.add_guideline(connection, project, f"{number} {i} after {seen}")
+                    projects.add_guideline(connection, project, f"{number} {i} after {seen}")
         except Exception as error:
             errors.append(error)
 
@@ -102,7 +103,7 @@ def test_eight_writers_at_once_are_never_locked_out(db):
 
 
 def test_two_programs_may_open_a_new_store_at_once(tmp_path):
-    code = f"from truing.feedback.database import Database; Database.open({str(tmp_path / 'new.db')!r})"
+    code = f"from truing.feedback.store.database import Database; Database.open({str(tmp_path / 'new.db')!r})"
     started = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
     assert [(p.wait(), p.stderr.read()) for p in started] == [(0, b"")] * 4
 
@@ -188,3 +189,10 @@ def test_a_store_of_the_first_schema_opens_with_all_it_held(before):
         "project": 1, "prompt": 20, "ranking": 3, "rating": 17, "round": 2, "snapshot": 2, "snapshot_annotation": 32,
         "task": 23, "token": 0,
     }  # fmt: skip
+
+
+def test_audit_keeps_hashes_and_not_texts(db):
+    with db.writing() as connection:
+        database.audit(connection, "Ann", "edited", "x", before="secret", after="other")
+        row = connection.execute(select(t.audit_log)).one()
+    assert row.before_hash == database.digest("secret") and "secret" not in str(row)

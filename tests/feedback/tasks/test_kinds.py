@@ -76,7 +76,7 @@ def test_the_table_is_asked_by_name():
 
 
 def test_the_page_has_a_module_for_each_kind_and_no_other():
-    folder = Path(truing.feedback.__file__).parent / "static" / "kinds"
+    folder = Path(truing.feedback.__file__).parent / "web" / "static" / "kinds"
     assert {path.stem for path in folder.glob("*.js")} == set(kinds.TABLE)
     for path in folder.glob("*.js"):
         assert f"export function {path.stem}(task, desk" in path.read_text("utf-8")

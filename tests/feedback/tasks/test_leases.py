@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import func, select
 
 from truing.errors import UserError
-from truing.feedback.store import content
+from truing.feedback.store import content, events
 from truing.feedback.store import schema as t
-from truing.feedback.tasks import leases
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import leases, questions
 from truing.feedback.tasks.leases import Conflict, Unknown
 
 BETTER = {"verdict": "tie"}
@@ -27,19 +28,6 @@ def submit(db, identity, person, payload=BETTER, key="key-00001"):
 def rows(db, table):
     with db.reading() as connection:
         return connection.execute(select(table)).all()
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Time that stands until it is moved."""
-    moment = [1_000_000.0]
-    for module in (leases, content):
-        monkeypatch.setattr(module, "now", lambda: moment[0])
-
-    def move(seconds):
-        moment[0] += seconds
-
-    return move
 
 
 def test_a_task_goes_to_as_many_people_as_it_wants_and_to_none_twice(db, make):
@@ -186,7 +174,7 @@ def test_undo_takes_back_an_answer_and_gives_the_task_again(db, make):
     second, extra = submit(db, one, ann, {"verdict": "both_good"}, key="key-00003")
     assert not extra
     with db.reading() as connection:
-        standing = connection.scalars(select(t.annotation.c.id).where(*leases.standing())).all()
+        standing = connection.scalars(select(t.annotation.c.id).where(*events.standing())).all()
     assert standing == [second] and len(rows(db, t.annotation)) == 3  # events stay
     with db.writing() as connection:
         leases.undo(connection, ann, "key-00004")
@@ -200,7 +188,7 @@ def test_undo_of_a_skip(db, make):
     one = lease(db, project, ann)
     with db.writing() as connection:
         leases.skip(connection, one, ann, "other", "key-00001")
-        assert leases.undo(connection, ann, "key-00002").kind == leases.SKIP
+        assert leases.undo(connection, ann, "key-00002").kind == events.SKIP
     assert lease(db, project, ann) == one
 
 
@@ -219,9 +207,8 @@ def test_a_review_is_never_of_ones_own_judgement(db, make):
     annotation, _ = submit(db, lease(db, project, ann), ann)
     with db.writing() as connection:
         row = connection.execute(select(t.task).where(t.task.c.id == task)).one()
-        review = content.add_task(
-            connection, project, "review", row.prompt_id, row.candidate_set_id, reviews=annotation
-        )  # fmt: skip
+        question = Question("review", reviews=annotation)
+        review = questions.add_task(connection, project, question, row.prompt_id, row.candidate_set_id)
     assert lease(db, project, ann) is None
     one = lease(db, project, ben)
     with db.reading() as connection:

@@ -1,10 +1,13 @@
 import pytest
 from sqlalchemy import select
 
-from truing.feedback.judgements import rounds
-from truing.feedback.store import content
+from truing.errors import UserError
+from truing.feedback.judgements import exchange, rounds, snapshot
+from truing.feedback.people import auth
+from truing.feedback.store import content, projects
 from truing.feedback.store import schema as t
-from truing.feedback.tasks import questions
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import leases, questions
 
 
 def shown(parts):
@@ -37,7 +40,7 @@ def test_answers_that_read_as_one_before_are_none(make):
 def test_only_parts_with_other_answers_are_new(sqlite, make):
     first = make.conversation("q", *"ABCD")
     with sqlite.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
         prompt = content.add_prompt(connection, project, first.prompt)
 
         def new(kind, *answers):
@@ -45,7 +48,7 @@ def test_only_parts_with_other_answers_are_new(sqlite, make):
 
         assert new("pair", *"ABCD") == ["AB", "CD"]
         for part in questions.parts(first, "pair"):
-            content.add_conversation(connection, project, part, "pair")
+            questions.add_conversation(connection, project, part, Question("pair"))
         assert new("pair", "D ", "C", "A", "C", "B", "A") == ["AC"]
         assert new("rank", *"ABCD") == ["ABCD"]  # another question
         assert questions.asked(connection, prompt, "pair") == {frozenset("AB"), frozenset("CD")}
@@ -54,7 +57,7 @@ def test_only_parts_with_other_answers_are_new(sqlite, make):
 
 def test_a_prompt_without_answers_is_new_in_a_round_that_has_not_asked_it(sqlite, make):
     with sqlite.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
         asked = make.conversation("q")
         prompt = content.add_prompt(connection, project, asked.prompt)
 
@@ -64,7 +67,30 @@ def test_a_prompt_without_answers_is_new_in_a_round_that_has_not_asked_it(sqlite
         for begin in (lambda: None, lambda: rounds.open_round(connection, project)):
             begin()
             assert new() == 1
-            content.add_conversation(connection, project, asked, "demo")
+            questions.add_conversation(connection, project, asked, Question("demo"))
             assert new() == 0
         connection.execute(t.round_.update().values(closed_at=1.0))
         assert new() == 0 and connection.scalar(select(t.round_.c.number)) == 1
+
+
+def test_a_kind_that_is_none_is_told_with_the_nearest(sqlite):
+    with sqlite.writing() as connection, pytest.raises(UserError, match='did you mean "pair"'):
+        questions.add_task(connection, "x", Question("pairs"), "y")
+
+
+def test_a_rating_means_what_it_meant_whatever_scale_is_usual_later(sqlite, make):
+    with sqlite.writing() as connection:
+        project = projects.open_project(connection, config={"scale": {"low": 0, "high": 10, "words": []}})
+        questions.add_conversation(connection, project, make.conversation("q", "A"), Question("rate"))
+        (ann,) = [auth.add_person(connection, "Ann")]
+        leased = leases.lease(connection, project, ann)
+        (answer,) = leases.assignment(connection, leased).shown_order
+        leases.submit(connection, leased, ann, {"ratings": {answer: 9}}, "key-00001")
+        connection.execute(t.project.update().values(config={"scale": {"low": 1, "high": 7, "words": []}}))
+        (rating,) = snapshot.records(connection, snapshot.take(connection, project))
+        assert (rating.value, rating.low, rating.high) == (9, 0, 10)
+        connection.execute(t.task.update().values(config={}))  # as earlier versions made tasks
+        (rating,) = snapshot.records(connection, snapshot.take(connection, project))
+        assert (rating.low, rating.high) == (1, 7)
+        (event,) = exchange._events(connection, snapshot.take(connection, project))
+        assert event["scale"] == {"low": 1, "high": 7}

@@ -7,8 +7,10 @@ from starlette.testclient import TestClient
 
 from truing.data.records import Conversation, Message, Prompt, Response
 from truing.feedback.people import auth
-from truing.feedback.store import content
+from truing.feedback.store import content, projects
 from truing.feedback.store.database import Database
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import questions
 from truing.feedback.web.app import create_app
 from truing.feedback.web.site import COOKIE, Site
 
@@ -39,14 +41,14 @@ class Here:
         with self.db.writing() as connection:
             said = tuple(Response(text, author=author) for text in answers)
             conversation = Conversation(Prompt((Message("user", words),)), said)
-            return content.add_conversation(connection, self.project, conversation, kind, overlap)
+            return questions.add_conversation(connection, self.project, conversation, Question(kind, overlap))
 
 
 @pytest.fixture
 def here(tmp_path):
     db = Database.open(str(tmp_path / "feedback.db"))
     with db.writing() as connection:
-        project = content.open_project(connection)
+        project = projects.open_project(connection)
     yield Here(Site(db, project))
     db.close()
 
@@ -60,7 +62,7 @@ def site_with(tmp_path):
         db = Database.open(str(tmp_path / f"{len(opened)}.db"))
         opened.append(db)
         with db.writing() as connection:
-            project = content.open_project(connection)
+            project = projects.open_project(connection)
             replies = {
                 content.add_model(connection, name): reply for name, reply in settings.pop("replies", {}).items()
             }  # fmt: skip

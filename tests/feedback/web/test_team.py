@@ -3,7 +3,8 @@
 import pytest
 
 from truing.data.records import Conversation, Message, Prompt, Response
-from truing.feedback.store import content
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import questions
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"
 
@@ -83,7 +84,7 @@ def test_the_leaderboard_shows_open_ends_and_groups(here):
         with here.db.writing() as connection:
             said = (Response("A", author=first), Response("B", author=second))
             conversation = Conversation(Prompt((Message("user", f"{first}?"),)), said)
-            content.add_conversation(connection, here.project, conversation, "pair")
+            questions.add_conversation(connection, here.project, conversation, Question("pair"))
     client = here.signed_in("Ann")
     for i in range(2):
         task = client.post("/api/next", json={}).json()["task"]

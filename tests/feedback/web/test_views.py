@@ -1,9 +1,9 @@
 import pytest
 from sqlalchemy import select
 
-from truing.feedback.store import content
 from truing.feedback.store import schema as t
-from truing.feedback.tasks import kinds, leases
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import kinds, leases, questions
 from truing.feedback.web import views
 
 
@@ -41,7 +41,8 @@ def test_a_review_shows_the_judgement_in_words_and_not_who_made_it(here):
         ids = {r.content: r.id for r in connection.execute(select(c.id, c.content))}
         payload = {"tiers": {ids["B"]: 0, ids["A"]: 1}, "unranked": [ids["C"]], "reason": "B is short"}
         said, _ = leases.submit(connection, one, ann.person, payload, "key-00001")
-        content.add_task(connection, here.project, "review", row.prompt_id, row.candidate_set_id, reviews=said)
+        question = Question("review", reviews=said)
+        questions.add_task(connection, here.project, question, row.prompt_id, row.candidate_set_id)
     review = leased(here, ben.person)
     with here.db.reading() as connection:
         told = views.task(connection, here.site, review)

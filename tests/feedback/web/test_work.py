@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from truing.data.records import Comparison
+from truing.feedback.store import projects
 from truing.feedback.store import schema as t
 from truing.feedback.tasks import gold
 
@@ -134,10 +135,9 @@ def test_held_must_be_a_list_of_texts(here):
 
 
 def test_guidelines_are_shown(here):
-    from truing.feedback.store import content
 
     with here.db.writing() as connection:
-        content.add_guideline(connection, here.project, "# Be kind\n\n<script>no</script>")
+        projects.add_guideline(connection, here.project, "# Be kind\n\n<script>no</script>")
     page = here.signed_in("Ann").get("/guidelines").text
     assert "<h1>Be kind</h1>" in page and "<script>no" not in page
 

@@ -80,7 +80,7 @@ for prompts in (PROMPTS, PROMPTS[:1]):
         torch.testing.assert_close(rollouts.named()[name], tensor)
     scores = collector.scoring.rewards(prompts, answers)
     own = len(asked_for)
-    assert scores == reward(asked, alone) and processes.gathered(own) == ([2, 4] if len(prompts) == 3 else [0, 2])
+    assert scores == reward(asked, alone) and distributed.gathered(own) == ([2, 4] if len(prompts) == 3 else [0, 2])
 """
 
 

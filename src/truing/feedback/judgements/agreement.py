@@ -8,14 +8,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from truing.feedback.judgements.votes import Label, Mark, Vote, labels_of, marks, votes
-from truing.feedback.store import schema as t
+from truing.feedback.store import snapshots, statistics
 from truing.feedback.store.database import now
+from truing.feedback.store.events import SKIP
 from truing.feedback.tasks import gold, reviews
 from truing.feedback.tasks.kinds.chat import TURN
-from truing.feedback.tasks.leases import SKIP, standing
 from truing.maths import agreement
 from truing.maths.statistics import elo, win_rate
 
@@ -64,9 +64,9 @@ def error_rates(connection: Connection, project: str, frozen: str = "") -> dict[
     always the same: what was said on gold later does not count.
     """
     labels = labels_of(connection, votes(connection, project, frozen), marks(connection, project, frozen))
-    moment = connection.scalar(select(t.snapshot.c.created_at).where(t.snapshot.c.id == frozen)) if frozen else None
+    taken = snapshots.snapshot(connection, frozen) if frozen else None
     rates = {person: known.accuracy for person, known in reliability(labels).items()}
-    for person, (right, n) in gold.results(connection, project, moment).items():
+    for person, (right, n) in gold.results(connection, project, taken.created_at if taken else None).items():
         if n >= 2 * FEWEST:
             rates[person] = (right + 1) / (n + 2)
     return {person: float(np.clip(2 * (1 - accuracy), 0.0, 0.9)) for person, accuracy in rates.items()}
@@ -79,10 +79,7 @@ def leaderboard(connection: Connection, project: str) -> list[dict[str, Any]]:
     Models that no chain of games joins stand in different groups, the one with most games first: their points cannot
     be compared. An interval's open end is infinite.
     """
-    c = t.message.c
-    asked = select(c.id, c.model_version_id).join(t.prompt).where(t.prompt.c.project_id == project)
-    author = dict(connection.execute(asked).all())  # type: ignore[arg-type]
-    names = dict(connection.execute(select(t.model_version.c.id, t.model_version.c.name)).all())  # type: ignore[arg-type]
+    author, names = statistics.authors(connection, project), statistics.model_names(connection)
     games, prompts = [], []
     index: dict[str, int] = {}
     for vote in votes(connection, project):
@@ -201,15 +198,8 @@ def _beyond_chance(
 
 def _people(connection: Connection, project: str) -> dict[str, Any]:
     """Everybody who said something: name, judgements, skips, median seconds."""
-    c = t.annotation.c
-    asked = (
-        select(c.annotator_id, t.annotator.c.name, t.annotator.c.simulated, c.kind, c.duration_ms, c.created_at)
-        .join(t.annotator, t.annotator.c.id == c.annotator_id)
-        .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, *standing())
-    )
     found: dict[str, Any] = {}
-    for row in connection.execute(asked):
+    for row in statistics.by_person(connection, project):
         person = found.setdefault(row.annotator_id, {"name": row.name, "simulated": row.simulated, "judged": 0,
                                                      "skipped": 0, "durations": []})  # fmt: skip
         person["skipped" if row.kind == SKIP else "judged"] += 1
@@ -241,26 +231,14 @@ def _each(
 
 def progress(connection: Connection, project: str) -> dict[str, Any]:
     """Tasks, places, how many are filled, and judgements of the last hour."""
-    c = t.annotation.c
-    plain = (t.task.c.project_id == project, ~t.task.c.gold, t.task.c.reviews_id.is_(None))
-    tasks, places = connection.execute(
-        select(func.count(), func.coalesce(func.sum(t.task.c.overlap), 0)).where(*plain)
-    ).one()
-    said = (
-        select(func.count())
-        .select_from(t.annotation.join(t.task, t.task.c.id == c.task_id))
-        .where(*plain, c.kind.not_in((SKIP, TURN)), *standing())
-    )
+    tasks, places = statistics.tasks_and_places(connection, project)
     return {
         "tasks": tasks,
         "places": places,
-        "filled": connection.scalar(said) or 0,
-        "last_hour": connection.scalar(said.where(c.created_at >= now() - 3600)) or 0,
-        "skips": connection.scalar(
-            select(func.count()).select_from(t.annotation.join(t.task, t.task.c.id == c.task_id))
-            .where(*plain, c.kind == SKIP, *standing())
-        ) or 0,
-    }  # fmt: skip
+        "filled": statistics.count_judgements(connection, project, (TURN,)),
+        "last_hour": statistics.count_judgements(connection, project, (TURN,), since=now() - 3600),
+        "skips": statistics.count_skips(connection, project),
+    }
 
 
 def _disagreements(decided: Sequence[Vote], alone: Sequence[Mark], people: Mapping[str, Any]) -> list[dict[str, Any]]:

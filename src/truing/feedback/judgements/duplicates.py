@@ -8,13 +8,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection
 
 from truing.data.records import Comparison, Demonstration, Edit, Flag, Prompt, Ranking, Rating
 from truing.feedback.judgements import snapshot
-from truing.feedback.store import content
-from truing.feedback.store import schema as t
-from truing.feedback.tasks.leases import RETRACTION, SKIP, standing
+from truing.feedback.store import content, events
+from truing.feedback.store.database import StoredRow, digest
 
 AT_ONCE = 500  # annotations that one statement asks for: databases limit how many values it may name
 DIGITS = 9  # of figures: what is computed anew may differ in the last ones
@@ -59,14 +58,8 @@ class Known:
 
     def _came(self, connection: Connection, person: str, brought: Sequence[Brought]) -> set[str]:
         """Keys of those that came in as they are, also where they were taken back since."""
-        c = t.annotation.c
         keys = set().union(*(_keys(record, number, self.project) for record, number in brought))
-        known = (
-            select(c.idempotency_key)
-            .join(t.task, t.task.c.id == c.task_id)
-            .where(c.annotator_id == person, c.idempotency_key.in_(keys), t.task.c.project_id == self.project)
-        )
-        return set(connection.scalars(known))
+        return events.with_keys(connection, self.project, person, list(keys))
 
     def _look_up(self, connection: Connection, prompt: Prompt) -> None:
         """Read what was said of this prompt, where that is not known yet; in a chat it may begin with another one."""
@@ -75,23 +68,12 @@ class Known:
         if not hashes:
             return
         self.looked_up |= hashes
-        c = t.prompt.c
-        asked = select(c.id).where(c.project_id == self.project, c.norm_hash.in_(hashes))
-        for identity in connection.scalars(asked).all():
+        for identity in content.prompts_that_say(connection, self.project, list(hashes)):
             self._read(connection, identity)
 
     def _read(self, connection: Connection, prompt: str) -> None:
         """Count what was said of a stored prompt: all that stands, and of imports what was taken back too."""
-        c, task = t.annotation.c, t.task.c
-        imported = c.idempotency_key.startswith(snapshot.IMPORTED)
-        asked = (
-            select(c.id, c.idempotency_key, task.config, t.round_.c.number)
-            .join(t.task, task.id == c.task_id)
-            .outerjoin(t.round_, t.round_.c.id == task.round_id)
-            .where(task.prompt_id == prompt, ~task.gold, task.reviews_id.is_(None), c.kind.not_in((SKIP, RETRACTION)))
-            .where(or_(imported, and_(*standing())))
-        )
-        rows = connection.execute(asked).all()
+        rows = events.about(connection, prompt, snapshot.IMPORTED)
         self._count(connection, [row.id for row in rows])
         # An import into an open round belongs to it; when it comes again, its file names another one or none.
         moved = [row.id for row in rows if row.number and _named_round(row) != row.number]
@@ -103,7 +85,7 @@ class Known:
                 self.held[record.annotator, *_said(record)] += 1  # type: ignore[union-attr]
 
 
-def _named_round(row: Any) -> int:
+def _named_round(row: StoredRow) -> int:
     """The round that the file of an import named; that of the page where it is none."""
     given = snapshot.given_of(row)
     return row.number if given is None else given.get("round", 0)
@@ -143,7 +125,7 @@ def _key(brought: Sequence[Brought], project: str) -> str:
         json.dumps(_as_ever(record), sort_keys=True) + (f" {number}" if number > 1 else "")
         for record, number in brought
     )
-    return f"{snapshot.IMPORTED}{content.digest(project + said)[:40]}"
+    return f"{snapshot.IMPORTED}{digest(project + said)[:40]}"
 
 
 def _as_ever(record: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection
 
 import truing
 from truing.data import formats
@@ -26,16 +26,16 @@ from truing.data.records import (
     Ranking,
     Rating,
     Record,
-    Response,
 )
 from truing.data.validate import shown
 from truing.errors import UserError
 from truing.feedback.judgements import snapshot
 from truing.feedback.judgements.duplicates import Known
 from truing.feedback.people import auth
-from truing.feedback.store import content
-from truing.feedback.store import schema as t
-from truing.feedback.store.database import Database, new_id, now
+from truing.feedback.store import accounts, content, projects, queue, snapshots
+from truing.feedback.store.content import Selection
+from truing.feedback.store.database import Database, now
+from truing.feedback.store.tasks import Question
 from truing.feedback.tasks import kinds, leases, questions
 from truing.feedback.tasks.kinds.kind import Imported
 
@@ -70,7 +70,7 @@ def bring_in(
     """
     tell = report or (lambda line: None)
     with db.writing() as connection:
-        place = content.open_project(connection, project)
+        place = projects.open_project(connection, project)
     counted: Counter[str] = Counter()
     kept = without_derived(records, counts=lambda rating: not _why_unstorable(rating))
     if count := len(records) - len(kept):
@@ -112,7 +112,7 @@ def take_out(
     if criterion and layout in ALL_CRITERIA:
         raise UserError(f"criterion = {criterion!r}: {layout} rows name the criterion, and hold all of them")
     with db.writing() as connection:
-        place = content.project_named(connection, project)
+        place = projects.project_named(connection, project)
         frozen = frozen or snapshot.take(connection, place)
         manifest = snapshot.described(connection, frozen)
         told: list[str] = []
@@ -175,27 +175,8 @@ def _events(connection: Connection, frozen: str) -> Iterator[dict[str, Any]]:
 
     The criterion is that of the task, empty for an overall judgement; a payload names those asked for beside it.
     """
-    c, member = t.annotation.c, t.snapshot_annotation.c
-    asked = (
-        select(
-            t.annotation,
-            t.assignment.c.shown_order,
-            t.task.c.prompt_id,
-            t.task.c.config,
-            t.project.c.config.label("usual"),
-            t.guideline.c.version.label("guideline"),
-        )
-        .join(member_table := t.snapshot_annotation, member.annotation_id == c.id)
-        .join(t.assignment, t.assignment.c.id == c.assignment_id)
-        .join(t.task, t.task.c.id == c.task_id)
-        .join(t.project, t.project.c.id == t.task.c.project_id)
-        .outerjoin(t.guideline, t.guideline.c.id == t.assignment.c.guideline_id)
-        .where(member_table.c.snapshot_id == frozen)
-        .order_by(c.number)
-    )
-    m = t.message.c
-    for row in connection.execute(asked).all():
-        shown = dict(connection.execute(select(m.id, m.content).where(m.id.in_(row.shown_order))).all())  # type: ignore[arg-type]
+    for row in snapshots.whole_annotations(connection, frozen):
+        shown = content.texts(connection, row.shown_order)
         kind = kinds.EVENTS[row.kind]
         scale = kinds.scale_of(kind, row.config, row.usual)
         yield {
@@ -266,17 +247,11 @@ def _bring(connection: Connection, known: Known, sitting: Sequence[Any], kind: s
     new = [record for record, _ in brought]
     prompt = content.add_prompt(connection, project, first.prompt, "import")
     asked, imported = kinds.imported(new)
-    ids = [_message(connection, prompt, text) for text in imported.answers]
-    candidates = content.add_candidates(connection, prompt, ids, selection="import") if ids else None
-    config = _config(new, imported)
-    task = content.add_task(connection, project, asked.name, prompt, candidates, config=config)
-    moment, identity = now(), new_id()
-    connection.execute(
-        insert(t.assignment).values(
-            id=identity, task_id=task, annotator_id=person, state="leased", leased_at=moment, lease_expires=moment + 1,
-            shown_order=ids,
-        )
-    )  # fmt: skip
+    ids = [content.answer_of_text(connection, prompt, text) for text in imported.answers]
+    candidates = content.add_candidates(connection, prompt, ids, selection=Selection("import")) if ids else None
+    question = Question(asked.name, config=_config(new, imported))
+    task = questions.add_task(connection, project, question, prompt, candidates)
+    identity = queue.give(connection, task, person, now(), ids)
     leases.submit(connection, identity, person, imported.payload(ids), known.key(brought))
     known.add(connection, person, brought)
     return len(new)
@@ -293,7 +268,7 @@ def _bring_task(connection: Connection, project: str, record: Prompt | Conversat
         )
     parts = questions.new_parts(connection, project, prompt, one, kind)
     for part in parts:
-        content.add_conversation(connection, project, part, kind, overlap, "import")
+        questions.add_conversation(connection, project, part, Question(kind, overlap), "import")
     return bool(parts) or known is None
 
 
@@ -329,14 +304,7 @@ def _config(records: Sequence[Any], imported: Imported) -> dict[str, Any]:
 
 def _person(connection: Connection, name: str) -> str:
     """The person with this name, or, in an export of this store, with this pseudonym; made if there is none."""
-    if connection.scalar(select(t.annotator.c.id).where(t.annotator.c.id == name)):
+    if accounts.has_id(connection, name):
         return name
     name = auth.normal_name(name) or snapshot.NOBODY
     return auth.anybody_named(connection, name) or auth.add_person(connection, name)
-
-
-def _message(connection: Connection, prompt: str, text: str) -> str:
-    """The answer with this text below the prompt, made if there is none."""
-    m = t.message.c
-    found = connection.scalar(select(m.id).where(m.prompt_id == prompt, m.parent_id.is_(None), m.content == text))
-    return found or content.add_message(connection, prompt, Response(text))

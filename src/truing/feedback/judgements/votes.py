@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection
 
 from truing.feedback.judgements.snapshot import IMPORTED, nobody
-from truing.feedback.store import schema as t
+from truing.feedback.store import content, statistics
+from truing.feedback.store.database import StoredRow
 from truing.feedback.tasks import kinds
 from truing.feedback.tasks.kinds.chat import TURN
-from truing.feedback.tasks.leases import standing
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,14 @@ def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
     Those of pairs and chats, and those that rankings, ratings and good or bad at one sitting come to; edits compare
     nothing. Overall judgements, or, where there are none, those on the only criterion there is.
     """
-    rows = _derived(connection, t.comparison, kinds.COMPARING, project, frozen)
-    m = t.message.c
-    texts = select(m.id, func.length(m.content), m.content_hash).join(t.prompt).where(t.prompt.c.project_id == project)
+    rows = _on_one_criterion(statistics.comparisons(connection, project, kinds.COMPARING, frozen))
     length, hashed = dict[str, int](), dict[str, str]()
-    for message, count, text_hash in connection.execute(texts):
+    for message, count, text_hash in statistics.lengths(connection, project):
         length[message], hashed[message] = count, text_hash
     found = []
     for row in rows:
         pair = sorted((row.winner_id, row.loser_id))
-        order = row.shown_order if row.kind != TURN else _turn_order(connection, row.winner_id)
+        order = row.shown_order if row.kind != TURN else content.answers_beside(connection, row.winner_id)
         first, second = [one for one in order if one in pair] if set(pair) <= set(order) else pair
         outcome = 0.5 if row.tie else float(row.winner_id == first)
         longer = 0.5 * (1 + (length[first] > length[second]) - (length[first] < length[second]))
@@ -89,7 +87,7 @@ def votes(connection: Connection, project: str, frozen: str = "") -> list[Vote]:
 
 def marks(connection: Connection, project: str, frozen: str = "") -> list[Mark]:
     """Answers judged on their own that stand, of tasks that ask for it; not gold. Criteria as of `votes`."""
-    rows = _derived(connection, t.rating, kinds.MARKING, project, frozen)
+    rows = _on_one_criterion(statistics.ratings(connection, project, kinds.MARKING, frozen))
     return [
         Mark(
             row.annotation_id,
@@ -105,43 +103,13 @@ def marks(connection: Connection, project: str, frozen: str = "") -> list[Mark]:
     ]
 
 
-def _derived(
-    connection: Connection, table: Table, events: Sequence[str], project: str, frozen: str = ""
-) -> Sequence[Any]:
-    """The rows of a table that follow from such events, where they count: who said it, and in which order answers
-    stood."""
-    c, a = t.annotation.c, t.assignment.c
-    asked = (
-        select(table, c.annotator_id, c.kind, c.idempotency_key, a.shown_order, t.task.c.prompt_id.label("prompt"))
-        .join(t.annotation, c.id == table.c.annotation_id)
-        .join(t.assignment, a.id == c.assignment_id)
-        .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, ~t.task.c.gold, c.kind.in_(events))
-        .where(*_counted(frozen))
-        .order_by(c.number, table.c.id)
-    )
-    rows = connection.execute(asked).all()
-    if len({row.criterion for row in rows}) > 1:
-        rows = [row for row in rows if not row.criterion]
-    return rows
+def _on_one_criterion(rows: Sequence[StoredRow]) -> Sequence[StoredRow]:
+    """Overall judgements, or, where there are none, those on the only criterion there is."""
+    return [row for row in rows if not row.criterion] if len({row.criterion for row in rows}) > 1 else rows
 
 
-def _good_or_bad(row: Any) -> bool:
+def _good_or_bad(row: StoredRow) -> bool:
     return kinds.EVENTS[row.kind].marks == "good or bad"
-
-
-def _counted(frozen: str) -> list[Any]:
-    """Conditions of an annotation that counts."""
-    member = t.snapshot_annotation.c
-    members = select(member.annotation_id).where(member.snapshot_id == frozen)
-    return [t.annotation.c.id.in_(members)] if frozen else standing()
-
-
-def _turn_order(connection: Connection, message: str) -> list[str]:
-    """A chat's two answers in the order they were shown, which is that of the candidate set."""
-    c = t.candidate.c
-    found = connection.scalar(select(c.candidate_set_id).where(c.message_id == message))
-    return list(connection.scalars(select(c.message_id).where(c.candidate_set_id == found).order_by(c.position)))
 
 
 def labels_of(connection: Connection, cast: Iterable[Vote], alone: Iterable[Mark]) -> list[Label]:

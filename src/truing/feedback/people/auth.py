@@ -10,12 +10,11 @@ from typing import Literal
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection
 
 from truing.errors import UserError
-from truing.feedback.store import schema as t
-from truing.feedback.store.content import add, audit
-from truing.feedback.store.database import now
+from truing.feedback.store import accounts
+from truing.feedback.store.database import audit, now
 
 Role = Literal["owner", "reviewer", "annotator"]
 Purpose = Literal["setup", "invitation", "session", "api"]
@@ -53,7 +52,8 @@ def normal_name(name: str) -> str:
 
 def anybody_named(connection: Connection, name: str) -> str | None:
     """The id of the person with this name in any role, or with none any longer; None if there is none."""
-    return connection.scalar(select(t.annotator.c.id).where(t.annotator.c.name == normal_name(name)))
+    found = accounts.named(connection, normal_name(name))
+    return found.id if found else None
 
 
 def add_person(
@@ -68,21 +68,21 @@ def add_person(
     if password and len(password) < SHORTEST_PASSWORD:
         raise UserError(f"a password has {SHORTEST_PASSWORD} characters or more")
     hashed = _hasher.hash(password) if password else None
-    person = add(connection, t.annotator, name=name, role=role, password_hash=hashed, simulated=simulated)
+    person = accounts.add_annotator(connection, name, role, hashed, simulated)
     audit(connection, name, "joined", role)
     return person
 
 
 def person_named(connection: Connection, name: str, role: Role = "owner") -> str | None:
     """The id of the person with this name and role; None if there is none."""
-    c = t.annotator.c
-    return connection.scalar(select(c.id).where(c.name == normal_name(name), c.role == role, c.disabled_at.is_(None)))
+    found = accounts.named(connection, normal_name(name))
+    return found.id if found and found.role == role and found.disabled_at is None else None
 
 
 def sign_in(connection: Connection, name: str, password: str) -> str | None:
     """The id of the person with this name and password; None if there is none."""
-    asked = select(t.annotator).where(t.annotator.c.name == normal_name(name), t.annotator.c.disabled_at.is_(None))
-    row = connection.execute(asked).first()
+    row = accounts.named(connection, normal_name(name))
+    row = row if row and row.disabled_at is None else None
     try:
         # A hash is checked in any case: how long it takes does not tell whether the name exists.
         _hasher.verify(row.password_hash if row and row.password_hash else _NOBODY, password)
@@ -94,46 +94,29 @@ def sign_in(connection: Connection, name: str, password: str) -> str | None:
 def issue(connection: Connection, purpose: Purpose, person: str | None = None, role: str = "") -> str:
     """A new secret for a purpose, to be told once: only its hash stays."""
     secret = secrets.token_urlsafe(32)
-    add(connection, t.token, annotator_id=person, hash=_hash(secret), purpose=purpose, role=role,
-        expires_at=now() + LIVES_S[purpose])  # fmt: skip
+    accounts.add_token(connection, person, _hash(secret), purpose, role, now() + LIVES_S[purpose])
     return secret
 
 
 def redeem(connection: Connection, secret: str, purpose: Purpose) -> str | None:
     """Use up a one-time secret; returns its role, or None if it is unknown, used or expired."""
-    c = t.token.c
-    statement = (
-        update(t.token)
-        .where(c.hash == _hash(secret), c.purpose == purpose, c.used_at.is_(None), c.expires_at > now())
-        .values(used_at=now())
-        .returning(c.role)
-    )
-    return connection.scalar(statement)
+    return accounts.use_up(connection, _hash(secret), purpose)
 
 
 def valid(connection: Connection, secret: str, purpose: Purpose) -> bool:
     """Whether a one-time secret could still be redeemed."""
-    c = t.token.c
-    asked = select(c.id).where(c.hash == _hash(secret), c.purpose == purpose, c.used_at.is_(None), c.expires_at > now())
-    return connection.scalar(asked) is not None
+    return accounts.is_unused(connection, _hash(secret), purpose)
 
 
 def whose(connection: Connection, secret: str, purpose: Purpose = "session") -> Person | None:
     """The person whose session or API token this is, while it lasts."""
-    c, a = t.token.c, t.annotator.c
-    asked = (
-        select(a.id, a.name, a.role)
-        .join(t.token, c.annotator_id == a.id)
-        .where(c.hash == _hash(secret), c.purpose == purpose, c.used_at.is_(None), a.disabled_at.is_(None))
-        .where(or_(c.expires_at.is_(None), c.expires_at > now()))
-    )
-    row = connection.execute(asked).first()
+    row = accounts.holder(connection, _hash(secret), purpose)
     return Person(row.id, row.name, row.role, secret) if row else None
 
 
 def sign_out(connection: Connection, secret: str) -> None:
     """End a session."""
-    connection.execute(update(t.token).where(t.token.c.hash == _hash(secret)).values(used_at=now()))
+    accounts.end(connection, _hash(secret))
 
 
 def _hash(secret: str) -> str:

@@ -1,7 +1,8 @@
-"""The store's door: one engine, reading and writing transactions, migrations."""
+"""The store's door: one engine, reading and writing transactions, migrations; new rows."""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import sqlite3
 import threading
@@ -16,12 +17,14 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, insert, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from truing.errors import UserError
+from truing.feedback.store import schema as t
 
+StoredRow = Row[*tuple[Any, ...]]  # what a statement found, its columns by their names
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 10.0
 CHECKPOINT_S = 1.0
@@ -43,6 +46,25 @@ def new_id() -> str:
 def now() -> float:
     """Seconds since 1970, UTC."""
     return time.time()
+
+
+def add(connection: Connection, table: Table, **values: Any) -> str:
+    """One new row; returns its id."""
+    identity = values.pop("id", None) or new_id()
+    values = {"created_at": now(), **values} if "created_at" in table.c else values
+    connection.execute(insert(table).values(id=identity, **values))
+    return identity
+
+
+def audit(connection: Connection, who: str, what: str, about: str = "", before: str = "", after: str = "") -> None:
+    """Note who did what; texts before and after go in as hashes."""
+    hashes = {"before_hash": digest(before) if before else None, "after_hash": digest(after) if after else None}
+    connection.execute(insert(t.audit_log).values(at=now(), who=who, what=what, about=about, **hashes))
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text, 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class InTurn:
@@ -167,6 +189,13 @@ class Database:
             finally:
                 copy.close()
         temporary.replace(target)
+
+    def integrity(self) -> tuple[list[str], int]:
+        """What SQLite finds broken in its file, read whole, and how many rows name others that are not there."""
+        with self.reading() as connection:
+            found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+            strangers = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        return [line for line in found if line != "ok"], len(strangers)
 
     def revision(self) -> str | None:
         """The schema's version that the store has now; None before the first."""

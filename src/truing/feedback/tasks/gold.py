@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection
 
 from truing.data.records import Comparison, Rating, Response
 from truing.errors import UserError
-from truing.feedback.store import content
-from truing.feedback.store import schema as t
-from truing.feedback.tasks import kinds
-from truing.feedback.tasks.leases import SKIP, standing
+from truing.feedback.store import content, tasks
+from truing.feedback.store.content import Selection
+from truing.feedback.store.tasks import Question
+from truing.feedback.tasks import kinds, questions
 
 EVERYBODY = 1_000_000  # a gold task's overlap: each person gets it once
 
@@ -25,10 +25,10 @@ def add_record(
     prompt = content.add_prompt(connection, project, record.prompt, source="gold")
     kind, known = kinds.gold_task(record)
     shown = [content.add_message(connection, prompt, Response(text)) for text in known.answers]
-    candidates = content.add_candidates(connection, prompt, shown, selection="gold")
-    task = content.add_task(connection, project, kind.name, prompt, candidates, overlap=EVERYBODY, gold=True)
-    values = {"accepted": known.accepted(shown), "explanation": explanation, "onboarding": onboarding}
-    connection.execute(insert(t.gold).values(task_id=task, **values))
+    candidates = content.add_candidates(connection, prompt, shown, selection=Selection("gold"))
+    question = Question(kind.name, overlap=EVERYBODY, gold=True)
+    task = questions.add_task(connection, project, question, prompt, candidates)
+    tasks.add_gold(connection, task, known.accepted(shown), explanation, onboarding)
     return task
 
 
@@ -42,12 +42,7 @@ def is_right(kind: str, payload: Mapping[str, Any], accepted: Mapping[str, Any])
 
 def explained(connection: Connection, assignment: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the quiz says at once of an answer to this assignment; None where it is no quiz."""
-    found = connection.execute(
-        select(t.gold.c.accepted, t.gold.c.explanation, t.task.c.kind)
-        .join(t.task, t.task.c.id == t.gold.c.task_id)
-        .join(t.assignment, t.assignment.c.task_id == t.gold.c.task_id)
-        .where(t.assignment.c.id == assignment, t.gold.c.onboarding)
-    ).first()
+    found = tasks.quiz_of(connection, assignment)
     if found is None:
         return None
     return {"right": is_right(found.kind, payload, found.accepted), "explanation": found.explanation}
@@ -55,15 +50,8 @@ def explained(connection: Connection, assignment: str, payload: Mapping[str, Any
 
 def results(connection: Connection, project: str, moment: float | None = None) -> dict[str, tuple[int, int]]:
     """Right answers and answers on gold, hidden and of the quiz, by person; as it was at a moment, or is now."""
-    c = t.annotation.c
-    asked = (
-        select(c.annotator_id, c.kind, c.payload, t.gold.c.accepted)
-        .join(t.gold, t.gold.c.task_id == c.task_id)
-        .join(t.task, t.task.c.id == c.task_id)
-        .where(t.task.c.project_id == project, c.kind != SKIP, *standing(moment))
-    )
     counted: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for row in connection.execute(asked):
+    for row in tasks.judged_gold(connection, project, moment):
         counted[row.annotator_id][0] += is_right(row.kind, row.payload, row.accepted)
         counted[row.annotator_id][1] += 1
     return {person: (right, n) for person, (right, n) in counted.items()}

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from truing.data.records import Conversation
-from truing.feedback.judgements import rounds
-from truing.feedback.store import schema as t
+from truing.feedback.store import content, projects, tasks
+from truing.feedback.store.content import Author
+from truing.feedback.store.tasks import Question
 from truing.feedback.tasks import kinds
 
 Texts = frozenset[str]  # the answers of a task, as people tell them apart
+
+
+def add_task(
+    connection: Connection, project: str, question: Question, prompt: str, candidates: str | None = None
+) -> str:
+    """A task of this question. Its scale is kept with it: what a rating means stays, whatever is usual later."""
+    kind = kinds.named(question.kind)
+    if kind.scale and "scale" not in question.config:
+        scale = kinds.scale_of(kind, projects.settings(connection, project))
+        question = replace(question, config={**question.config, "scale": scale})
+    return tasks.add_task(connection, project, question, prompt, candidates)
+
+
+def add_conversation(
+    connection: Connection, project: str, conversation: Conversation, question: Question, source: str = ""
+) -> str:
+    """A prompt with its answers as one task, everything new stored on the way. Returns the task's id."""
+    prompt = content.add_prompt(connection, project, conversation.prompt, source)
+    messages = [
+        content.add_message(
+            connection, prompt, response, author=Author(content.add_model(connection, response.author or "unknown"))
+        )
+        for response in conversation.responses
+    ]
+    candidates = content.add_candidates(connection, prompt, messages) if messages else None
+    return add_task(connection, project, question, prompt, candidates)
 
 
 def distinct(conversation: Conversation) -> tuple[Conversation, int]:
@@ -29,10 +54,10 @@ def distinct(conversation: Conversation) -> tuple[Conversation, int]:
 def parts(conversation: Conversation, kind: str) -> list[Conversation]:
     """The answers of each task. Pairs show two: of four, the first and second, and the third and fourth. More answers
     than one task of another kind may show are shared out evenly."""
-    said, most = conversation.responses, kinds.TABLE[kind].most
-    tasks = math.ceil(len(said) / most) if most and said else 1
-    ends = [len(said) * i // tasks if most > 2 else most * i for i in range(tasks + 1)]
-    groups = [said[start:end] for start, end in pairwise(ends)]
+    responses, most = conversation.responses, kinds.TABLE[kind].most
+    count = math.ceil(len(responses) / most) if most and responses else 1
+    ends = [len(responses) * i // count if most > 2 else most * i for i in range(count + 1)]
+    groups = [responses[start:end] for start, end in pairwise(ends)]
     return [replace(conversation, responses=group) for group in groups if len(group) >= kinds.TABLE[kind].fewest]
 
 
@@ -49,28 +74,16 @@ def new_parts(
 
 def is_asked(connection: Connection, project: str, prompt: str, kind: str) -> bool:
     """Whether a prompt that brings no answers has a task of this kind in the open round; in any, if none is open."""
-    c = t.task.c
-    tasks = select(c.id).where(c.prompt_id == prompt, c.kind == kind)
-    if current := rounds.current(connection, project):
-        tasks = tasks.where(c.round_id == current.id)
-    return connection.scalar(tasks.limit(1)) is not None
+    current = projects.open_round(connection, project)
+    return tasks.is_asked(connection, prompt, kind, current.id if current else None)
 
 
-def asked(connection: Connection, prompt: str, kind: str, *of: Any) -> set[Texts]:
-    """The answers that tasks of this kind about the prompt show; `of`: conditions of the tasks."""
-    shown = t.candidate.c
-    rows = connection.execute(
-        select(t.task.c.id, t.message.c.content)
-        .join(t.candidate, shown.candidate_set_id == t.task.c.candidate_set_id)
-        .join(t.message, t.message.c.id == shown.message_id)
-        .where(t.task.c.prompt_id == prompt, t.task.c.kind == kind, *of)
-    )
-    found: dict[str, list[str]] = defaultdict(list)
-    for task, text in rows:
-        found[task].append(text)
-    return {texts(said) for said in found.values()}
+def asked(connection: Connection, prompt: str, kind: str, onboarding: bool | None = None) -> set[Texts]:
+    """The answers that tasks of this kind about the prompt show; `onboarding`: only of gold tasks, those of the quiz or
+    the hidden ones."""
+    return {texts(shown) for shown in tasks.answers_asked(connection, prompt, kind, onboarding)}
 
 
-def texts(said: Iterable[str]) -> Texts:
+def texts(answers: Iterable[str]) -> Texts:
     """Answers as people tell them apart: without the spaces around them, in no order."""
-    return frozenset(text.strip() for text in said)
+    return frozenset(text.strip() for text in answers)

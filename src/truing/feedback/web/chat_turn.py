@@ -13,13 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from truing.data.records import Response
 from truing.errors import UserError
 from truing.feedback.store import content
-from truing.feedback.store import schema as t
+from truing.feedback.store.content import Author, Selection
+from truing.feedback.store.database import StoredRow
 from truing.feedback.tasks import kinds, leases
 from truing.feedback.web import views
 from truing.feedback.web.site import Site
@@ -41,7 +42,8 @@ def begin(site: Site, identity: str, person: str, text: str) -> Turn:
         if not kinds.TABLE[row.kind].turns:
             raise UserError(f"a task of the kind {row.kind} is no chat")
         parent = views.last_turn(connection, identity)
-        spoken = content.add_message(connection, row.prompt_id, Response(text), parent, "user", annotator=person)
+        author = Author(person=person, role="user")
+        spoken = content.add_message(connection, row.prompt_id, Response(text), parent, author)
         return Turn(row.prompt_id, spoken, tuple(content.conversation_to(connection, row.prompt_id, spoken)))
 
 
@@ -87,10 +89,10 @@ def _keep(site: Site, turn: Turn, texts: list[str], seeds: list[int], models: li
     """Store both answers as candidates; returns them as the page shows them."""
     with site.db.writing() as connection:
         said = [
-            content.add_message(connection, turn.prompt, Response(text, seed=seed), turn.spoken, model=model)
+            content.add_message(connection, turn.prompt, Response(text, seed=seed), turn.spoken, Author(model))
             for text, seed, model in zip(texts, seeds, models, strict=True)
         ]
-        content.add_candidates(connection, turn.prompt, said, turn.spoken, selection="arena")
+        content.add_candidates(connection, turn.prompt, said, turn.spoken, Selection("arena"))
         return views.answers(connection, site, said)
 
 
@@ -105,16 +107,9 @@ def choose(
     return leases.turn(connection, row, candidates, said, key, spent)
 
 
-def _open_turn(connection: Connection, row: Any, person: str) -> str:
+def _open_turn(connection: Connection, row: StoredRow, person: str) -> str:
     """The answers that this person is to choose between: those to what they said last in this conversation."""
-    c, m = t.candidate_set.c, t.message.c
-    asked = (
-        select(c.id)
-        .join(t.message, m.id == c.parent_id)
-        .where(c.prompt_id == row.prompt_id, m.annotator_id == person)
-        .order_by(c.created_at.desc())
-    )
-    found = connection.scalar(asked.limit(1))
+    found = content.answers_to(connection, row.prompt_id, person)
     if found is None:
         raise leases.Conflict("there are no answers to choose from: say something first")
     return found

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from truing.errors import UserError
 from truing.feedback.people import auth
+from truing.feedback.store.database import audit
 from truing.feedback.web.security import Bucket
 from truing.feedback.web.site import COOKIE, Refused, body, check_csrf, forget, form, needs, page, person, site, to
 
@@ -99,7 +100,7 @@ async def invite(request: Request) -> dict[str, Any]:
         raise Refused(400, "role", f"role must be one of {', '.join(auth.ROLES)}")
     with site(request).db.writing() as connection:
         secret = auth.issue(connection, "invitation", role=role)
-        auth.audit(connection, who.name, "invited", role)
+        audit(connection, who.name, "invited", role)
     return {"link": f"{request.url.scheme}://{request.headers['host']}/invitation/{secret}", "role": role}
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 from starlette.responses import HTMLResponse
 
 from truing.feedback.judgements import agreement
-from truing.feedback.store import content
-from truing.feedback.store import schema as t
-from truing.feedback.tasks.leases import standing
+from truing.feedback.store import content, events
 from truing.feedback.web.site import Refused, needs, page, site
 
 routes = APIRouter()
@@ -53,19 +51,9 @@ def leaderboard(request: Request) -> HTMLResponse:
 def samples(request: Request, search: str = "", start: int = 0) -> HTMLResponse:
     """Prompts, the newest first, with how many answers and judgements each has."""
     needs(request, "reviewer")
-    here, p = site(request), t.prompt.c
-    start = max(0, min(start, 10**9))
+    here, start = site(request), max(0, min(start, 10**9))
     with here.db.reading() as connection:
-        answers = select(func.count()).where(t.message.c.prompt_id == p.id).scalar_subquery()
-        stand = select(func.count()).select_from(t.comparison.join(t.annotation)).where(*standing())
-        said = stand.where(t.comparison.c.prompt_id == p.id).scalar_subquery()
-        asked = select(p.id, p.messages, p.split, answers.label("answers"), said.label("comparisons"))
-        asked = asked.where(p.project_id == here.project).order_by(p.created_at.desc(), p.id)
-        if search:
-            below = select(t.message.c.prompt_id).where(t.message.c.content.contains(search, autoescape=True))
-            texts = func.lower(func.cast(p.messages, t.message.c.content.type))
-            asked = asked.where(texts.contains(search.lower(), autoescape=True) | p.id.in_(below))
-        rows = connection.execute(asked.offset(start).limit(PAGE + 1)).all()
+        rows = content.prompts_page(connection, here.project, search, start, PAGE + 1)
     return page(request, "samples.html", title="Samples", rows=rows[:PAGE], search=search, start=start,
                 more=start + PAGE if len(rows) > PAGE else None)  # fmt: skip
 
@@ -76,29 +64,19 @@ def sample(request: Request, identity: str) -> HTMLResponse:
     needs(request, "reviewer")
     here = site(request)
     with here.db.reading() as connection:
-        prompt = connection.execute(
-            select(t.prompt).where(t.prompt.c.id == identity, t.prompt.c.project_id == here.project)
-        ).first()
-        if prompt is None:
+        prompt = content.prompt(connection, identity)
+        if prompt is None or prompt.project_id != here.project:
             raise Refused(404, "unknown", "there is no such prompt")
         tree = _tree(connection, identity)
-        history = _history(connection, identity)
+        history = events.history(connection, identity)
     names = {row["id"]: row["name"] for row in tree}
     return page(request, "sample.html", title="Sample", prompt=prompt, tree=tree, history=history, names=names)
 
 
 def _tree(connection: Connection, prompt: str) -> list[dict[str, Any]]:
     """Messages below a prompt, depth first, each with its depth, its author and a name to speak of it by."""
-    m = t.message.c
-    asked = (
-        select(t.message, t.model_version.c.name.label("model"), t.annotator.c.name.label("person"))
-        .outerjoin(t.model_version, t.model_version.c.id == m.model_version_id)
-        .outerjoin(t.annotator, t.annotator.c.id == m.annotator_id)
-        .where(m.prompt_id == prompt)
-        .order_by(m.created_at)
-    )
     children: dict[str | None, list[Any]] = {}
-    for row in connection.execute(asked):
+    for row in content.messages_below(connection, prompt):
         children.setdefault(row.parent_id, []).append(row)
     told: list[dict[str, Any]] = []
 
@@ -113,27 +91,10 @@ def _tree(connection: Connection, prompt: str) -> list[dict[str, Any]]:
     return told
 
 
-def _history(connection: Connection, prompt: str) -> list[Any]:
-    """Everything that was said of a prompt's answers, taken back or not, in order."""
-    c = t.annotation.c
-    later = t.annotation.alias()
-    asked = (
-        select(c.number, c.kind, c.payload, c.created_at, t.annotator.c.name, later.c.id.label("superseded"))
-        .join(t.task, t.task.c.id == c.task_id)
-        .join(t.annotator, t.annotator.c.id == c.annotator_id)
-        .outerjoin(later, later.c.supersedes_id == c.id)
-        .where(t.task.c.prompt_id == prompt)
-        .order_by(c.number)
-    )
-    return list(connection.execute(asked).all())
-
-
 def _texts(connection: Connection, disagreements: list[dict[str, Any]]) -> dict[str, str]:
     """Texts of the prompts and answers that a table of disagreements names."""
     told = {
         row["prompt"]: content.conversation_to(connection, row["prompt"], None)[-1]["content"] for row in disagreements
     }
     answers = [m for row in disagreements for m in ([row["message"]] if "message" in row else row["sides"])]
-    m = t.message.c
-    told |= dict(connection.execute(select(m.id, m.content).where(m.id.in_(answers))).all())  # type: ignore[arg-type]
-    return told
+    return told | content.texts(connection, answers)

@@ -11,7 +11,8 @@ from starlette.responses import HTMLResponse, StreamingResponse
 
 from truing.errors import UserError
 from truing.feedback.people.auth import Person
-from truing.feedback.store import content
+from truing.feedback.store import projects
+from truing.feedback.store.events import SKIP
 from truing.feedback.tasks import gold, kinds, leases
 from truing.feedback.tasks.kinds import chat
 from truing.feedback.web import chat_turn, views
@@ -42,7 +43,7 @@ def guidelines(request: Request) -> HTMLResponse:
     """The guideline as a page."""
     needs(request)
     with site(request).db.reading() as connection:
-        newest = content.guideline(connection, site(request).project)
+        newest = projects.guideline(connection, site(request).project)
     return page(request, "guidelines.html", title="Guidelines", guideline=newest)
 
 
@@ -52,7 +53,7 @@ def me(request: Request) -> dict[str, Any]:
     who = worker(request)
     here = site(request)
     with here.db.reading() as connection:
-        newest = content.guideline(connection, here.project)
+        newest = projects.guideline(connection, here.project)
         return {
             "name": who.name,
             "role": who.role,
@@ -119,7 +120,7 @@ def undo(request: Request, said: dict[str, Any] = Depends(body)) -> dict[str, An
     with here.db.writing() as connection:
         event = leases.undo(connection, who.id, _key(said), here.lease_s)
         task = views.task(connection, here, event.assignment_id)
-    what = {leases.SKIP: "skip", chat.TURN: "turn"}.get(event.kind, "submit")
+    what = {SKIP: "skip", chat.TURN: "turn"}.get(event.kind, "submit")
     payload = chat.choice(event.payload) if what != "skip" else None
     return {"task": task, "payload": payload, "what": what}
 

@@ -18,7 +18,6 @@ from truing.data.records import Message, Prompt, Record
 from truing.errors import UserError
 from truing.feedback.people.simulated import Annotator, Preference
 
-VERSION = 1
 LONGEST_TEXT = 100_000  # characters
 STRICT = ConfigDict(extra="forbid", strict=True)
 
