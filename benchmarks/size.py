@@ -39,7 +39,7 @@ from pathlib import Path
 
 from benchmarks.revision import ROOT, commit_of, worktree
 
-MOST_PARAMETERS, MOST_MODULES = 6, 10
+MOST_PARAMETERS, MOST_MODULES = 6, 12
 REPEATED_LINES, MOST_PLACES, THIN_TOKENS = 6, 8, 4
 KINDS = ("pair", "rank", "rate", "binary", "demo", "edit", "chat", "review")
 FORMS = ("Pair", "Rank", "Rate", "Binary", "Demo", "Edit", "Ended", "Review")
@@ -205,7 +205,7 @@ def modules(source: Source) -> Counter[str]:
 
 
 def crowded(source: Source) -> dict[str, int]:
-    """The folders that show more than 10 modules."""
+    """The folders that show more than 12 modules."""
     return {folder: count for folder, count in modules(source).items() if count > MOST_MODULES}
 
 

@@ -328,6 +328,25 @@ def test_every_logged_name_is_in_the_docs():
                 assert f"`{name}`" in page, f"{name} of {name_of(path)}"
 
 
+def drawn(room: str) -> str:
+    """A line of docs/architecture.md: the floors of a room from the lowest."""
+    return f"{room or 'truing':<22}" + " < ".join(" ".join(sorted(floor)) for floor in FLOORS[room])
+
+
+def test_the_floors_are_drawn_as_they_are():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = page.split("## Floors")[1].split("```text\n")[1].split("```")[0].splitlines()
+    assert block == [drawn(room) for room in FLOORS]
+
+
+@pytest.mark.parametrize(("page", "fewest"), [("docs/architecture.md", 60), ("README.md", 15)])
+def test_paths_that_say_where_things_are_lead_there(page, fewest):
+    text = (ROOT / page).read_text(encoding="utf-8").split("## The house")[-1]
+    paths = set(re.findall(r"`((?:\w+/)*\w+\.(?:py|js)|(?:\w+/)+)`", text))
+    missing = {path for path in paths if not (SOURCE / path).exists() and not (ROOT / path).exists()}
+    assert not missing and len(paths) >= fewest, (missing, len(paths))
+
+
 def test_the_tests_that_the_docs_name_exist():
     for page in set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "log.md"}:  # what was then
         for name, test in re.findall(r"`((?:\w+/)*test_\w+\.py)(?:::(\w+))?", page.read_text(encoding="utf-8")):

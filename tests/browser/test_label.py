@@ -275,7 +275,7 @@ def test_undo_after_submit_and_after_skip(serve, open_page):
     page.get_by_text("Second?").wait_for()
     page.keyboard.press("4")
     page.get_by_text("All done").wait_for()
-    from truing.feedback.tasks.leases import standing
+    from truing.feedback.store.events import standing
 
     with served.db.reading() as connection:
         kept = connection.execute(select(t.comparison).join(t.annotation).where(*standing())).all()

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from tests.browser.conftest import set_offline
 
 from truing.feedback.store import schema as t
-from truing.feedback.tasks.leases import standing
+from truing.feedback.store.events import standing
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from truing.data.validate import BadRow
 from truing.errors import UserError
 from truing.feedback.judgements import exchange, rounds
 from truing.feedback.people import auth
+from truing.feedback.store import projects
 from truing.feedback.store.database import Database
 from truing.feedback.store.tasks import Question
 from truing.feedback.tasks import leases, questions

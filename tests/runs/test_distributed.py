@@ -33,8 +33,8 @@ def test_one_process_does_everything_and_nothing_is_sent():
 
 HELD = """
 import atexit, weakref
-from torch import distributed
-group = weakref.ref(distributed.group.WORLD)
+import torch.distributed
+group = weakref.ref(torch.distributed.group.WORLD)
 atexit.register(lambda: print("held" if group() else "gone"))
 import peft, truing.cli
 from truing.models.loading import load_policy
