@@ -27,7 +27,7 @@ from truing.feedback.store import projects
 from truing.feedback.store.database import Database
 from truing.feedback.store.tasks import Question
 from truing.feedback.tasks import questions
-from truing.feedback.web import workers
+from truing.feedback.web import simulated_client
 
 SERVER = """
 import sys, uvicorn
@@ -81,8 +81,8 @@ def measure(path: Path, count: int, seconds: float, tasks: int) -> dict[str, flo
     stop = threading.Event()
 
     def work(number: int) -> None:
-        person = workers.cast(count)[number]
-        worker = workers.Worker(f"http://127.0.0.1:{port}", tokens[number], person, _worth, number)
+        person = simulated_client.cast(count)[number]
+        worker = simulated_client.Worker(f"http://127.0.0.1:{port}", tokens[number], person, _worth, number)
         given.append(worker.work(stop=stop, timed=times.append))
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]

@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 from truing.demo import corpus
 from truing.feedback.store.tasks import Question
 from truing.feedback.tasks import questions
-from truing.feedback.web import workers
+from truing.feedback.web import simulated_client
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))  # the browser's tests import others of the repository
@@ -102,10 +102,10 @@ def simulate(served):
             questions.add_conversation(connection, served.project, Conversation(prompt, pair), Question("pair", 3))
         tokens = [
             auth.issue(connection, "api", auth.add_person(connection, person.name, simulated=True))
-            for person in workers.cast(5)
+            for person in simulated_client.cast(5)
         ]
-    for number, (token, person) in enumerate(zip(tokens, workers.cast(5), strict=True)):
-        workers.Worker(served.address, token, person, true_preference, number).work(labels=36)
+    for number, (token, person) in enumerate(zip(tokens, simulated_client.cast(5), strict=True)):
+        simulated_client.Worker(served.address, token, person, true_preference, number).work(labels=36)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,10 @@ FLOORS = {  # of the package, and of rooms that have floors of their own: what a
         {"tasks", "statistics"},
     ),
     "feedback/tasks": ({"kinds"}, {"leases", "questions", "replies"}, {"gold", "reviews"}),
-    "feedback/judgements": ({"snapshot"}, {"rounds", "duplicates", "votes"}, {"agreement", "exchange"}),
+    "feedback/judgements": ({"snapshot"}, {"rounds", "duplicates", "votes"}, {"agreement", "exchange", "leaderboard"}),
     "feedback/web": (
-        {"security", "texts", "workers"}, {"site"}, {"views"}, {"chat_turn"}, {"sign_in", "team", "work"}, {"app"},
+        {"safe_text", "security", "simulated_client"}, {"site"}, {"views"}, {"chat_turn"}, {"sign_in", "team", "work"},
+        {"app"},
     ),
 }  # fmt: skip
 OWN = (Learner, Learners, Plan, Iteration)

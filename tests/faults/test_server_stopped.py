@@ -47,6 +47,18 @@ def test_a_request_sent_by_half_does_not_keep_the_page_from_stopping(label):
     assert "Traceback" not in begun.stderr
 
 
+def test_a_page_told_to_terminate_closes_its_store_as_one_interrupted_does(label, tmp_path):
+    """Broken on purpose: no handler of SIGTERM -> red, nothing is told, and the log lies beside the file."""
+    port = free_port()
+    begun = label(port)
+    reached(port, begun).close()
+    begun.send_signal(signal.SIGTERM)
+    begun.wait()
+    assert begun.stdout.endswith("0 judgements in f.db\n")
+    assert begun.returncode == 128 + signal.SIGTERM and "Traceback" not in begun.stderr
+    assert sorted(path.name for path in tmp_path.glob("f.db*")) == ["f.db"]
+
+
 def test_a_port_in_use_is_one_line_before_the_store_is_made(label, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -20,7 +20,7 @@ from truing.feedback.store import schema as t
 from truing.feedback.store.database import Database
 from truing.feedback.tasks import leases
 from truing.feedback.tasks.replies import Misconfigured, Unreachable
-from truing.feedback.web import workers
+from truing.feedback.web import simulated_client
 
 
 def counting(messages, seed):
@@ -323,8 +323,8 @@ def test_the_last_line_counts_what_stands_and_names_the_project(files, make, cap
 def test_people_stop_when_told():
     stop = threading.Event()
     stop.set()
-    person = workers.cast(1)[0]
-    assert workers.Worker("http://127.0.0.1:9", "x", person, workers.plain_worth).work(stop=stop) == 0
+    person = simulated_client.cast(1)[0]
+    assert simulated_client.Worker("http://127.0.0.1:9", "x", person, simulated_client.plain_worth).work(stop=stop) == 0
 
 
 def test_a_page_with_nothing_to_ask_says_so(files, make, capsys):

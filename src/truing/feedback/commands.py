@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from truing.errors import UserError
-from truing.feedback.judgements import agreement, exchange, rounds, snapshot
+from truing.feedback.judgements import agreement, exchange, leaderboard, rounds, snapshot
 from truing.feedback.store import projects
 from truing.feedback.store.database import Database
 from truing.feedback.tasks import kinds, reviews
@@ -158,7 +158,7 @@ def stats(config: Stats) -> None:
     with db.reading() as connection:
         project = projects.project_named(connection, config.project)
         told: dict[str, Any] = agreement.figures(connection, project)
-        told["leaderboard"] = agreement.leaderboard(connection, project)
+        told["leaderboard"] = leaderboard.rows(connection, project)
     if config.json:
         ends = ("low", "high")  # an open end is infinite, for which JSON has null
         told["leaderboard"] = [

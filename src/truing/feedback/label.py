@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -29,7 +30,7 @@ from truing.feedback.store.tasks import Question
 from truing.feedback.tasks import gold, kinds, questions
 from truing.feedback.tasks.kinds.rate import SCALES
 from truing.feedback.tasks.replies import Misconfigured, Remote, Reply, Unreachable
-from truing.feedback.web import workers
+from truing.feedback.web import simulated_client
 from truing.feedback.web.app import create_app
 from truing.feedback.web.security import LOOPBACK
 from truing.feedback.web.site import Site
@@ -104,6 +105,7 @@ class Config:
     def __post_init__(self) -> None:
         require(
             self,
+            ("project", bool(self.project), "a name"),
             ("answers", 1 <= self.answers <= 9, "1 to 9"),
             ("overlap", self.overlap >= 1, "1 or more"),
             ("temperature", self.temperature >= 0, "0 or more"),
@@ -133,7 +135,7 @@ class Config:
 def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     """Open the store and the page, and stay until interrupted. `local` makes a live model of a folder or hub id: the
     function that answers, and the hash of its checkpoint."""
-    preference = load_function(config.simulate_reward) if config.simulate_reward else workers.plain_worth
+    preference = load_function(config.simulate_reward) if config.simulate_reward else simulated_client.plain_worth
     listening = _listening(config.host, config.port)
     site = prepare(config, local)
     _refuse_open_door(config, site)
@@ -141,6 +143,8 @@ def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
     app = create_app(site, config.hosts, requests_a_second=0.0 if config.simulate else 50.0)
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=FAREWELL_S)
     server, stop = uvicorn.Server(settings), threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)  # uvicorn sends it on when it has ended: then the store is closed
     threading.Thread(target=_after_start, args=(server, config, site, preference, stop), daemon=True).start()
     try:
         server.run(sockets=[listening])
@@ -154,6 +158,10 @@ def serve(config: Config, local: Callable[[str], tuple[Reply, str]]) -> None:
         command = kinds.TABLE[config.kind].stage
         print(f"{judged} judgements in {config.store}", end="")
         print(f"; to learn from them: truing {command} --data {source} …" if judged else "")
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -376,6 +384,6 @@ def _after_start(
     print(f"Judge at {address}/setup/{secret}", flush=True)
     print(f"(once, as the owner; later at {address}. Judgements go into {config.store}; Ctrl+C stops.)", flush=True)
     if config.simulate:
-        given = workers.work_all(address, site.db, config.simulate, config.seed, preference, stop)
+        given = simulated_client.work_all(address, site.db, config.simulate, config.seed, preference, stop)
         print(f"{config.simulate} simulated annotators gave {given} judgements", flush=True)
         server.should_exit = server.should_exit or config.stop_when_done

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from truing.data import formats
 from truing.data.records import Comparison, Rating
-from truing.feedback.judgements import agreement, exchange, rounds, snapshot
+from truing.feedback.judgements import agreement, exchange, leaderboard, rounds, snapshot
 from truing.feedback.judgements.votes import Label
 from truing.feedback.people import auth
 from truing.feedback.people.simulated import Annotator
@@ -98,23 +98,6 @@ def test_without_bias_none_is_found_and_with_it_it_is(sqlite, make):
     assert rows["first"]["share"] == pytest.approx(1 / (1 + np.exp(-1)), abs=0.07)
 
 
-def test_the_leaderboard_ranks_models_and_knows_no_game_against_itself(sqlite, make):
-    conversations = [make.conversation(f"{i}?", "a good answer", "bad") for i in range(60)]
-    mixed = [
-        type(c)(c.prompt, (c.responses[0].__class__(c.responses[0].text, author="strong"),
-                           c.responses[1].__class__(c.responses[1].text, author="weak")))
-        for c in conversations
-    ]  # fmt: skip
-    project, _ = make.project_with(sqlite, "pair", *mixed, make.conversation("self?", "x", "yy", author="weak"))
-    names = make.people(sqlite, "Ann")
-    judge(sqlite, project, names, [Annotator("Ann", error_rate=0.2)], worth)
-    with sqlite.reading() as connection:
-        first, second = agreement.leaderboard(connection, project)
-    assert (first["model"], second["model"]) == ("strong", "weak")
-    assert first["games"] == 60 and first["low"] > second["high"]
-    assert first["points"] - second["points"] == pytest.approx(400 * np.log10(first["score"] / second["score"]), abs=25)
-
-
 def test_people_who_share_no_pair_with_anyone_have_no_rate(sqlite, make):
     """One nearly perfect, one at random, three who share pairs: only of the three is anything known."""
     alone = [make.conversation(f"{i}?", "good answer", "bad") for i in range(40)]
@@ -138,24 +121,6 @@ def test_people_who_share_no_pair_with_anyone_have_no_rate(sqlite, make):
     assert low < rows["Ann"]["reliability"] < high and low < right < high
 
 
-def test_models_that_never_met_stand_in_groups_and_an_unbeaten_one_has_an_open_end(sqlite, make):
-    talks = []
-    for first, second, games in (("a", "b", 3), ("c", "d", 8)):
-        one = make.conversation("?", "a good answer", author=first).responses
-        other = make.conversation("?", "bad", author=second).responses
-        talks += [type(c)(c.prompt, one + other) for c in (make.conversation(f"{first}{i}?") for i in range(games))]
-    project, _ = make.project_with(sqlite, "pair", *talks)
-    (ann,) = make.people(sqlite, "Ann")
-    judge(sqlite, project, [ann], [Annotator("Ann")], worth)
-    with sqlite.reading() as connection:
-        rows = agreement.leaderboard(connection, project)
-    assert [(row["group"], row["model"], row["games"], row["score"]) for row in rows] == [
-        (0, "c", 8, 1.0), (0, "d", 8, 0.0), (1, "a", 3, 1.0), (1, "b", 3, 0.0)
-    ]  # fmt: skip
-    assert rows[0]["high"] == np.inf and rows[1]["low"] == -np.inf
-    assert all(np.isfinite(row["low"]) for row in rows[::2]) and all(np.isfinite(row["high"]) for row in rows[1::2])
-
-
 @pytest.mark.parametrize("kind", ["rank", "rate", "binary"])
 def test_rankings_ratings_and_good_or_bad_have_all_figures_that_pairs_have(sqlite, make, kind):
     """Broken on purpose: only comparisons of origin `pair` read -> red, nothing was judged twice."""
@@ -173,7 +138,7 @@ def test_rankings_ratings_and_good_or_bad_have_all_figures_that_pairs_have(sqlit
         judge(sqlite, project, [name], [Annotator("as seen")], as_they_see_it)
     with sqlite.reading() as connection:
         told = agreement.figures(connection, project)
-        models = [row["model"] for row in agreement.leaderboard(connection, project)]
+        models = [row["model"] for row in leaderboard.rows(connection, project)]
         rates = agreement.error_rates(connection, project)
     assert models[0] == "strong" and set(models) == set(texts)
     # Of 36 items two of three agree on those of four prompts: a third of the pairs of judgements; good or bad is not
@@ -230,7 +195,7 @@ def test_an_empty_project_has_figures_too(sqlite):
         project = projects.open_project(connection)
         told = agreement.figures(connection, project)
         assert told["people"] == [] and told["agreement"]["percent"]["value"] is None
-        assert agreement.leaderboard(connection, project) == [] and agreement.error_rates(connection, project) == {}
+        assert leaderboard.rows(connection, project) == [] and agreement.error_rates(connection, project) == {}
     assert agreement.share([], []) == {"share": None, "interval": None, "n": 0}
 
 
@@ -266,7 +231,7 @@ def by_criterion(sqlite, make):
                 "votes": len(agreement.votes(connection, project)),
                 "frozen": len(agreement.votes(connection, project, frozen)),
                 "rates": len(agreement.error_rates(connection, project, frozen)),
-                "games": [row["games"] for row in agreement.leaderboard(connection, project)],
+                "games": [row["games"] for row in leaderboard.rows(connection, project)],
                 "items": agreement.figures(connection, project)["agreement"]["items"],
             }
 

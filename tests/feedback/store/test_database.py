@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -141,6 +142,17 @@ def test_a_newer_schema_is_refused(sqlite):
 def test_a_server_without_answer_is_one_line():
     with pytest.raises(UserError, match="cannot be opened"):
         Database.open("postgresql://nobody@127.0.0.1:9/nothing")
+
+
+def test_what_cannot_be_written_is_one_line(sqlite, tmp_path):
+    (tmp_path / "file").write_text("a file")
+    for target in (tmp_path / "file" / "copy.db", Path("/proc/copy.db")):
+        with pytest.raises(UserError, match=r"copy\.db: it cannot be written: "):
+            sqlite.backup(target)
+        with pytest.raises(UserError, match=r"copy\.db: (it|the store) cannot be (written|opened): "):
+            Database.open(str(target))
+    sqlite.backup(tmp_path / "new" / "copy.db")
+    Database.open(str(tmp_path / "new" / "copy.db"), create=False).close()
 
 
 def test_backup_is_whole_while_others_write(sqlite, make, tmp_path):

@@ -112,7 +112,7 @@ class Database:
             raise UserError(f"{source}: there is no such store; truing label or truing feedback import makes one")
         if path:
             _check_file(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path)
         engine = create_engine(url, pool_pre_ping=path is None, connect_args=_arguments(path))
         if path:
             event.listen(engine, "connect", _prepare_sqlite)
@@ -180,9 +180,13 @@ class Database:
         if target.exists():
             raise UserError(f"{target}: there is a file already; name a new one")
         temporary = target.with_name(f".{target.name}.part")
+        _make_folder(target)
         with self.engine.connect() as connection:
             source: Any = connection.connection.driver_connection
-            copy = sqlite3.connect(temporary)
+            try:
+                copy = sqlite3.connect(temporary)
+            except sqlite3.OperationalError as error:
+                raise UserError(f"{target}: it cannot be written: {error}") from None
             try:
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")
@@ -246,6 +250,14 @@ def _url(source: str) -> Any:
 
 def _arguments(path: Path | None) -> dict[str, Any]:
     return {"timeout": BUSY_S, "check_same_thread": False} if path else {"connect_timeout": 10}
+
+
+def _make_folder(path: Path) -> None:
+    """The folder of a file to be made. Raises UserError where there can be none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: it cannot be written: {error.strerror}") from None
 
 
 def _check_file(path: Path) -> None:

@@ -19,7 +19,7 @@ from truing.feedback.people import auth
 from truing.feedback.people.auth import Person, Role
 from truing.feedback.store.database import Database, InTurn
 from truing.feedback.tasks.replies import Reply
-from truing.feedback.web.texts import markdown, visible
+from truing.feedback.web.safe_text import markdown, visible
 from truing.maths.statistics import interval_text
 
 HERE = Path(__file__).parent

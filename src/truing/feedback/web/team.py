@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import HTMLResponse
 
-from truing.feedback.judgements import agreement
+from truing.feedback.judgements import agreement, leaderboard
 from truing.feedback.store import content, events
 from truing.feedback.web.site import Refused, needs, page, site
 
@@ -37,12 +37,12 @@ def team_figures(request: Request) -> dict[str, Any]:
 
 
 @routes.get("/leaderboard")
-def leaderboard(request: Request) -> HTMLResponse:
+def leaderboard_page(request: Request) -> HTMLResponse:
     """Model versions by strength."""
     needs(request, "reviewer")
     here = site(request)
     with here.db.reading() as connection:
-        rows = agreement.leaderboard(connection, here.project)
+        rows = leaderboard.rows(connection, here.project)
     grouped = bool(rows) and rows[-1]["group"] > 0
     return page(request, "leaderboard.html", title="Leaderboard", rows=rows, grouped=grouped)
 

@@ -10,8 +10,8 @@ from truing.feedback.store import content, events, projects, queue, tasks
 from truing.feedback.store.database import StoredRow, now
 from truing.feedback.tasks import kinds, leases
 from truing.feedback.tasks.kinds import chat
+from truing.feedback.web.safe_text import markdown
 from truing.feedback.web.site import Site
-from truing.feedback.web.texts import markdown
 
 FLAGS = [
     {"name": "harmful", "words": "Harmful or unsafe"},

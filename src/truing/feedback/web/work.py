@@ -16,8 +16,8 @@ from truing.feedback.store.events import SKIP
 from truing.feedback.tasks import gold, kinds, leases
 from truing.feedback.tasks.kinds import chat
 from truing.feedback.web import chat_turn, views
+from truing.feedback.web.safe_text import markdown
 from truing.feedback.web.site import Refused, body, check_csrf, needs, page, person, site, to
-from truing.feedback.web.texts import markdown
 
 routes = APIRouter()
 LONGEST_KEY = 80

@@ -1,4 +1,4 @@
-from truing.feedback.web.workers import cast, plain_worth
+from truing.feedback.web.simulated_client import cast, plain_worth
 
 
 def test_plain_worth_likes_varied_and_ended_answers():

@@ -1,6 +1,6 @@
 import pytest
 
-from truing.feedback.web.texts import markdown, visible
+from truing.feedback.web.safe_text import markdown, visible
 
 
 def test_what_cannot_be_seen_is_shown():
