@@ -44,7 +44,7 @@ REPEATED_LINES, MOST_PLACES, THIN_TOKENS = 6, 8, 4
 KINDS = ("pair", "rank", "rate", "binary", "demo", "edit", "chat", "review")
 FORMS = ("Pair", "Rank", "Rate", "Binary", "Demo", "Edit", "Ended", "Review")
 BUILT_IN = ("dict", "list", "set", "tuple")
-KIND_TABLE = "feedback/tasks/kinds/"
+KIND_TABLE, EARLIER_TABLE = "feedback/tasks/kinds/", "feedback/tasks/"  # of a commit between the two
 SWITCH, OFF = re.compile(r"# fmt: *(?:skip|off|on)"), re.compile(r"# fmt: *(?:skip|off)")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Named = ast.ClassDef | Function
@@ -141,8 +141,9 @@ def _asks_kind(node: ast.AST, in_forms: bool) -> bool:
 def kind_branches(source: Source) -> Counter[str]:
     """Branches on the kind of a task outside its table, by file."""
     found: Counter[str] = Counter()
+    table = KIND_TABLE if any(path.startswith(KIND_TABLE) for path in source.texts) else EARLIER_TABLE
     for path, node in source.nodes():
-        if not path.startswith(KIND_TABLE) and _asks_kind(node, path == "feedback/payloads.py"):
+        if not path.startswith(table) and _asks_kind(node, path == "feedback/payloads.py"):
             found[path] += 1
     return found
 

@@ -7,10 +7,10 @@ import torch
 from tests.conftest import PATIENCE_S
 
 from truing.errors import UserError
-from truing.runs.settings import RunSettings
 from truing.runs import checkpoint, resume
 from truing.runs.resume import Draws, Facts, Keeper, Weights, fingerprint
 from truing.runs.run import Run
+from truing.runs.settings import RunSettings
 from truing.runs.signals import Stopped
 
 

@@ -18,11 +18,11 @@ import torch
 
 import truing
 from truing.errors import Busy, UserError
-from truing.runs.settings import RunSettings
-from truing.settings import to_toml
 from truing.runs import checkpoint
 from truing.runs import run as run_module
 from truing.runs.run import MOST_WARNINGS, Run, is_finished, replace_text, to_json
+from truing.runs.settings import RunSettings
+from truing.settings import to_toml
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ import truing
 from truing.errors import UserError
 from truing.models.memory import free_bytes
 from truing.models.roles import Role
-from truing.runs.settings import RunSettings
 from truing.runs import checkpoint, distributed
 from truing.runs.background import Behind
 from truing.runs.checkpoint import State
 from truing.runs.run import Run
+from truing.runs.settings import RunSettings
 from truing.runs.signals import Stopped, Stopping
 
 FORMAT = 1  # of what states hold: one of another format is refused

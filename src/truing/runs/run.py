@@ -26,9 +26,9 @@ import truing
 from truing.errors import Busy, UserError
 from truing.models.loading import save
 from truing.models.roles import Policy, Scorer
+from truing.runs import checkpoint, distributed
 from truing.runs.settings import OutputSettings, RunSettings
 from truing.settings import as_tables, current_name, defaults, flattened, to_toml
-from truing.runs import checkpoint, distributed
 
 # What a run writes beside config.toml, and so what a new run in the same folder replaces. All else there is left alone.
 # The summary goes first: a run half cleared away must not pass for a finished one.

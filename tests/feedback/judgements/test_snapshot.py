@@ -237,3 +237,16 @@ def test_a_long_flag_is_cut_as_its_row_is(sqlite, make):
     (flag,) = [r for r in frozen(sqlite, project) if isinstance(r, Flag)]
     with sqlite.reading() as connection:
         assert flag.name == connection.scalar(select(t.flag.c.name)) == "x" * 100
+
+
+def test_a_snapshot_of_nobody_is_refused_and_one_that_is_taken_is_noted(sqlite, make):
+    project, _ = make.project_with(sqlite, "pair", make.conversation("?", "A", "B"))
+    (ann,) = make.people(sqlite, "Ann")
+    with sqlite.writing() as connection:
+        leases.submit(connection, leases.lease(connection, project, ann), ann, {"verdict": "tie"}, "key-00001")
+        with pytest.raises(UserError, match="there is no judgement of annotators"):
+            snapshot.take(connection, project, {"annotators": []})
+        frozen = snapshot.take(connection, project)
+        noted = connection.execute(select(t.audit_log).where(t.audit_log.c.what == "snapshot")).one()
+        assert (noted.who, noted.about) == ("truing", frozen)
+        assert noted.after_hash == database.digest(snapshot.described(connection, frozen)["hash"])

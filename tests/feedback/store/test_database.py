@@ -1,4 +1,4 @@
-"""The store's door: transactions, migrations both ways, what is refused, backup."""
+"""A store opened: transactions, migrations both ways, what is refused, backup."""
 
 import sqlite3
 import subprocess
@@ -153,6 +153,15 @@ def test_what_cannot_be_written_is_one_line(sqlite, tmp_path):
             Database.open(str(target))
     sqlite.backup(tmp_path / "new" / "copy.db")
     Database.open(str(tmp_path / "new" / "copy.db"), create=False).close()
+
+
+def test_broken_references_are_counted(sqlite, make, tmp_path):
+    answered(sqlite, make)
+    assert sqlite.integrity() == ([], 0)
+    with sqlite3.connect(tmp_path / "feedback.db") as connection:  # which holds no reference by itself
+        connection.execute("DELETE FROM task")
+    found, strangers = sqlite.integrity()
+    assert not found and strangers == 2  # an assignment and an annotation
 
 
 def test_backup_is_whole_while_others_write(sqlite, make, tmp_path):

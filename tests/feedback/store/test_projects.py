@@ -49,7 +49,7 @@ def test_one_round_is_open_and_ends_with_the_tasks_of_it_that_are_open(db, make)
         one = projects.add_round(connection, project, 1, ["runs/sft"])
         assert projects.open_round(connection, project).id == one
         prompt = connection.scalar(select(t.prompt.c.id))
-        during = tasks.add_task(connection, project, Question("demo"), prompt)
+        during = tasks.insert_task(connection, project, Question("demo"), prompt)
         projects.end_round(connection, one, None, {"judged": 3})
         assert projects.open_round(connection, project) is None
         (row,) = projects.rounds(connection, project)

@@ -10,7 +10,7 @@ NOW, UNTIL = 100.0, 200.0
 def made(connection, *questions, project):
     """Tasks of one prompt, each of a question."""
     prompt = connection.scalar(select(t.prompt.c.id))
-    return [tasks.add_task(connection, project, question, prompt) for question in questions]
+    return [tasks.insert_task(connection, project, question, prompt) for question in questions]
 
 
 def of_task(connection, identity):

@@ -22,7 +22,7 @@ def test_a_task_asks_what_its_question_says_in_the_round_that_is_open(db, make):
     with db.writing() as connection:
         round_ = projects.add_round(connection, project, 1, [])
         question = Question("rate", 3, 0.5, {"criterion": "helpful"}, gold=True, reviews="x")
-        made = tasks.add_task(connection, project, question, prompt_of(connection))
+        made = tasks.insert_task(connection, project, question, prompt_of(connection))
         row = connection.execute(select(t.task).where(t.task.c.id == made)).one()
         assert (row.kind, row.overlap, row.priority, row.config) == ("rate", 3, 0.5, {"criterion": "helpful"})
         assert (row.gold, row.reviews_id, row.round_id, row.candidate_set_id) == (True, "x", round_, None)
@@ -39,7 +39,7 @@ def test_the_answers_that_tasks_ask_about_are_those_of_a_kind_and_of_gold_of_a_s
         for onboarding, letters in ((True, "EF"), (False, "GH")):
             answers = [content.answer_of_text(connection, prompt, one) for one in letters]
             shown = content.add_candidates(connection, prompt, answers, selection=Selection("gold"))
-            task = tasks.add_task(connection, project, Question("pair", gold=True), prompt, shown)
+            task = tasks.insert_task(connection, project, Question("pair", gold=True), prompt, shown)
             tasks.add_gold(connection, task, {"winner": answers[0]}, "because", onboarding)
 
         def asked(kind="pair", onboarding=None):
@@ -53,7 +53,7 @@ def test_what_was_judged_of_gold_is_read_as_it_was_at_a_moment(db, make, clock):
     project, (plain,) = make.project_with(db, "pair", make.conversation("?", "A", "B"))
     ann, ben, cleo = make.people(db, "Ann", "Ben", "Cleo")
     with db.writing() as connection:
-        quiz = tasks.add_task(connection, project, Question("pair", 9, gold=True), prompt_of(connection))
+        quiz = tasks.insert_task(connection, project, Question("pair", 9, gold=True), prompt_of(connection))
         tasks.add_gold(connection, quiz, {"tie": True}, "because", onboarding=True)
         assert tasks.is_quiz(connection, quiz) and not tasks.is_quiz(connection, plain)
         judged(connection, plain, ann, "pair", {})
@@ -82,7 +82,7 @@ def test_a_judgement_is_reviewed_once_and_a_skipped_review_is_none(db, make):
         assert [row.id for row in tasks.unreviewed(connection, project, ["pair"])] == [first, second]
         assert not tasks.unreviewed(connection, project, ["rank"])
         about = [
-            tasks.add_task(connection, project, Question("review", reviews=one), prompt_of(connection))
+            tasks.insert_task(connection, project, Question("review", reviews=one), prompt_of(connection))
             for one in (first, second)
         ]
         assert not tasks.unreviewed(connection, project, ["pair"])
@@ -97,7 +97,7 @@ def test_open_tasks_are_counted_without_gold_and_those_nobody_has_seen(db, make)
     )
     (ann,) = make.people(db, "Ann")
     with db.writing() as connection:
-        tasks.add_task(connection, project, Question("pair", gold=True), prompt_of(connection))
+        tasks.insert_task(connection, project, Question("pair", gold=True), prompt_of(connection))
         assert tasks.still_open(connection, project) == tasks.still_open(connection, project, unseen=True) == 2
         queue.give(connection, task, ann, 1.0, [])
         assert (tasks.still_open(connection, project), tasks.still_open(connection, project, unseen=True)) == (2, 1)

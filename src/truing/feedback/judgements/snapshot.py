@@ -32,7 +32,7 @@ def take(connection: Connection, project: str, filters: Mapping[str, Any] | None
     """
     filters = dict(filters or {})
     _refuse_unknown(connection, project, filters)
-    rows = snapshots.current(connection, project, filters.get("round"), filters.get("annotators", ()))
+    rows = snapshots.current(connection, project, filters.get("round"), filters.get("annotators"))
     if not rows:
         of = ", ".join(f"{name} {value}" for name, value in filters.items())
         raise UserError(f"there is no judgement{of and f' of {of}'} to take a snapshot of")

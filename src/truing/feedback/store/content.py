@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -171,7 +171,7 @@ def conversation_to(connection: Connection, prompt: str, message: str | None) ->
     return [*connection.execute(select(t.prompt.c.messages).where(t.prompt.c.id == prompt)).scalar_one(), *turns]
 
 
-def messages_below(connection: Connection, prompt: str) -> Iterator[StoredRow]:
+def messages_below(connection: Connection, prompt: str) -> Sequence[StoredRow]:
     """All messages below a prompt in the order of their time, each with the name of its model or person."""
     m = t.message.c
     asked = (
@@ -181,7 +181,7 @@ def messages_below(connection: Connection, prompt: str) -> Iterator[StoredRow]:
         .where(m.prompt_id == prompt)
         .order_by(m.created_at)
     )
-    yield from connection.execute(asked)
+    return connection.execute(asked).all()
 
 
 def prompts_page(connection: Connection, project: str, search: str, start: int, count: int) -> Sequence[StoredRow]:

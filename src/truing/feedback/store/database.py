@@ -1,4 +1,4 @@
-"""The store's door: one engine, reading and writing transactions, migrations; new rows."""
+"""Opening a store: one engine, reading and writing transactions, migrations; new rows."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Event:
     supersedes_id: str | None = None
 
 
-# Statements of every request are built once: SQLAlchemy takes longer to build one than SQLite to run it.
+# Built once, for they are part of every request: SQLAlchemy takes longer to build a statement than SQLite to run it.
 _LAST, _NEW = select(func.max(t.annotation.c.number)), insert(t.annotation)
 _SAME = select(t.annotation.c.id, t.annotation.c.extra, t.annotation.c.body_hash, t.annotation.c.supersedes_id).where(
     t.annotation.c.annotator_id == bindparam("annotator"), t.annotation.c.idempotency_key == bindparam("key")

@@ -30,7 +30,7 @@ own, place = t.assignment.alias("own"), t.assignment.alias("place")
 Sort = Literal["quiz", "gold", "plain"]
 SORTS: tuple[Sort, ...] = ("quiz", "gold", "plain")
 
-# Statements of every request are built once: SQLAlchemy takes longer to build one than SQLite to run it.
+# Built once, for they are part of every request: SQLAlchemy takes longer to build a statement than SQLite to run it.
 _LEASED = (
     select(t.assignment.c.id)
     .join(t.task, t.task.c.id == t.assignment.c.task_id)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, exists, insert, select
-from sqlalchemy.orm import aliased
 
 from truing.feedback.store import schema as t
 from truing.feedback.store.database import StoredRow, add
@@ -53,7 +52,7 @@ def hashes(connection: Connection, identity: str) -> Sequence[StoredRow]:
 
 
 def current(
-    connection: Connection, project: str, round_: int | None = None, annotators: Sequence[str] = ()
+    connection: Connection, project: str, round_: int | None = None, annotators: Sequence[str] | None = None
 ) -> Sequence[StoredRow]:
     """As `hashes`, of what stands and is about answers: no skips, no gold, no reviews; only of a round of this number,
     and only by people with these names, where some are given."""
@@ -68,9 +67,8 @@ def current(
     )
     if round_ is not None:
         asked = asked.join(t.round_, t.round_.c.id == t.task.c.round_id).where(t.round_.c.number == round_)
-    if annotators:
-        person = aliased(t.annotator)
-        asked = asked.join(person, person.c.id == c.annotator_id).where(person.c.name.in_(annotators))
+    if annotators is not None:
+        asked = asked.join(t.annotator, t.annotator.c.id == c.annotator_id).where(t.annotator.c.name.in_(annotators))
     return connection.execute(asked).all()
 
 

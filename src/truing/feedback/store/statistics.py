@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
@@ -41,11 +41,11 @@ def _derived(
     return connection.execute(asked).all()
 
 
-def lengths(connection: Connection, project: str) -> Iterator[StoredRow]:
+def lengths(connection: Connection, project: str) -> Sequence[StoredRow]:
     """Length in characters and hash of the text of each message of a project: id, length, content_hash."""
     m = t.message.c
     asked = select(m.id, func.length(m.content).label("length"), m.content_hash).join(t.prompt)
-    yield from connection.execute(asked.where(t.prompt.c.project_id == project))
+    return connection.execute(asked.where(t.prompt.c.project_id == project)).all()
 
 
 def authors(connection: Connection, project: str) -> dict[str, str | None]:
@@ -60,16 +60,16 @@ def model_names(connection: Connection) -> dict[str, str]:
     return dict(connection.execute(select(t.model_version.c.id, t.model_version.c.name)).all())  # type: ignore[arg-type]
 
 
-def by_person(connection: Connection, project: str) -> Iterator[StoredRow]:
-    """All events of a project that stand: who, whether simulated, kind, duration_ms."""
+def by_person(connection: Connection, project: str) -> Sequence[StoredRow]:
+    """All events of a project that stand: annotator_id, name, simulated, kind, duration_ms."""
     c = t.annotation.c
     asked = (
-        select(c.annotator_id, t.annotator.c.name, t.annotator.c.simulated, c.kind, c.duration_ms, c.created_at)
+        select(c.annotator_id, t.annotator.c.name, t.annotator.c.simulated, c.kind, c.duration_ms)
         .join(t.annotator, t.annotator.c.id == c.annotator_id)
         .join(t.task, t.task.c.id == c.task_id)
         .where(t.task.c.project_id == project, *standing())
     )
-    yield from connection.execute(asked)
+    return connection.execute(asked).all()
 
 
 def tasks_and_places(connection: Connection, project: str) -> tuple[int, int]:

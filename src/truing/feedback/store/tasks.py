@@ -32,10 +32,10 @@ class Question:
     """The annotation that a review is about."""
 
 
-def add_task(
+def insert_task(
     connection: Connection, project: str, question: Question, prompt: str, candidates: str | None = None
 ) -> str:
-    """A new task, in the round that is open."""
+    """The row of a new task, in the round that is open; `tasks.questions.add_task` makes whole ones."""
     current = open_round(connection, project)
     return add(
         connection,

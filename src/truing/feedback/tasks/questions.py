@@ -26,7 +26,7 @@ def add_task(
     if kind.scale and "scale" not in question.config:
         scale = kinds.scale_of(kind, projects.settings(connection, project))
         question = replace(question, config={**question.config, "scale": scale})
-    return tasks.add_task(connection, project, question, prompt, candidates)
+    return tasks.insert_task(connection, project, question, prompt, candidates)
 
 
 def add_conversation(
