@@ -1,7 +1,8 @@
 """The training loop of every stage: what is done at a step, between the maths of an update and the folder of a run.
 
-A stage encodes its examples, builds a Learner and says what one update is; the loop reads the examples in order, keeps
-within memory, puts a batch that moved nothing in quarantine, measures speed, logs, shows, saves, and resumes.
+A stage encodes its examples, builds a Learner and says what one update is. The loop gives the examples in order, logs,
+shows, saves and resumes; a Learner keeps within memory, measures speed, and puts a batch that moved nothing in
+quarantine. Policy optimisation has learners of its own, and runs in the same loop.
 """
 
 from __future__ import annotations
