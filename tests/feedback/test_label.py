@@ -255,6 +255,7 @@ def test_a_quiz_and_hidden_gold_come_from_files(files, make):
         ({"answers": 3}, "always shows 2"), ({"kind": "rank", "criteria": ("kind",)}, "has one question"),
         ({"kind": "chat"}, "name a --model"), ({"kind": "chat", "simulate": 2}, "simulated people do not talk"),
         ({"criteria": ("kind", "kind")}, "names, each once"), ({"criteria": ("",)}, "names"),
+        ({"project": ""}, "a name"),
         ({"model": ("http://x/v1",), "remote_key": "NO_SUCH_VARIABLE"}, "no such environment variable"),
     ],
 )  # fmt: skip

@@ -362,7 +362,7 @@ def _refuse_open_door(config: Config, site: Site) -> None:
     if f"[{config.host}]" in LOOPBACK or config.host in LOOPBACK:
         return
     with site.db.reading() as connection:
-        guarded = accounts.owner_with_password(connection)
+        guarded = accounts.owner_has_password(connection)
     if not guarded or not config.hosts:
         raise UserError(
             f"host = {config.host!r}: others could come in: first start on 127.0.0.1 and give the owner a password, "

@@ -20,9 +20,9 @@ def test_a_person_is_found_by_name_and_by_id(db, ann):
 def test_an_owner_without_a_password_guards_nothing(db, ann):
     with db.writing() as connection:
         accounts.add_annotator(connection, "Ben", "annotator", "hash", simulated=False)
-        assert not accounts.owner_with_password(connection)
+        assert not accounts.owner_has_password(connection)
         connection.execute(update(t.annotator).where(t.annotator.c.id == ann).values(password_hash="hash"))
-        assert accounts.owner_with_password(connection)
+        assert accounts.owner_has_password(connection)
 
 
 def test_a_one_time_secret_is_used_once_for_its_purpose_and_in_its_time(db, clock):

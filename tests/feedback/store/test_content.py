@@ -82,9 +82,9 @@ def test_the_answers_to_a_person_are_those_below_what_they_said_last(sqlite, mak
             made.append(
                 content.add_candidates(connection, prompt, [content.answer_of_text(connection, prompt, "A")], turn)
             )
-        assert content.answers_to(connection, prompt, ann) == made[2]
-        assert content.answers_to(connection, prompt, ben) == made[1]
-        assert content.answers_to(connection, prompt, auth.add_person(connection, "Cleo")) is None
+        assert content.newest_candidates(connection, prompt, ann) == made[2]
+        assert content.newest_candidates(connection, prompt, ben) == made[1]
+        assert content.newest_candidates(connection, prompt, auth.add_person(connection, "Cleo")) is None
 
 
 def test_a_page_of_prompts_has_the_newest_first_and_finds_texts_in_and_below_them(db, make, clock):

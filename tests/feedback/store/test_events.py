@@ -74,7 +74,7 @@ def test_judgements_of_a_person_are_counted_without_skips_and_what_was_taken_bac
         gone = events.record(connection, ann, Event("pair", {}, "key-4", "h"))
         events.record(connection, ann, Event(RETRACTION, {}, "key-5", "h", supersedes_id=gone))
         events.record(connection, ben, Event("pair", {}, "key-6", "h"))
-        assert events.counted(connection, project, ann.annotator_id, since=1_000_005.0) == (2, 1)
+        assert events.count_of_person(connection, project, ann.annotator_id, since=1_000_005.0) == (2, 1)
 
 
 def test_history_holds_what_was_taken_back_and_about_only_that_of_imports(db, held):
@@ -93,5 +93,5 @@ def test_history_holds_what_was_taken_back_and_about_only_that_of_imports(db, he
             (4, RETRACTION, "Ben", False),
             (5, "pair", "Ann", False),
         ]
-        about = events.about(connection, ann.prompt_id, "import-")
+        about = events.judgements_about(connection, ann.prompt_id, "import-")
         assert {row.idempotency_key for row in about} == {"import-1", "page-2"}

@@ -56,7 +56,7 @@ def test_each_project_has_its_own(db, two):
             assert [row.number for row in projects.rounds(connection, project)] == [number]
             assert projects.open_round(connection, project).number == number
             assert projects.counts(connection, project) == {"prompts": 1, "tasks": 4, "annotations": 3}
-            assert events.counted(connection, project, ann, since=0.0) == (3, 3)
+            assert events.count_of_person(connection, project, ann, since=0.0) == (3, 3)
             assert [row.id for row in content.prompts_page(connection, project, "", 0, 9)] == [prompt]
             assert len(statistics.by_person(connection, project)) == 3
             assert len(tasks.judged_gold(connection, project)) == 1
@@ -137,7 +137,7 @@ def test_history_and_messages_stand_in_their_order(db, make, two):
 def test_what_was_said_on_gold_is_not_among_what_an_import_may_bring_again(db, two):
     _, ((_, _, _, prompt, judgement, _), _) = two
     with db.reading() as connection:
-        assert [row.id for row in events.about(connection, prompt, "import-")] == [judgement]
+        assert [row.id for row in events.judgements_about(connection, prompt, "import-")] == [judgement]
 
 
 def test_a_person_who_is_disabled_neither_signs_in_nor_is_found_by_a_role(db):

@@ -73,7 +73,7 @@ class Known:
 
     def _read(self, connection: Connection, prompt: str) -> None:
         """Count what was said of a stored prompt: all that stands, and of imports what was taken back too."""
-        rows = events.about(connection, prompt, snapshot.IMPORTED)
+        rows = events.judgements_about(connection, prompt, snapshot.IMPORTED)
         self._count(connection, [row.id for row in rows])
         # An import into an open round belongs to it; when it comes again, its file names another one or none.
         moved = [row.id for row in rows if row.number and _named_round(row) != row.number]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from truing.feedback.store import schema as t
 from truing.feedback.store.database import StoredRow, add, now
@@ -24,7 +24,7 @@ def add_annotator(connection: Connection, name: str, role: str, password_hash: s
     return add(connection, t.annotator, name=name, **values)
 
 
-def owner_with_password(connection: Connection) -> bool:
+def owner_has_password(connection: Connection) -> bool:
     """Whether an owner has to give a password."""
     c = t.annotator.c
     return connection.scalar(select(c.id).where(c.role == "owner", c.password_hash.is_not(None))) is not None
@@ -40,21 +40,18 @@ def add_token(
 
 def use_up(connection: Connection, secret_hash: str, purpose: str) -> str | None:
     """Use a one-time secret; returns its role, or None if it is unknown, used or expired."""
-    c = t.token.c
-    statement = (
-        update(t.token)
-        .where(c.hash == secret_hash, c.purpose == purpose, c.used_at.is_(None), c.expires_at > now())
-        .values(used_at=now())
-        .returning(c.role)
-    )
-    return connection.scalar(statement)
+    used = update(t.token).where(*_unused(secret_hash, purpose)).values(used_at=now())
+    return connection.scalar(used.returning(t.token.c.role))
 
 
 def is_unused(connection: Connection, secret_hash: str, purpose: str) -> bool:
     """Whether a one-time secret could still be used."""
+    return connection.scalar(select(t.token.c.id).where(*_unused(secret_hash, purpose))) is not None
+
+
+def _unused(secret_hash: str, purpose: str) -> tuple[ColumnElement[bool], ...]:
     c = t.token.c
-    asked = select(c.id).where(c.hash == secret_hash, c.purpose == purpose, c.used_at.is_(None), c.expires_at > now())
-    return connection.scalar(asked) is not None
+    return c.hash == secret_hash, c.purpose == purpose, c.used_at.is_(None), c.expires_at > now()
 
 
 def holder(connection: Connection, secret_hash: str, purpose: str) -> StoredRow | None:

@@ -141,7 +141,7 @@ def answers_beside(connection: Connection, message: str) -> list[str]:
     return answers(connection, found) if found else []
 
 
-def answers_to(connection: Connection, prompt: str, person: str) -> str | None:
+def newest_candidates(connection: Connection, prompt: str, person: str) -> str | None:
     """The newest candidate set below a message of this person in a conversation; None if there is none."""
     c, m = t.candidate_set.c, t.message.c
     asked = (

@@ -101,7 +101,7 @@ def add_flag(connection: Connection, annotation: str, message: str, name: str) -
     add(connection, t.flag, annotation_id=annotation, message_id=message, name=name[:LONGEST_FLAG])
 
 
-def about(connection: Connection, prompt: str, imported: str) -> Sequence[StoredRow]:
+def judgements_about(connection: Connection, prompt: str, imported: str) -> Sequence[StoredRow]:
     """The judgements of a prompt that stand, and of those whose key begins with `imported` what was taken back too;
     with the task's config and the number of its round."""
     c, task = t.annotation.c, t.task.c
@@ -129,7 +129,7 @@ def history(connection: Connection, prompt: str) -> Sequence[StoredRow]:
     return connection.execute(asked).all()
 
 
-_COUNTED = (
+_OF_PERSON = (
     select(
         func.count(),
         func.coalesce(func.sum(case((t.annotation.c.created_at >= bindparam("since"), 1), else_=0)), 0),
@@ -140,8 +140,8 @@ _COUNTED = (
 )
 
 
-def counted(connection: Connection, project: str, annotator: str, since: float) -> tuple[int, int]:
+def count_of_person(connection: Connection, project: str, annotator: str, since: float) -> tuple[int, int]:
     """How many judgements of this person stand, in all and since a moment."""
     asked = {"project": project, "annotator": annotator, "since": since}
-    in_all, recent = connection.execute(_COUNTED, asked).one()
+    in_all, recent = connection.execute(_OF_PERSON, asked).one()
     return in_all, recent

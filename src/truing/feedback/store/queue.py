@@ -7,8 +7,10 @@ from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Float,
+    FromClause,
     Select,
     String,
     and_,
@@ -45,6 +47,12 @@ def leased(connection: Connection, project: str, annotator: str, moment: float) 
     return list(connection.scalars(_LEASED, {"project": project, "annotator": annotator, "moment": moment}))
 
 
+def _is_taken(assignment: FromClause, moment: Any) -> ColumnElement[bool]:
+    """Whether an assignment holds a place of its task: it is submitted, or its lease still runs."""
+    c = assignment.c
+    return or_(c.state == "submitted", and_(c.state == "leased", c.lease_expires > moment))
+
+
 @cache
 def _free_tasks(sort: Sort) -> Select[Any]:
     """Ids of the tasks of this sort with a place for a person, the most wanted first. Parameters: project, annotator,
@@ -59,10 +67,7 @@ def _free_tasks(sort: Sort) -> Select[Any]:
     )
     said_it = exists().where(t.annotation.c.id == t.task.c.reviews_id, t.annotation.c.annotator_id == person)
     places = (
-        select(func.count())
-        .where(place.c.task_id == t.task.c.id)
-        .where(or_(place.c.state == "submitted", and_(place.c.state == "leased", place.c.lease_expires > moment)))
-        .scalar_subquery()
+        select(func.count()).where(place.c.task_id == t.task.c.id).where(_is_taken(place, moment)).scalar_subquery()
     )
     free = (
         select(t.task.c.id)
@@ -148,13 +153,8 @@ def change(connection: Connection, identity: str, **values: Any) -> None:
 
 def places_left(connection: Connection, row: StoredRow, moment: float) -> int:
     """Places of an assignment's task that nobody else has."""
-    a = t.assignment.c
-    others = (
-        select(func.count())
-        .where(a.task_id == row.task_id, a.id != row.id)
-        .where(or_(a.state == "submitted", and_(a.state == "leased", a.lease_expires > moment)))
-    )
-    return row.overlap - (connection.scalar(others) or 0)
+    others = select(func.count()).where(place.c.task_id == row.task_id, place.c.id != row.id)
+    return row.overlap - (connection.scalar(others.where(_is_taken(place, moment))) or 0)
 
 
 def close_if_full(connection: Connection, task: str) -> None:

@@ -84,7 +84,7 @@ def count_judgements(connection: Connection, project: str, left_out: Sequence[st
     """How many judgements stand since a moment, without gold, reviews, skips and events of kinds that are left out."""
     c = t.annotation.c
     asked = _events(project).where(c.kind.not_in((SKIP, *left_out)))
-    return connection.scalar(asked.where(c.created_at >= since) if since else asked) or 0
+    return connection.scalar(asked.where(c.created_at >= since)) or 0
 
 
 def count_skips(connection: Connection, project: str) -> int:

@@ -109,7 +109,7 @@ def choose(
 
 def _open_turn(connection: Connection, row: StoredRow, person: str) -> str:
     """The answers that this person is to choose between: those to what they said last in this conversation."""
-    found = content.answers_to(connection, row.prompt_id, person)
+    found = content.newest_candidates(connection, row.prompt_id, person)
     if found is None:
         raise leases.Conflict("there are no answers to choose from: say something first")
     return found

@@ -60,7 +60,7 @@ def answers(connection: Connection, site: Site, order: list[str]) -> list[dict[s
 
 def progress(connection: Connection, site: Site, person: str) -> dict[str, int]:
     """Labels of this person, in all and of the last day; tasks open to them, with those they have; tasks there are."""
-    mine, today = events.counted(connection, site.project, person, now() - 86_400)
+    mine, today = events.count_of_person(connection, site.project, person, now() - 86_400)
     left, total = queue.count_left(connection, site.project, person)
     return {"mine": mine, "today": today, "left": left, "total": total}
 
