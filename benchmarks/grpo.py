@@ -15,6 +15,7 @@ import torch
 from benchmarks import work
 from truing.data.chat import Chat
 from truing.data.records import Message, Prompt, Response
+from truing.generation.local import LocalGenerator
 from truing.generation.sampling import Sampling
 from truing.models.loading import policy_of
 from truing.models.memory import MicroBatches
@@ -47,7 +48,7 @@ def iterations(size: str, learning: Learning, count: int) -> list[float]:
     for number in range(count):
         prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(PROMPTS)]
         begin = time.perf_counter()
-        collector = Collector(policy, chat, sampling, scoring, seed=number)
+        collector = Collector(LocalGenerator(policy, chat), chat, sampling, scoring, seed=number)
         for _ in step(learners, prompts, collector, ROW, Plan(RESPONSE, order), Iteration()):
             pass
         seconds.append(time.perf_counter() - begin)

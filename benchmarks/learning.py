@@ -30,8 +30,9 @@ from benchmarks import work
 from truing.data.chat import Chat
 from truing.data.formats import write
 from truing.data.records import Message, Prompt
+from truing.generation.local import LocalGenerator
+from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.models.loading import load_policy, load_scorer, load_tokenizer
 from truing.settings import configured
 from truing.training import policy
@@ -54,8 +55,10 @@ def prompts(seed: int) -> tuple[list[Prompt], list[Prompt]]:
 def mean_reward(model: str, seed: int) -> float:
     """Of 8 answers to each held-out prompt."""
     chat = Chat(load_tokenizer(model), "plain")
-    _, asked, said = speak(load_policy(model), chat, prompts(seed)[1], 8, SAMPLING, seed + 1000)
-    return statistics.fmean(happiness(p.text, r.text) for p, r in zip(asked, said, strict=True))
+    generator = LocalGenerator(load_policy(model), chat)
+    generated = generate(generator, chat, requests(prompts(seed)[1], 8, seed + 1000), SAMPLING)
+    pairs = zip(generated.prompts, generated.responses, strict=True)
+    return statistics.fmean(happiness(p.text, r.text) for p, r in pairs)
 
 
 def ours(model: str, seed: int, folder: str) -> str:

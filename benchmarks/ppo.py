@@ -26,6 +26,7 @@ from torch import nn
 from benchmarks import work
 from truing.data.chat import Chat
 from truing.data.records import Message, Prompt
+from truing.generation.local import LocalGenerator
 from truing.generation.sampling import Sampling
 from truing.models.loading import policy_of
 from truing.models.memory import MicroBatches
@@ -65,7 +66,7 @@ def iterations(
     for number in range(count):
         prompts = [Prompt((Message("user", work.words(PROMPT, size, rng)),)) for _ in range(asked)]
         begin = time.perf_counter()
-        collector = Collector(policy, chat, sampling, scoring, seed=number)
+        collector = Collector(LocalGenerator(policy, chat), chat, sampling, scoring, seed=number)
         plan, iteration = Plan(RESPONSE, order, check=number == 0), Iteration()
         for _ in step(learners, prompts, collector, PPO, plan, iteration):
             pass

@@ -26,7 +26,12 @@ FLOORS = {  # of the package, and of rooms that have floors of their own: what a
         {"config", "completion", "cli", "__main__"},
     ),
     "data": (
-        {"settings", "records", "batches"}, {"convert", "lengths", "rollouts", "validate"}, {"chat", "formats"},
+        {"settings", "seeds", "records"}, {"batches", "convert", "lengths", "validate"},
+        {"rollouts", "chat", "formats"}, {"prompts"},
+    ),
+    "generation": (
+        {"sampling", "select"}, {"generator"}, {"scheduler"}, {"cache", "graphs"}, {"runner"}, {"engine"},
+        {"local", "records"}, {"reply"},
     ),
     "runs": (
         {"background", "checkpoint", "distributed", "settings"}, {"progress", "run", "signals"}, {"resume"},

@@ -17,7 +17,7 @@ def planted(tmp_path):
     """A copy of the source in which rows are shuffled with other seeds."""
     source = tmp_path / "planted"
     shutil.copytree(revision.ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    path = source / "src" / "truing" / "data" / "batches.py"
+    path = source / "src" / "truing" / "data" / "seeds.py"
     text = path.read_text()
     assert text.count("seed * 1_000_003") == 1
     path.write_text(text.replace("seed * 1_000_003", "seed * 1_000_033"))

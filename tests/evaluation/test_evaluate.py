@@ -7,8 +7,9 @@ import torch
 
 from truing.data.records import Message, Prompt, Response
 from truing.evaluation.evaluate import Config, best_of_n, drift, evaluate, repeats, shape
+from truing.generation.local import LocalGenerator
+from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.maths.statistics import wilson
 from truing.models.memory import MicroBatches
 from truing.settings import changed, configured
@@ -28,7 +29,7 @@ def test_shape_by_hand():
 
 
 def test_drift_is_zero_from_itself_and_close_to_the_sampled_estimate_elsewhere(policy, chat):
-    said, _, _ = speak(policy, chat, PROMPTS, 60, Sampling(max_new_tokens=8), 0)
+    said = generate(LocalGenerator(policy, chat), chat, requests(PROMPTS, 60, 0), Sampling(max_new_tokens=8)).rollouts
     same = drift(policy, copy.deepcopy(policy), said, 1.0, MicroBatches(500))
     assert same["kl"] == pytest.approx(0, abs=1e-3)
     other = copy.deepcopy(policy)
@@ -46,7 +47,7 @@ def test_drift_is_zero_from_itself_and_close_to_the_sampled_estimate_elsewhere(p
 
 
 def test_where_memory_runs_out_it_is_measured_in_smaller_micro_batches(policy, chat, monkeypatch):
-    said, _, _ = speak(policy, chat, PROMPTS, 4, Sampling(max_new_tokens=8), 0)
+    said = generate(LocalGenerator(policy, chat), chat, requests(PROMPTS, 4, 0), Sampling(max_new_tokens=8)).rollouts
     whole, given, warned = drift(policy, None, said, 1.0, MicroBatches(500)), type(policy).forward, []
 
     def forward(self, tokens, *more):

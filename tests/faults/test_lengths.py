@@ -35,9 +35,8 @@ def test_answers_that_never_end_are_told(stages, truing, tmp_path):
 
 
 AT_ONCE = """
-from truing.generation import speak
-ends = speak.end_ids
-speak.end_ids = lambda policy, chat: list(range(len(chat.tokenizer)))
+from truing.generation.local import LocalGenerator
+LocalGenerator.end_ids = property(lambda generator: list(range(len(generator.chat.tokenizer))))
 """
 
 

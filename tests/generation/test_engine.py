@@ -3,7 +3,7 @@ import torch
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.generation import engine
+from truing.generation import engine, runner
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
 from truing.models.roles import Policy
@@ -20,7 +20,7 @@ def say(policy, sampling, prompts=PROMPTS, end=(2,), slots=64, **kwargs):
 
 @pytest.mark.parametrize("band", [1, 2, 64])
 def test_continuous_batching_equals_one_by_one(policy, monkeypatch, band):
-    monkeypatch.setattr(engine, "BAND", band)
+    monkeypatch.setattr(runner, "BAND", band)
     sampling = Sampling(max_new_tokens=24)
     alone = []
     for seed, prompt in enumerate(PROMPTS):
@@ -101,7 +101,7 @@ def test_step_lets_new_prompts_in_while_others_run(policy):
     late = speaking.add([1, 7], 2)
     done = speaking.step()
     assert late.token_ids and not done  # it did not wait for the others to end
-    while speaking.waiting or speaking.active:
+    while speaking.scheduler.busy:
         done += speaking.step()
     assert len(done) == 3 and late in done
     again = say(policy, Sampling(max_new_tokens=12), [[1, 5]], end=())
@@ -110,12 +110,16 @@ def test_step_lets_new_prompts_in_while_others_run(policy):
 
 def test_long_and_short_sequences_lie_in_bands_of_their_own(policy, monkeypatch):
     """Broken on purpose: all in one band -> red, the short ones are read with the longest."""
-    monkeypatch.setattr(engine, "BAND", 2)
+    monkeypatch.setattr(runner, "BAND", 2)
     speaking = Engine(policy, Sampling(max_new_tokens=4), [])
     for seed, length in enumerate((3, 70, 5, 60)):
         speaking.add([1, *range(4, 3 + length)], seed)
     rooms = []
-    monkeypatch.setattr(engine, "seam", lambda _: rooms.append([band.cache.ready for band in speaking.bands]))
+
+    def look(name):
+        rooms.append([speaking.runner.storage[band].cache.ready for band in speaking.scheduler.bands])
+
+    monkeypatch.setattr(engine, "seam", look)
     speaking.run()
     assert rooms[0] == [96, 32]
 
@@ -125,11 +129,11 @@ def test_keys_and_values_of_all_sequences_are_bounded(policy, monkeypatch):
     for each token of the vocabulary.
     """
     assert policy.cache_bytes == 256
-    monkeypatch.setattr(engine, "CACHE_BYTES", 3 * (256 * 32 + 16 * policy.lm_inside.config.vocab_size))
+    monkeypatch.setattr(runner, "CACHE_BYTES", 3 * (256 * 32 + 16 * policy.lm_inside.config.vocab_size))
     speaking = Engine(policy, Sampling(max_new_tokens=24), [])
     flights = [speaking.add(prompt, seed) for seed, prompt in enumerate(PROMPTS)]
     most = []
-    monkeypatch.setattr(engine, "seam", lambda _: most.append(len(speaking.active)))
+    monkeypatch.setattr(engine, "seam", lambda _: most.append(len(speaking.scheduler.active)))
     speaking.run()
     assert max(most) == 3 and all(flight.finish_reason for flight in flights)
 

@@ -10,7 +10,7 @@ from tests.models.test_attention import CONFIGS, model_of
 from torch.fx.experimental.proxy_tensor import make_fx
 from transformers import GPT2Config, LlamaConfig
 
-from truing.generation import engine, graphs
+from truing.generation import graphs, runner
 from truing.generation.cache import SlotCache
 from truing.generation.engine import Engine
 from truing.generation.sampling import Sampling
@@ -44,7 +44,7 @@ def traced(monkeypatch):
 
 def said(policy, captures, new=16, slots=4):
     speaking = Engine(policy, Sampling(max_new_tokens=new), [2], slots=slots)
-    speaking.captures = captures
+    speaking.runner.captures = captures
     flights = [speaking.add(prompt, seed) for seed, prompt in enumerate(PROMPTS)]
     speaking.run()
     return [flight.token_ids for flight in flights]
@@ -64,7 +64,7 @@ def test_graphs_of_storage_that_had_to_grow_are_forgotten(policy, traced):
     told = []
     for captures in (True, False):
         speaking = Engine(policy, Sampling(max_new_tokens=16), [], slots=2)
-        speaking.captures = captures
+        speaking.runner.captures = captures
         flights = [speaking.add([1, 5], 0), speaking.add([1, 7], 1)]
         flights[1].limit = 4  # leaves a slot to the long one
         for _ in range(4):
@@ -107,13 +107,13 @@ def test_sizes_are_few_and_what_was_captured_of_one_storage_is_kept_together(pol
 def test_a_step_reads_what_there_is_room_for_and_storage_stays_where_it_is(policy, traced, monkeypatch):
     """Broken on purpose: room rounded beyond the storage -> red, it grows to twice its size and moves."""
     speaking = Engine(policy, Sampling(max_new_tokens=40), [])
-    speaking.captures = True
+    speaking.runner.captures = True
     monkeypatch.setattr(graphs, "ROOM", 64)  # as it is outside of these tests
     for seed in range(3):
         speaking.add([1, *range(4, 53)], seed)
     speaking.step()
-    (band,) = speaking.bands
-    while speaking.active:
+    (band,) = speaking.runner.storage.values()
+    while speaking.scheduler.active:
         speaking.step()
     assert band.cache.capacity == 96 and {room for _, room in band.graphs.steps} == {64, 96}
 
@@ -121,13 +121,13 @@ def test_a_step_reads_what_there_is_room_for_and_storage_stays_where_it_is(polic
 def test_keys_and_values_are_free_as_soon_as_sampling_ends(policy, traced):
     """Broken on purpose: steps that know their graphs -> red, a circle that only the garbage collector breaks."""
     speaking = Engine(policy, Sampling(max_new_tokens=16), [])
-    speaking.captures = True
+    speaking.runner.captures = True
     speaking.add([1, 5], 0)
     for _ in range(4):
         speaking.step()
     gc.disable()
     try:
-        kept = weakref.ref(speaking.bands[0].cache)
+        kept = weakref.ref(next(iter(speaking.runner.storage.values())).cache)
         assert kept() is not None and traced["played"]
         del speaking
         assert kept() is None
@@ -144,11 +144,11 @@ def test_positions_that_ask_the_device_are_not_captured():
 def test_an_accelerator_takes_as_many_at_a_time_as_its_memory_holds(policy, traced):
     def at_once(budget):
         speaking = Engine(policy, Sampling(max_new_tokens=3), [])
-        speaking.captures, speaking.cache_budget = True, budget
+        speaking.runner.captures, speaking.runner.cache_budget = True, budget
         for seed in range(300):
             speaking.add([1, 5], seed)
         speaking.step()
-        return len(speaking.active)
+        return len(speaking.scheduler.active)
 
     one = policy.cache_bytes * 32 + 16 * policy.lm_inside.config.vocab_size
     assert at_once(2**31) == 300 and at_once(7 * one) == 7
@@ -159,5 +159,5 @@ def test_caches_take_their_share_of_an_accelerator(monkeypatch):
         total_memory = 10**10
 
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
-    assert engine.cache_budget(torch.device("cuda")) == 4 * 10**9
-    assert engine.cache_budget(torch.device("cpu")) == 2**31
+    assert runner.cache_budget(torch.device("cuda")) == 4 * 10**9
+    assert runner.cache_budget(torch.device("cpu")) == 2**31

@@ -1,33 +1,40 @@
 import threading
 
+import pytest
+from tests.fakes import FakeGenerator
+
 from truing.data.chat import Chat
 from truing.data.records import Message, Prompt
-from truing.generation.reply import LocalReply, checkpoint_hash
+from truing.generation.local import LocalGenerator
+from truing.generation.records import generate, requests
+from truing.generation.reply import LocalReply
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
-from truing.models.loading import load_policy
 
 ASKED = [{"role": "user", "content": "What colour is grass?"}]
 
 
-def test_the_pieces_are_the_answer_and_depend_on_the_seed_alone(tiny_model):
-    reply = LocalReply(tiny_model, Sampling(max_new_tokens=12))
+@pytest.fixture
+def reply_of(policy, chat):
+    return lambda **sampling: LocalReply(LocalGenerator(policy, chat), chat, Sampling(**sampling))
+
+
+def test_the_pieces_are_the_answer_and_depend_on_the_seed_alone(reply_of):
+    reply = reply_of(max_new_tokens=12)
     pieces = list(reply(ASKED, 5))
     assert len(pieces) > 1 and "".join(pieces) == "".join(reply(ASKED, 5))
     assert "".join(reply(ASKED, 6)) != "".join(pieces)
 
 
-def test_it_says_what_the_policy_says(tiny_model, chat):
-    """The same as `speak`, whose seed for the first answer to the first prompt is made of its own."""
-    sampling = Sampling(max_new_tokens=12, stop=("e",))
-    policy = load_policy(tiny_model)
-    _, _, said = speak(policy, chat, [Prompt((Message("user", ASKED[0]["content"]),))], 1, sampling, 3)
-    seed = (3 * 1_000_003) * 1_009
-    assert "".join(LocalReply(tiny_model, sampling)(ASKED, seed)) == said[0].text
+def test_it_says_what_the_generator_generates(policy, chat):
+    """With the seed that the first answer to the first prompt has."""
+    sampling, generator = Sampling(max_new_tokens=12, stop=("e",)), LocalGenerator(policy, chat)
+    asked = requests([Prompt((Message("user", ASKED[0]["content"]),))], 1, 3)
+    (response,) = generate(generator, chat, asked, sampling).responses
+    assert "".join(LocalReply(generator, chat, sampling)(ASKED, asked[0].seed)) == response.text
 
 
-def test_two_at_once_do_not_mix(tiny_model):
-    reply = LocalReply(tiny_model, Sampling(max_new_tokens=20))
+def test_two_at_once_do_not_mix(reply_of):
+    reply = reply_of(max_new_tokens=20)
     alone = ["".join(reply(ASKED, seed)) for seed in range(4)]
     together = [""] * 4
 
@@ -42,10 +49,9 @@ def test_two_at_once_do_not_mix(tiny_model):
     assert together == alone
 
 
-def test_a_character_of_several_tokens_comes_whole_and_the_answer_goes_on(tiny_model, chat):
+def test_a_character_of_several_tokens_comes_whole_and_the_answer_goes_on(chat):
     """Tokens that are single bytes show as one sign each until the character is whole. Broken on purpose: only one of
     them held back -> red, nothing comes after it."""
-    reply = LocalReply(tiny_model, Sampling(max_new_tokens=12))
     said = "a😀bbbbbbb".encode()
 
     class ByByte(Chat):
@@ -57,16 +63,5 @@ def test_a_character_of_several_tokens_comes_whole_and_the_answer_goes_on(tiny_m
                 left = left[whole:] if whole else b""
             return text
 
-    reply._loaded = load_policy(tiny_model), ByByte(chat.tokenizer, "plain")
+    reply = LocalReply(FakeGenerator(end_id=None), ByByte(chat.tokenizer, "plain"), Sampling(max_new_tokens=12))
     assert list(reply(ASKED, 5)) == ["a", "😀", *"bbbbbbb"]
-
-
-def test_checkpoint_hash_is_of_the_weights(tiny_model, tmp_path):
-    import shutil
-
-    copy = shutil.copytree(tiny_model, tmp_path / "copy")
-    assert checkpoint_hash(str(copy)) == checkpoint_hash(tiny_model) and len(checkpoint_hash(tiny_model)) == 64
-    weights = copy / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    assert checkpoint_hash(str(copy)) != checkpoint_hash(tiny_model)
-    assert checkpoint_hash("nobody/hub-id") == ""

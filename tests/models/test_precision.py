@@ -95,7 +95,7 @@ def test_a_processor_keeps_keys_and_values_in_what_it_reads_faster(tiny_model, m
     torch.testing.assert_close(torch.tensor(said.logprobs), now.logp_N, atol=0.02, rtol=0)
     engine.add([1, 5, 6], 0)
     engine.step()
-    assert {t.dtype for t in engine.bands[0].cache.keys.values()} == {kept}
+    assert {t.dtype for t in next(iter(engine.runner.storage.values())).cache.keys.values()} == {kept}
 
 
 @pytest.mark.parametrize("tied", [True, False])

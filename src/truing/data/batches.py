@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from truing.data.seeds import derived
 from truing.maths import ragged
 
 SHARED_FROM = 8  # tokens of a prompt; to read a shorter one again costs less than to share it
@@ -167,7 +168,7 @@ def within_budget(lengths: Sequence[int], budget: int) -> list[Tensor]:
 
 def shuffled(count: int, seed: int, epoch: int) -> list[int]:
     """The order of `count` items in one epoch, from seed and epoch alone: any place can be found again."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed(derived(seed, epoch))
     return torch.randperm(count, generator=generator).tolist()
 
 

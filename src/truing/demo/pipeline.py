@@ -21,8 +21,9 @@ from truing.evaluation.compare import win_rate
 from truing.evaluation.evaluate import drift, shape
 from truing.evaluation.judge import by_reward, outcomes
 from truing.feedback.people.simulated import Annotator, ceiling, rank
+from truing.generation.local import LocalGenerator
+from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.loop import sample
 from truing.models.loading import load_chat, load_policy
 from truing.models.memory import MicroBatches
@@ -145,8 +146,11 @@ def evaluate(config: Config, folder: Path, data: Path, whole: Run) -> dict[str, 
     prompts = [p for p in formats.read(str(data / "held_out_prompts.jsonl"), (Prompt,)) if isinstance(p, Prompt)]
     chat = load_chat(str(folder / "sft"))
     before, after = load_policy(str(folder / "sft")), load_policy(str(folder / "rl"))
-    _, asked, old = speak(before, chat, prompts, 1, SAMPLING, config.run.seed + 101)
-    rollouts, _, new = speak(after, chat, prompts, 1, SAMPLING, config.run.seed + 102)
+    of_before, of_after = (
+        generate(LocalGenerator(policy, chat), chat, requests(prompts, 1, config.run.seed + number), SAMPLING)
+        for policy, number in ((before, 101), (after, 102))
+    )
+    asked, old, new = of_before.prompts, of_before.responses, of_after.responses
     for phase, said in (("before", old), ("after", new)):
         for prompt, answer, score in zip(asked, said, true_reward(asked, said), strict=True):
             whole.sample(0, phase, prompt=prompt.text, response=answer.text, score=score)
@@ -154,7 +158,7 @@ def evaluate(config: Config, folder: Path, data: Path, whole: Run) -> dict[str, 
     summary = win_rate(asked, [won for _, won in outcomes(by_reward(true_reward), asked, new, old)])
     summary |= {k: reward[k] for k in reward if k.startswith("reward_model_accuracy") or k.endswith("wins_accuracy")}
     summary["reward_model_ceiling"] = ceiling(config.error_rate)
-    summary |= drift(after, before, rollouts, SAMPLING.temperature, MicroBatches(8192, whole.say))
+    summary |= drift(after, before, of_after.rollouts, SAMPLING.temperature, MicroBatches(8192, whole.say))
     summary["true_score_before"] = float(np.mean(true_reward(asked, old)))
     summary["true_score_after"] = float(np.mean(true_reward(asked, new)))
     for phase, said in (("before", old), ("after", new)):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from truing.data.chat import Chat
 from truing.data.records import Message, Prompt
 from truing.data.settings import ChatFormat
+from truing.generation.generator import Generator
+from truing.generation.local import LocalGenerator
+from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.models.loading import load_chat, load_policy
 
 
@@ -29,9 +32,16 @@ class Config:
 
 
 def talk(config: Config, ask: Callable[[str], str] = input, say: Callable[[str], None] = print) -> list[Message]:
+    """A conversation with the configured policy. Returns the last one."""
+    chat = load_chat(config.model, config.chat_format)
+    return converse(LocalGenerator(load_policy(config.model), chat), chat, config, ask, say)
+
+
+def converse(
+    generator: Generator, chat: Chat, config: Config, ask: Callable[[str], str], say: Callable[[str], None]
+) -> list[Message]:
     """Turn by turn until the person types /quit or ends the input; /new begins again. Returns the last conversation."""
-    chat, policy = load_chat(config.model, config.chat_format), load_policy(config.model)
-    context = policy.context
+    context = generator.context
     opening = [Message("system", config.system)] if config.system else []
     messages = list(opening)
     chat.prompt_ids([*opening, Message("user", "Hello")])  # a template that refuses the system message does so now
@@ -62,6 +72,7 @@ def talk(config: Config, ask: Callable[[str], str] = input, say: Callable[[str],
         while len(chat.prompt_ids(messages)) >= context - 8 and len(messages) > len(opening) + 1:
             del messages[len(opening) : len(opening) + 2]  # the oldest turn goes first
         turn += 1
-        _, _, said = speak(policy, chat, [Prompt(tuple(messages))], 1, config.sampling, config.seed + turn)
-        say(said[0].text)
-        messages.append(Message("assistant", said[0].text))
+        asked = requests([Prompt(tuple(messages))], 1, config.seed + turn)
+        (answer,) = generate(generator, chat, asked, config.sampling).responses
+        say(answer.text)
+        messages.append(Message("assistant", answer.text))

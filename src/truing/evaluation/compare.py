@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from truing.data import formats
 from truing.data.chat import Chat
-from truing.data.records import Prompt, Record, Response
+from truing.data.prompts import distinct_prompts, with_room
+from truing.data.records import Prompt, Record
 from truing.data.settings import DataSettings
 from truing.errors import UserError
+from truing.evaluation.answers import generate_watched
 from truing.evaluation.judge import by_person, by_reward, outcomes
+from truing.generation.local import LocalGenerator
+from truing.generation.records import Generated, requests
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak, with_room
 from truing.maths import statistics
 from truing.models.loading import load_chat, load_context, load_policy
 from truing.rewards.combine import load_reward, readable
 from truing.rewards.model import ScorerSetup
-from truing.runs.progress import Progress
 from truing.runs.run import Result, Run
 from truing.runs.settings import OutputSettings
 from truing.settings import Flat, require
@@ -59,18 +59,10 @@ class Config:
         )
 
 
-def answers_of(
-    model: str, chat: Chat, prompts: Sequence[Prompt], config: Config, seed: int, say: Callable[[str], None]
-) -> tuple[list[Prompt], list[Response]]:
-    """What a policy says to the prompts that its context has room for, and which those are."""
-    policy = load_policy(model)
-    prompts = with_room(prompts, policy, chat, say, config.inputs.strict)
-    with Progress(len(prompts) * config.answers, model) as progress:
-        passed = partial(progress.update, figures={})
-        _, asked, said = speak(
-            policy, chat, prompts, config.answers, config.sampling, seed, author=model, passed=passed
-        )
-    return asked, said
+def answers_of(model: str, chat: Chat, prompts: Sequence[Prompt], config: Config, seed: int) -> Generated:
+    """What a policy answers to these prompts."""
+    generator = LocalGenerator(load_policy(model), chat)
+    return generate_watched(generator, chat, requests(prompts, config.answers, seed), config.sampling, model)
 
 
 def win_rate(prompts: Sequence[Prompt], outcome: Sequence[float]) -> dict[str, Any]:
@@ -89,26 +81,24 @@ def win_rate(prompts: Sequence[Prompt], outcome: Sequence[float]) -> dict[str, A
 def evaluate(config: Config) -> Result:
     """The whole stage, from prompts to a run's folder."""
     with Run.open(config.run, config, "compare") as run:
-        inputs, seed = config.inputs, config.run.seed
-        chats = [load_chat(model, inputs.chat_format) for model in (config.model, config.against)]
+        inputs, seed, models = config.inputs, config.run.seed, (config.model, config.against)
+        chats = [load_chat(model, inputs.chat_format) for model in models]
+        contexts = [load_context(model) for model in models]
 
         def check(record: Record) -> None:
             for chat in chats:
                 chat.check(record)
 
-        prompts = formats.read(inputs.data, (Prompt,), inputs.strict, run.say, check)
-        prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
+        prompts = distinct_prompts(inputs, run.say, check, config.prompts)
         if config.judge == ("person",):
             judge = by_person()
         else:
             judge = by_reward(load_reward(config.judge, None, inputs.chat_format, setup=ScorerSetup(warn=run.say)))
-            context = max(load_context(config.model), load_context(config.against))
-            prompts = readable(prompts, config.judge, context, inputs, config.sampling, run.say)
-        answered, ours = answers_of(config.model, chats[0], prompts, config, seed, run.say)
-        fitting = list({p.id: p for p in answered}.values())
-        asked, theirs = answers_of(config.against, chats[1], fitting, config, seed + 1, run.say)
-        ids = {p.id for p in asked}
-        ours = [our for prompt, our in zip(answered, ours, strict=True) if prompt.id in ids]
+            prompts = readable(prompts, config.judge, max(contexts), inputs, config.sampling, run.say)
+        for chat, context in zip(chats, contexts, strict=True):
+            prompts = with_room(prompts, chat, context, run.say, inputs.strict)
+        generated = [answers_of(models[i], chats[i], prompts, config, seed + i) for i in (0, 1)]
+        asked, (ours, theirs) = generated[0].prompts, (each.responses for each in generated)
         judged: list[list[float]] = [[] for _ in asked]
         try:
             for place, outcome in outcomes(judge, asked, ours, theirs, config.both_orders, seed):

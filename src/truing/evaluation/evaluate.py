@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from truing.data import formats
+from truing.data.chat import Chat
+from truing.data.prompts import distinct_prompts, with_room
 from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.data.settings import DataSettings
+from truing.evaluation.answers import generate_watched
+from truing.generation.generator import Generator
+from truing.generation.local import LocalGenerator
+from truing.generation.records import Generated, requests
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak, with_room
 from truing.maths import ragged, statistics
 from truing.models.loading import load_chat, load_policy
 from truing.models.memory import MicroBatches
 from truing.models.roles import Policy
 from truing.rewards.combine import load_reward, readable
+from truing.rewards.function import Reward
 from truing.rewards.model import ScorerSetup
-from truing.runs.progress import Progress
 from truing.runs.run import Result, Run
 from truing.runs.settings import OutputSettings
 from truing.settings import Flat, require
@@ -79,22 +82,47 @@ def shape(responses: Sequence[Response]) -> dict[str, float]:
 
 @torch.no_grad()
 def drift(
-    policy: Policy, reference: Policy | None, said: Rollouts, temperature: float, micro_batches: MicroBatches
+    policy: Policy, reference: Policy | None, rollouts: Rollouts, temperature: float, micro_batches: MicroBatches
 ) -> dict[str, float]:
     """Mean entropy a token, and KL from the reference a response (exact over the vocabulary at every token)."""
 
     def measured(some: Sequence[Tensor]) -> dict[str, float]:
-        entropy, kl_B = 0.0, torch.zeros(len(said))
+        entropy, kl_B = 0.0, torch.zeros(len(rollouts))
         for index_B in some:
-            part = said.tokens.select(index_B)
+            part = rollouts.tokens.select(index_B)
             now = policy(part, temperature, reference)
             entropy += now.entropy_N.sum().item()
             if now.exact_kl_N is not None:
                 kl_B[index_B] = ragged.total(now.exact_kl_N, part.lengths_B)
-        figures = {"entropy": entropy / len(said.logp_N)}
+        figures = {"entropy": entropy / len(rollouts.logp_N)}
         return figures | {"kl": kl_B.mean().item()} if reference is not None else figures
 
-    return micro_batches.run(said.tokens.parts, measured)
+    return micro_batches.run(rollouts.tokens.parts, measured)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a policy answered to P prompts, K times each, and the score of each answer."""
+
+    generated: Generated
+    score_PK: np.ndarray
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Reward with its interval, shape of the answers, best of n."""
+        mean, low, high = _mean(self.score_PK)
+        rewards = {"reward": mean, "reward_interval": [low, high]}
+        return rewards | shape(self.generated.responses) | {"best_of_n": best_of_n(self.score_PK)}
+
+
+def answer(
+    generator: Generator, chat: Chat, prompts: Sequence[Prompt], reward: Reward, config: Config, label: str
+) -> Answers:
+    """Let a generator answer each prompt as often as configured, and score its answers."""
+    asked = requests(prompts, config.answers, config.run.seed)
+    generated = generate_watched(generator, chat, asked, config.sampling, label)
+    scores = reward(generated.prompts, generated.responses)
+    return Answers(generated, np.array(scores).reshape(len(prompts), config.answers))
 
 
 def evaluate(config: Config) -> Result:
@@ -102,35 +130,27 @@ def evaluate(config: Config) -> Result:
     with Run.open(config.run, config, "evaluate") as run:
         inputs = config.inputs
         chat = load_chat(config.model, inputs.chat_format)
-        prompts = formats.read(inputs.data, (Prompt,), inputs.strict, run.say, chat.check)
-        prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
+        prompts = distinct_prompts(inputs, run.say, chat.check, config.prompts)
         reward = load_reward(config.reward, chat, inputs.chat_format, setup=ScorerSetup(warn=run.say))
         reference = load_policy(config.reference) if config.reference else None
         temperature = config.sampling.temperature or 1.0
         micro_batches = MicroBatches(config.budget_tokens, run.say)
         figures: dict[str, Any] = {}
-        speakers = [("", load_policy(config.model), "after")]
+        policies = [("", load_policy(config.model), "after")]
         if reference is not None:
-            speakers.append(("reference_", reference, "before"))
-        for _, policy, _ in speakers:
-            prompts = with_room(prompts, policy, chat, run.say, inputs.strict)
+            policies.append(("reference_", reference, "before"))
+        for _, policy, _ in policies:
+            prompts = with_room(prompts, chat, policy.context, run.say, inputs.strict)
             prompts = readable(prompts, config.reward, policy.context, inputs, config.sampling, run.say)
-        for prefix, policy, phase in speakers:
-            with Progress(len(prompts) * config.answers, prefix.rstrip("_") or "policy") as progress:
-                passed = partial(progress.update, figures={})
-                rollouts, asked, said = speak(
-                    policy, chat, prompts, config.answers, config.sampling, config.run.seed, passed=passed
-                )
-            score_PK = np.array(reward(asked, said)).reshape(len(prompts), config.answers)
-            mean, low, high = _mean(score_PK)
-            figures |= {f"{prefix}reward": mean, f"{prefix}reward_interval": [low, high]}
-            figures |= {f"{prefix}{name}": value for name, value in shape(said).items()}
-            told = drift(policy, reference if not prefix else None, rollouts, temperature, micro_batches)
-            figures |= {f"{prefix}{name}": value for name, value in told.items()}
-            figures[f"{prefix}best_of_n"] = best_of_n(score_PK)
-            for i, prompt in enumerate(prompts):
-                answer = said[i * config.answers]
-                run.sample(0, phase, prompt=prompt.text, response=answer.text, score=score_PK[i, 0])
+        for prefix, policy, phase in policies:
+            label = prefix.rstrip("_") or "policy"
+            answers = answer(LocalGenerator(policy, chat), chat, prompts, reward, config, label)
+            rollouts, base = answers.generated.rollouts, reference if not prefix else None
+            measured = answers.figures | drift(policy, base, rollouts, temperature, micro_batches)
+            figures |= {f"{prefix}{name}": value for name, value in measured.items()}
+            firsts = answers.generated.responses[:: config.answers]
+            for prompt, first, score in zip(prompts, firsts, answers.score_PK[:, 0], strict=True):
+                run.sample(0, phase, prompt=prompt.text, response=first.text, score=score)
         return run.finish(figures)
 
 

@@ -43,6 +43,11 @@ class Sampling:
             ("stop", all(self.stop), "texts that are not empty"),
         )
 
+    def cut(self, text: str) -> str:
+        """The text before the first stop string in it."""
+        places = [place for place in map(text.find, self.stop) if place >= 0]
+        return text[: min(places)] if places else text
+
     @property
     def truncates(self) -> bool:
         """Whether some tokens can never be drawn, so that the sampled distribution is not the model's own."""

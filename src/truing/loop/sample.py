@@ -8,16 +8,22 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from truing.data import formats
+from truing.data.chat import Chat
 from truing.data.formats import Read, native
+from truing.data.prompts import distinct_prompts, with_room
 from truing.data.records import Conversation, Prompt, Response
+from truing.data.seeds import derived
 from truing.data.settings import DataSettings
 from truing.fault_points import seam
+from truing.generation.generator import Generator
+from truing.generation.local import LocalGenerator
+from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
 from truing.generation.select import By, select
-from truing.generation.speak import speak, with_room
 from truing.models.loading import load_chat, load_policy
 from truing.models.precision import Precision
 from truing.rewards.combine import load_reward, readable
+from truing.rewards.function import Reward
 from truing.rewards.model import ScorerSetup
 from truing.runs.progress import Progress
 from truing.runs.resume import Facts, Keeper, Part, fingerprint
@@ -75,21 +81,42 @@ def kept(responses: Sequence[Response], config: Config) -> list[Response]:
     return [responses[i] for i in select(ids, scores, config.keep, config.keep_by)]  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Sampler:
+    """A generator answers, a reward scores where there is one, and what the configuration keeps is kept."""
+
+    generator: Generator
+    chat: Chat
+    reward: Reward | None
+    config: Config
+
+    def __call__(self, prompts: Sequence[Prompt], seed: int) -> list[Conversation]:
+        """Each prompt with its answers."""
+        config = self.config
+        generated = generate(self.generator, self.chat, requests(prompts, config.answers, seed), config.sampling)
+        responses = [replace(response, author=config.model) for response in generated.responses]
+        if self.reward is not None:
+            scores = self.reward(generated.prompts, responses)
+            responses = [replace(response, score=score) for response, score in zip(responses, scores, strict=True)]
+        answers = [responses[i * config.answers : (i + 1) * config.answers] for i in range(len(prompts))]
+        return [Conversation(prompt, tuple(kept(some, config))) for prompt, some in zip(prompts, answers, strict=True)]
+
+
 def train(config: Config, read: Read = formats.read) -> Result:
     """The whole stage, from prompts to a run's folder, which holds each with its answers in responses.jsonl."""
     with Run.open(config.run, config, "sample") as run:
         inputs = config.inputs
         chat = load_chat(config.model, inputs.chat_format)
-        prompts = read(inputs.data, (Prompt,), inputs.strict, run.say, chat.check)
-        prompts = list({p.id: p for p in prompts}.values())[: config.prompts or None]
+        prompts = distinct_prompts(inputs, run.say, chat.check, config.prompts, read)
         policy = load_policy(config.model).requires_grad_(False)
         precision = settled_precision(config.precision, policy, run)
         policy.compute_as(precision, moves=False)
-        prompts = with_room(prompts, policy, chat, run.say, inputs.strict)
+        prompts = with_room(prompts, chat, policy.context, run.say, inputs.strict)
         prompts = readable(prompts, config.reward, policy.context, inputs, config.sampling, run.say)
         setup = ScorerSetup(precision, warn=run.say)
         reward = load_reward(config.reward, chat, inputs.chat_format, setup=setup) if config.reward else None
         tell(precision, policy, run)
+        sampler = Sampler(LocalGenerator(policy, chat), chat, reward, config)
         conversations: list[Conversation] = []
         chunk = max(1, 256 // config.answers)
         parts: dict[str, Part] = {"said": Facts(
@@ -101,17 +128,12 @@ def train(config: Config, read: Read = formats.read) -> Result:
             Progress(len(prompts), "sample") as progress,
         ):
             for start in range(keeper.resume(), len(prompts), chunk):
-                some = prompts[start : start + chunk]
-                seed = config.run.seed * 1_000_003 + start
-                _, asked, said = speak(policy, chat, some, config.answers, config.sampling, seed, author=config.model)
-                if reward is not None:
-                    said = [replace(r, score=s) for r, s in zip(said, reward(asked, said), strict=True)]
-                for i, prompt in enumerate(some):
-                    answers = kept(said[i * config.answers : (i + 1) * config.answers], config)
-                    conversations.append(Conversation(prompt, tuple(answers)))
-                    for answer in answers[:1]:
-                        run.sample(0, "", prompt=prompt.text, response=answer.text, score=answer.score)
-                progress.update(min(start + chunk, len(prompts)), {}, said[-1].text)
+                answered = sampler(prompts[start : start + chunk], derived(config.run.seed, start))
+                conversations += answered
+                for conversation in answered:
+                    first = conversation.responses[0]
+                    run.sample(0, "", prompt=conversation.prompt.text, response=first.text, score=first.score)
+                progress.update(min(start + chunk, len(prompts)), {}, answered[-1].responses[-1].text)
                 seam("chunk")
                 keeper.passed(start + chunk)
         formats.write(conversations, run.folder / "responses.jsonl")

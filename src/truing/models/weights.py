@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -26,3 +27,14 @@ def check_files(folder: Path) -> None:
                 pass
         except SafetensorError as error:
             raise UserError(f"{file}: no whole safetensors file: {first_line(error)}; fetch it again") from error
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """SHA-256 over the weights in a folder, which tells a model's versions apart; "" where there are none."""
+    read = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    for file in files:
+        with file.open("rb") as weights:
+            while block := weights.read(1 << 20):
+                read.update(block)
+    return read.hexdigest() if files else ""

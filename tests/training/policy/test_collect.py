@@ -8,13 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.fakes import FakeGenerator
 
 from truing.data.batches import Sequences
 from truing.data.records import Message, Prompt
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
+from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.training.policy import collect
 from truing.training.policy.algorithms import TABLE, algorithm
 from truing.training.policy.collect import Collector, with_scores
@@ -25,16 +26,17 @@ PROMPTS = [Prompt((Message("user", text),)) for text in ("A cat?", "A dog?", "A 
 SAMPLING = Sampling(max_new_tokens=6)
 
 
-def collector_of(policy, chat, reward):
-    return Collector(policy, chat, SAMPLING, Scoring(reward, ScoreSettings(missing_end_penalty=1.0)), seed=3)
+def collector_of(chat, reward):
+    return Collector(FakeGenerator(), chat, SAMPLING, Scoring(reward, ScoreSettings(missing_end_penalty=1.0)), seed=3)
 
 
-def test_every_prompt_is_answered_and_every_response_scored(policy, chat):
+def test_every_prompt_is_answered_and_every_response_scored(chat):
     def reward(prompts, responses):
         return [len(p.text) + len(r.text) / 100 for p, r in zip(prompts, responses, strict=True)]
 
-    collected = collector_of(policy, chat, reward)(PROMPTS, algorithm("rloo", {"answers": 2}))
-    rollouts, asked, responses = speak(policy, chat, PROMPTS, 2, SAMPLING, 3)
+    collected = collector_of(chat, reward)(PROMPTS, algorithm("rloo", {"answers": 2}))
+    generated = generate(FakeGenerator(), chat, requests(PROMPTS, 2, 3), SAMPLING)
+    rollouts, asked, responses = generated.rollouts, generated.prompts, generated.responses
     assert torch.equal(collected.rollouts.logp_N, rollouts.logp_N)
     assert collected.rollouts.group_B.tolist() == [0, 0, 1, 1, 2, 2] and collected.first_response == responses[0].text
     expected = torch.tensor(reward(asked, responses)) - rollouts.truncated_B.float()
@@ -42,38 +44,40 @@ def test_every_prompt_is_answered_and_every_response_scored(policy, chat):
     assert collected.dropped == 0 and collected.generate_s > 0 and collected.score_s > 0
 
 
-def test_generating_and_scoring_are_timed_apart(policy, chat, monkeypatch):
-    collector = collector_of(policy, chat, lambda prompts, responses: [1.0] * len(responses))
+def test_generating_and_scoring_are_timed_apart(chat, monkeypatch):
+    collector = collector_of(chat, lambda prompts, responses: [1.0] * len(responses))
     clock = iter([0.0, 1.0, 11.0])
     monkeypatch.setattr(collect, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     collected = collector(PROMPTS, algorithm("reinforce"))
     assert (collected.generate_s, collected.score_s) == (1.0, 10.0)
 
 
-def test_responses_that_are_dropped_are_counted(policy, chat):
+def test_responses_that_are_dropped_are_counted(chat):
     """Under an algorithm that compares, the other answer to the same prompt goes, too."""
     for name, dropped in (("reinforce", 1), ("rloo", 2)):
         algo = algorithm(name, {"answers": 2})
-        collected = collector_of(policy, chat, lambda prompts, responses: [NAN, 1, 1, 1, 1, 1])(PROMPTS, algo)
+        collected = collector_of(chat, lambda prompts, responses: [NAN, 1, 1, 1, 1, 1])(PROMPTS, algo)
         assert collected.dropped == dropped
         assert len(collected.rollouts) == len(collected.score_B) == 6 - dropped
     assert TABLE["rloo"].compares_answers and not TABLE["reinforce"].compares_answers
 
 
 SHARED = """
-from tests.training.policy.test_collect import PROMPTS, SAMPLING, Collector, Scoring, ScoreSettings, speak
+from tests.fakes import FakeGenerator
+from tests.training.policy.test_collect import PROMPTS, SAMPLING, Collector, Scoring, ScoreSettings, generate, requests
 from truing.data.chat import Chat
-from truing.models.loading import load_policy, load_tokenizer
-policy, chat = load_policy({model!r}), Chat(load_tokenizer({model!r}))
+from truing.models.loading import load_tokenizer
+chat = Chat(load_tokenizer({model!r}))
 asked_for = []
 def reward(prompts, responses):
     asked_for.extend(responses)
     return [len(r.text) + len(p.text) / 100 for p, r in zip(prompts, responses)]
-collector = Collector(policy, chat, SAMPLING, Scoring(reward, ScoreSettings()), 3)
+collector = Collector(FakeGenerator(), chat, SAMPLING, Scoring(reward, ScoreSettings()), 3)
 for prompts in (PROMPTS, PROMPTS[:1]):
     asked_for.clear()
     rollouts, answers = collector.generate(prompts, 2)
-    whole, asked, alone = speak(policy, chat, prompts, 2, SAMPLING, 3)
+    generated = generate(FakeGenerator(), chat, requests(prompts, 2, 3), SAMPLING)
+    whole, asked, alone = generated.rollouts, generated.prompts, generated.responses
     assert [r.token_ids for r in answers] == [r.token_ids for r in alone]
     assert [(r.text, r.seed, r.sampling) for r in answers] == [(r.text, r.seed, r.sampling) for r in alone]
     for name, tensor in whole.named().items():

@@ -6,17 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-import torch
 from torch import Tensor
 
 from truing.data.chat import Chat
 from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.errors import UserError
+from truing.generation.generator import Generator
+from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
-from truing.generation.speak import speak
 from truing.maths.ragged import group_sum
-from truing.models.roles import Policy
 from truing.runs import distributed
 from truing.training.policy.algorithms import Algorithm
 from truing.training.policy.scoring import Scoring
@@ -40,10 +39,10 @@ Collect = Callable[[Sequence[Prompt], Algorithm], Collected]
 
 @dataclass(frozen=True)
 class Collector:
-    """The policy answers, the reward scores. With several processes each works on its share of the prompts, and all
+    """A generator answers, the reward scores. With several processes each works on its share of the prompts, and all
     know all."""
 
-    policy: Policy
+    generator: Generator
     chat: Chat
     sampling: Sampling
     scoring: Scoring
@@ -63,16 +62,13 @@ class Collector:
 
         Their seeds are those of the whole list: they do not depend on the number of processes.
         """
-        own = distributed.share(len(prompts)).tolist()
+        own = set(distributed.share(len(prompts)).tolist())
+        asked = [request for request in requests(prompts, answers, self.seed) if request.group in own]
         tensors, responses = dict[str, Tensor](), list[Response]()
-        if own:
-            some = [prompts[i] for i in own]
-            rollouts, _, responses = speak(
-                self.policy, self.chat, some, answers, self.sampling, self.seed, first=own[0]
-            )
-            tensors = rollouts.named()
+        if asked:
+            generated = generate(self.generator, self.chat, asked, self.sampling)
+            tensors, responses = generated.rollouts.named(), generated.responses
         tensors = distributed.end_to_end(tensors)
-        tensors["group_B"] = torch.arange(len(prompts)).repeat_interleave(answers)  # each process counts from 0
         rows = distributed.gathered([asdict(r) for r in responses]) if distributed.count() > 1 else []
         return Rollouts.of(tensors), [_response(row) for some in rows for row in some] or responses
 

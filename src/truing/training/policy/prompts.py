@@ -9,9 +9,9 @@ from truing.data import formats
 from truing.data.chat import Chat
 from truing.data.formats import Read
 from truing.data.lengths import short_enough
+from truing.data.prompts import distinct_prompts, with_room
 from truing.data.records import Prompt, split_of
 from truing.errors import UserError
-from truing.generation.speak import with_room
 from truing.rewards import combine
 from truing.runs.run import Run
 from truing.training.policy.learners import Learners
@@ -28,8 +28,7 @@ class Prompts:
 
 def read_prompts(config: Config, chat: Chat, run: Run, read: Read = formats.read) -> Prompts:
     """Prompts to learn on, and held-out ones: those marked "test", or a share by root prompt, or the first learned."""
-    prompts = read(config.inputs.data, (Prompt,), config.inputs.strict, run.say, chat.check)
-    prompts = list({p.id: p for p in prompts}.values())
+    prompts = distinct_prompts(config.inputs, run.say, chat.check, read=read)
     split = {
         "train": [p for p in prompts if p.split in ("", "train")],
         "test": [p for p in prompts if p.split == "test"],
@@ -49,7 +48,7 @@ def fitting(
     and the reward models among `reward`, which read it. The others are told."""
     every = list({p.id: p for p in (*found.learned, *found.held_out)}.values())
     policy = learners.policy
-    kept = with_room(every, policy, chat, run.say, config.inputs.strict)
+    kept = with_room(every, chat, policy.context, run.say, config.inputs.strict)
     context = min(role.context for role in (learners.reference, learners.critic, policy) if role is not None)
     if context < policy.context:
         lengths = [len(chat.prompt_ids(prompt.messages)) + config.sampling.max_new_tokens for prompt in kept]

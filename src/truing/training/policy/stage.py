@@ -12,6 +12,8 @@ from truing.data import formats
 from truing.data.formats import Read
 from truing.data.records import Prompt
 from truing.data.rollouts import Minibatch
+from truing.data.seeds import derived
+from truing.generation.local import LocalGenerator
 from truing.maths import ragged
 from truing.maths.kl import AdaptiveKL
 from truing.models.loading import load_chat
@@ -55,7 +57,9 @@ def train(config: Config, reward: Reward | None = None, read: Read = formats.rea
         for line in beforehand(len(prompts.learned), config.asked, config.learning.lr, adapts, cuts):
             run.say(line)
         tell(learners.precision, learners.policy, run)
-        collector = Collector(learners.policy, chat, config.sampling, Scoring(reward, config.scores))
+        collector = Collector(
+            LocalGenerator(learners.policy, chat), chat, config.sampling, Scoring(reward, config.scores)
+        )
         summary = fit(learners, collector, prompts, config, run)
         run.save(learners.policy, chat.tokenizer, "model")
         if learners.critic is not None:
@@ -97,7 +101,7 @@ def fit(learners: Learners, collector: Collector, prompts: Prompts, config: Conf
                 quarantine=partial(quarantine, collector, run, number),
             )
             asked = [prompts.learned[i] for i in chosen]
-            seeded = replace(collector, seed=config.run.seed * 1_000_003 + number)
+            seeded = replace(collector, seed=derived(config.run.seed, number))
             for _ in step(learners, asked, seeded, algo, plan, iteration):
                 loop.save_if_due()
             metrics = iteration.metrics | control.metrics
