@@ -4,9 +4,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.fakes import FakeGenerator
 
 from truing.data.records import Message, Prompt, Response
-from truing.evaluation.evaluate import Config, best_of_n, drift, evaluate, repeats, shape
+from truing.evaluation.evaluate import Config, answer, best_of_n, drift, evaluate, repeats, shape
 from truing.generation.local import LocalGenerator
 from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
@@ -58,6 +59,22 @@ def test_where_memory_runs_out_it_is_measured_in_smaller_micro_batches(policy, c
     monkeypatch.setattr(type(policy), "forward", forward)
     assert drift(policy, None, said, 1.0, MicroBatches(64, warned.append)) == pytest.approx(whole, rel=1e-5)
     assert warned == ["out of memory: micro-batches have 32 tokens from now on; results are the same but for rounding"]
+
+
+def test_figures_of_whoever_answers_by_hand(chat):
+    """No model: the first answer to each of three prompts scores 0, the second 1."""
+    config = configured(
+        Config, model="none", data=("x",), reward=("exact",), answers=2, sampling=Sampling(max_new_tokens=5)
+    )
+    answers = answer(
+        FakeGenerator(end_id=None), chat, PROMPTS, lambda prompts, responses: [0.0, 1.0] * 3, config, "mine"
+    )
+    assert answers.score_PK.tolist() == [[0, 1]] * 3 and answers.generated.rollouts.lengths_B.tolist() == [5] * 6
+    figures = answers.figures
+    assert (figures["reward"], figures["length"], figures["unfinished"]) == (0.5, 5.0, 1.0)
+    assert [row["reward"] for row in figures["best_of_n"]] == [0.5, 1.0]
+    low, high = figures["reward_interval"]
+    assert 0 < low < 0.5 < high < 1
 
 
 def test_best_of_n_curve_by_hand():

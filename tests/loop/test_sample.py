@@ -1,12 +1,14 @@
 import json
 
 import pytest
+from tests.fakes import FakeGenerator
 
 from truing.data.formats import read
-from truing.data.records import Conversation, Prompt
+from truing.data.records import Conversation, Message, Prompt
+from truing.data.seeds import of_response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
-from truing.loop.sample import Config, train
+from truing.loop.sample import Config, Sampler, train
 from truing.settings import configured
 
 
@@ -29,6 +31,26 @@ def test_answers_are_written_with_their_tokens_and_read_back(tiny_model, prompts
     assert len(said) == 5 and all(len(c.responses) == 3 for c in said)
     assert all(len(r.token_ids) == len(r.logprobs) > 0 for c in said for r in c.responses)
     assert [p.id for p in read(str(tmp_path / "run"), (Prompt,))] == [c.prompt.id for c in said]
+
+
+def test_whoever_generates_answers_are_scored_and_the_best_are_kept(chat):
+    """No model: three prompts, four answers, of which the two with the highest scores stay, best first."""
+    prompts, scored = [Prompt((Message("user", f"Number {i}?"),)) for i in range(3)], []
+
+    def reward(asked, responses):
+        scored.append([p.id for p in asked])
+        return [float(r.seed % 7) for r in responses]
+
+    config = configured(Config, model="me", data=("x",), answers=4, keep=2, reward=("exact",))
+    conversations = Sampler(FakeGenerator(), chat, reward, config)(prompts, 5)
+    assert [c.prompt for c in conversations] == prompts and scored == [[p.id for p in prompts for _ in range(4)]]
+    for i, conversation in enumerate(conversations):
+        seeds = [of_response(5, i, j) for j in range(4)]
+        assert [r.score for r in conversation.responses] == sorted((s % 7 for s in seeds), reverse=True)[:2]
+        assert {r.seed for r in conversation.responses} <= set(seeds)
+        assert {r.author for r in conversation.responses} == {"me"}
+    plain = Sampler(FakeGenerator(), chat, None, configured(Config, model="me", data=("x",), answers=4))(prompts, 5)
+    assert all(len(c.responses) == 4 and c.responses[0].score is None for c in plain)
 
 
 def test_best_of_n_keeps_the_highest_score(tiny_model, prompts, tmp_path):

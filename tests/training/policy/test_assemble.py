@@ -7,6 +7,7 @@ from tests.training.policy.test_stage import config_of, vowels
 
 from truing.data.records import Message, Prompt
 from truing.errors import UserError
+from truing.generation.local import LocalGenerator
 from truing.models.adapters import Adapter
 from truing.models.loading import load_chat, load_scorer, save
 from truing.runs.run import Run
@@ -60,8 +61,9 @@ def test_with_adapters_a_critic_from_the_reward_model_learns_on_the_policys_base
     with Run.open(config.run, config, "rl") as run:
         learners = assemble(config, run)
         prompts = [Prompt((Message("user", "Number 1?"),))] * 6
-        scoring = Scoring(vowels, config.scores)
-        collector = Collector(learners.policy, load_chat(tiny_model), config.sampling, scoring)
+        scoring, chat = Scoring(vowels, config.scores), load_chat(tiny_model)
+        generator = LocalGenerator(learners.policy, chat)
+        collector = Collector(generator, chat, config.sampling, scoring)
         fit(learners, collector, Prompts(prompts, prompts[:1]), config, run)
     places = {p.data_ptr() for p in learners.policy.parameters() if not p.requires_grad}
     frozen = [p for p in learners.critic.parameters() if not p.requires_grad]

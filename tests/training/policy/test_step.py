@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.fakes import FakeGenerator
 
 from truing.data import batches
 from truing.data.batches import Sequences
 from truing.data.records import Message, Prompt
 from truing.data.rollouts import Experience, Minibatch, Rollouts
 from truing.errors import Diverged
+from truing.generation.sampling import Sampling
 from truing.maths.advantages import RunningMoments, reward_to_go
 from truing.maths.ragged import last
 from truing.models.adapters import Adapter
@@ -25,8 +27,9 @@ from truing.runs.checkpoint import State
 from truing.training.loop import Update
 from truing.training.optimize import Learning, Optimizer, StepStats
 from truing.training.policy.algorithms import PARTS, PPO, TABLE, algorithm
-from truing.training.policy.collect import Collected, with_scores
-from truing.training.policy.learners import Estimates, Learners, losses
+from truing.training.policy.collect import Collected, Collector, with_scores
+from truing.training.policy.learners import LARGEST_GAP, Estimates, Learners, losses
+from truing.training.policy.scoring import ScoreSettings, Scoring
 from truing.training.policy.step import Iteration, Plan, credit, described, rates, step
 
 LEARNING = Learning(lr=1e-2, schedule="constant")
@@ -149,6 +152,24 @@ def test_ratio_is_one_before_the_first_update(tiny_model, row):
     figures = run_step(learners, row, check=True)
     assert figures["policy/first_ratio"] == pytest.approx(1, abs=1e-4)
     assert figures["check/logprob_gap"] < 1e-4
+
+
+def test_whoever_generates_the_policy_learns_from_its_own_log_probs(tiny_model, chat, row):
+    """The generator is none of ours: it draws every token with the same probability. The check finds that its log-probs
+    are not the policy's, and ratios begin at 1. Broken on purpose: its own log-probs taken -> red."""
+    learners, iteration = learners_of(tiny_model, row), Iteration()
+    learners.warn = (told := []).append
+    before, generator = weights(learners), FakeGenerator()
+    scoring = Scoring(lambda prompts, responses: [float(sum(r.token_ids) % 5) for r in responses], ScoreSettings())
+    collector = Collector(generator, chat, Sampling(max_new_tokens=LIMIT), scoring, seed=1)
+    prompts = [PROMPT, Prompt((Message("user", "What colour?"),))] * (1 if row.answers > 1 else 3)
+    plan = Plan(LIMIT, torch.Generator().manual_seed(5), check=True)
+    for _ in step(learners, prompts, collector, row, plan, iteration):
+        pass
+    assert len(generator.asked[0]) == len(prompts) * row.answers == len(iteration.experience)
+    assert iteration.metrics["check/logprob_gap"] > LARGEST_GAP and learners.recomputes and "again" in told[0]
+    assert iteration.metrics["policy/first_ratio"] == pytest.approx(1, abs=1e-4)
+    assert not torch.equal(weights(learners), before)
 
 
 def test_reading_a_prompt_once_for_its_responses_does_not_change_the_step(tiny_model, row, monkeypatch):
