@@ -16,7 +16,7 @@ import torch
 
 from benchmarks import work
 from benchmarks.ppo import ending, useful_generation_flops
-from truing.generation.engine import Engine
+from truing.generation.local import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import policy_of
 from truing.training.optimize import Learning, ready

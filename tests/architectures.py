@@ -8,7 +8,7 @@ from tests.models.test_attention import model_of
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.generation.engine import Engine
+from truing.generation.local import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_policy, load_scorer, save
 from truing.models.roles import trainable

@@ -30,7 +30,7 @@ FLOORS = {  # of the package, and of rooms that have floors of their own: what a
         {"rollouts", "chat", "formats"}, {"prompts"},
     ),
     "generation": (
-        {"sampling", "select"}, {"generator"}, {"scheduler"}, {"cache", "graphs"}, {"runner"}, {"engine"},
+        {"sampling", "select"}, {"generator"}, {"scheduler"}, {"cache", "graphs"}, {"runner"},
         {"local", "records"}, {"reply"},
     ),
     "runs": (

@@ -12,7 +12,7 @@ from transformers import GPT2Config, LlamaConfig
 
 from truing.generation import graphs, runner
 from truing.generation.cache import SlotCache
-from truing.generation.engine import Engine
+from truing.generation.local import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import policy_of
 

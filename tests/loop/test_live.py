@@ -1,3 +1,6 @@
+import pytest
+
+from truing.errors import UserError
 from truing.feedback import label
 from truing.feedback.label import Config
 from truing.loop import live
@@ -13,3 +16,12 @@ def test_a_model_that_is_no_address_answers_in_this_process(tiny_model, monkeypa
     reply, known_by = local(tiny_model)
     assert given is config and len(known_by) > 8
     assert (reply.sampling.temperature, reply.sampling.max_new_tokens) == (0.5, 3)
+
+
+def test_a_model_that_is_not_there_is_refused_before_the_page_opens_or_a_store_is_made(tmp_path, monkeypatch):
+    """Red when it is loaded only once somebody waits for its answer."""
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "hi?"}')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="model nowhere: there is no such folder"):
+        live.serve(Config(model=("nowhere",), prompts=("prompts.jsonl",), port=0))
+    assert not (tmp_path / "feedback.db").exists()

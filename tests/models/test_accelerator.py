@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from truing.data.batches import Sequences
-from truing.generation.engine import Engine
+from truing.generation.local import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_policy, load_scorer
 from truing.models.roles import trainable

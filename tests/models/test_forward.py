@@ -27,7 +27,7 @@ from transformers import (
 
 from truing.data.batches import Sequences
 from truing.errors import UserError
-from truing.generation.engine import Engine
+from truing.generation.local import Engine
 from truing.generation.sampling import Sampling
 from truing.models import forward
 from truing.models.heads import VocabularyHead

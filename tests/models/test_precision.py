@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from truing.data.batches import Sequences
-from truing.generation.engine import Engine
+from truing.generation.local import Engine
 from truing.generation.sampling import Sampling
 from truing.models import attention, forward, heads, precision
 from truing.models.adapters import Adapter

@@ -55,12 +55,13 @@ def generate(
     progress: ProgressCallback = no_progress,
 ) -> Generated:
     """Ask a generator for these responses. `chat` makes token ids of prompts, and text of responses."""
-    prompts, groups = [request.prompt for request in asked], [request.group for request in asked]
-    prompt_ids = {group: chat.prompt_ids(prompt.messages) for group, prompt in dict(zip(groups, prompts)).items()}
-    own_seeds = [request.seed for request in asked]
-    generations = generator.generate([prompt_ids[group] for group in groups], sampling, own_seeds, progress)
+    prompts = {request.group: request.prompt for request in asked}
+    prompt_ids = {group: chat.prompt_ids(prompt.messages) for group, prompt in prompts.items()}  # of each prompt once
+    ids, own_seeds = [prompt_ids[request.group] for request in asked], [request.seed for request in asked]
+    generations = generator.generate(ids, sampling, own_seeds, progress)
     responses = [response_of(generation, chat, sampling) for generation in generations]
-    return Generated(prompts, responses, rollouts_of(generations, groups))
+    rollouts = rollouts_of(generations, [request.group for request in asked])
+    return Generated([request.prompt for request in asked], responses, rollouts)
 
 
 def response_of(generation: Generation, chat: Chat, sampling: Sampling) -> Response:

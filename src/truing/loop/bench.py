@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from truing.data.batches import Sequences
-from truing.generation.engine import Engine
+from truing.generation.local import Engine
 from truing.generation.sampling import Sampling
 from truing.models.loading import load_policy, policy_of
 from truing.models.precision import WORTH, Precision, bfloat16_gain, dtype_of, products_s
