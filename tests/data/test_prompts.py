@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -24,7 +25,8 @@ def test_each_prompt_comes_once_and_only_the_first_where_they_are_counted(chat, 
         return PROMPTS
 
     assert distinct_prompts(inputs, print, chat.check, read=read) == PROMPTS
-    assert asked == [(inputs.data, (Prompt,), False, print, chat.check)]
+    assert distinct_prompts(replace(inputs, strict=True), print, chat.check, read=read) == PROMPTS
+    assert asked == [(inputs.data, (Prompt,), strict, print, chat.check) for strict in (False, True)]
 
 
 def test_prompts_that_leave_no_room_are_told_and_left_out(chat):

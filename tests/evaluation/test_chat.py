@@ -30,7 +30,9 @@ def conversation(chat):
     def converse_with(lines, **kwargs):
         said, generator = [], FakeGenerator()
         config = Config("no model", sampling=SAMPLING, **kwargs)
-        return converse(generator, chat, config, typing(lines), said.append), said, generator.asked
+        messages = converse(generator, chat, config, typing(lines), said.append)
+        assert len({seed for (seed,) in generator.seeds}) == len(generator.seeds)
+        return messages, said, generator.asked
 
     return converse_with
 

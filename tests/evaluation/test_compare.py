@@ -3,9 +3,11 @@ import json
 import shutil
 
 import pytest
+from tests.templates import LLAMA_2, with_template
 
 from truing.data.records import Message, Prompt, Response
 from truing.errors import UserError
+from truing.evaluation import compare as module
 from truing.evaluation.compare import Config, evaluate, win_rate
 from truing.evaluation.evaluate import Config as OfOne
 from truing.evaluation.evaluate import evaluate as evaluate_one
@@ -68,6 +70,36 @@ def test_prompts_that_one_of_the_two_has_no_room_for_are_left_out_of_both(tiny_m
         assert [row["prompt"][7] for row in rows] == list("000022223333")
     with pytest.raises(UserError, match="leave no room"):
         evaluate(changed(config, strict=True))
+
+
+def test_each_policy_is_asked_in_its_own_format_and_answers_in_its_own_name(
+    tiny_model, tokenizer, tmp_path, monkeypatch
+):
+    other = str(tmp_path / "other")
+    shutil.copytree(tiny_model, other)
+    template = "{{ messages[0].content }} Answer:"
+    with_template(tokenizer, LLAMA_2, chat_template=template).save_pretrained(other)
+    (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Number {i}?"}) for i in range(3)))
+    made, given = [], module.answers_of
+
+    def answers_of(generator, chat, *more):
+        made.append((chat.tokenizer.chat_template == template, given(generator, chat, *more)))
+        return made[-1][1]
+
+    monkeypatch.setattr(module, "answers_of", answers_of)
+    settings = {"data": (str(tmp_path / "prompts.jsonl"),), "judge": ("regex:a",), "prompts": 2, "answers": 2}
+    sampling = Sampling(max_new_tokens=4)
+    evaluate(
+        configured(Config, model=tiny_model, against=other, out=str(tmp_path / "out"), sampling=sampling, **settings)
+    )
+    assert [(own, {r.author for r in responses}) for own, responses in made] == [
+        (False, {tiny_model}),
+        (True, {other}),
+    ]
+    rows = [json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()]
+    assert [row["response"] for row in rows if row["phase"] == "after"] == [r.text for r in made[0][1]]
+    assert [row["response"] for row in rows if row["phase"] == "before"] == [r.text for r in made[1][1]]
+    assert len(rows) == 8
 
 
 def compare(tiny_model, folder, typed, monkeypatch, **settings):

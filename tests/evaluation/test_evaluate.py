@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 import torch
 from tests.fakes import FakeGenerator
+from tests.templates import CHATML, with_template
 
 from truing.data.records import Message, Prompt, Response
-from truing.evaluation.evaluate import Config, answer, best_of_n, drift, evaluate, repeats, shape
+from truing.data.seeds import of_response
+from truing.errors import UserError
+from truing.evaluation.evaluate import Config, best_of_n, drift, evaluate, repeats, scored_answers, shape
 from truing.generation.local import LocalGenerator
 from truing.generation.records import generate, requests
 from truing.generation.sampling import Sampling
 from truing.maths.statistics import wilson
+from truing.models.loading import load_policy, save
 from truing.models.memory import MicroBatches
 from truing.settings import changed, configured
 
@@ -63,16 +67,18 @@ def test_where_memory_runs_out_it_is_measured_in_smaller_micro_batches(policy, c
 
 def test_figures_of_whoever_answers_by_hand(chat):
     """No model: the first answer to each of three prompts scores 0, the second 1."""
-    config = configured(
-        Config, model="none", data=("x",), reward=("exact",), answers=2, sampling=Sampling(max_new_tokens=5)
-    )
-    answers = answer(
-        FakeGenerator(end_id=None), chat, PROMPTS, lambda prompts, responses: [0.0, 1.0] * 3, config, "mine"
-    )
+    sampling = Sampling(max_new_tokens=5)
+    given = {"model": "none", "data": ("x",), "reward": ("exact",), "answers": 2, "sampling": sampling, "seed": 7}
+
+    def reward(prompts, responses):
+        return [0.0, 1.0] * 3
+
+    generator = FakeGenerator(end_id=None)
+    answers = scored_answers(generator, chat, PROMPTS, reward, configured(Config, **given), "mine")
+    assert generator.seeds == [[of_response(7, i, j) for i in range(3) for j in range(2)]]
     assert answers.score_PK.tolist() == [[0, 1]] * 3 and answers.generated.rollouts.lengths_B.tolist() == [5] * 6
     figures = answers.figures
     assert (figures["reward"], figures["length"], figures["unfinished"]) == (0.5, 5.0, 1.0)
-    assert [row["reward"] for row in figures["best_of_n"]] == [0.5, 1.0]
     low, high = figures["reward_interval"]
     assert 0 < low < 0.5 < high < 1
 
@@ -97,7 +103,7 @@ def test_a_reward_of_right_or_wrong_is_unsure_even_if_all_is_right(tiny_model, t
     assert told["reward"] == 1 and told["reward_interval"] == pytest.approx(wilson(3, 3))
 
 
-def test_evaluate_writes_figures_of_both(tiny_model, tmp_path):
+def test_evaluate_writes_figures_of_both(tiny_model, chat, tmp_path):
     data = tmp_path / "prompts.jsonl"
     data.write_text("\n".join(json.dumps({"prompt": p.text}) for p in PROMPTS))
     config = configured(
@@ -108,9 +114,24 @@ def test_evaluate_writes_figures_of_both(tiny_model, tmp_path):
     assert told["kl"] == pytest.approx(0, abs=1e-4) and told["reward"] == told["reference_reward"]
     assert {"entropy", "length", "unfinished", "repeated", "best_of_n", "reward_interval"} <= set(told)
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["length"] == told["length"]
+    rows = [json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()]
+    first = generate(LocalGenerator(load_policy(tiny_model), chat), chat, requests(PROMPTS, 2, 0), config.sampling)
+    expected = [(p.text, r.text, float("e" in r.text)) for p, r in zip(PROMPTS, first.responses[::2], strict=True)]
+    assert [(row["prompt"], row["response"], row["score"]) for row in rows] == 2 * expected
+    assert [row["phase"] for row in rows] == ["after"] * 3 + ["before"] * 3
     with data.open("a") as file:
         file.write("\n" + json.dumps({"prompt": "a cat " * 99}))
     again = evaluate(changed(config, fresh=True)).summary
     left_out = {"time_s", "warnings"}  # a prompt longer than the context
     assert [f for f in again.items() if f[0] not in left_out] == [f for f in told.items() if f[0] not in left_out]
     assert "prompts leave no room" in (tmp_path / "out" / "summary.json").read_text()
+    few = evaluate(changed(config, fresh=True, prompts=2)).summary
+    assert few["length"] == pytest.approx(np.mean([len(r.token_ids) for r in first.responses[:4]]))
+
+
+def test_a_reference_that_reads_other_tokens_is_refused(tiny_model, tokenizer, tmp_path):
+    other = str(tmp_path / "other")
+    save(load_policy(tiny_model), with_template(tokenizer, CHATML), other)
+    given = {"model": tiny_model, "data": ("x",), "reward": ("regex:e",), "out": str(tmp_path / "out")}
+    with pytest.raises(UserError, match=r"reference: .* has another tokenizer"):
+        evaluate(configured(Config, reference=other, **given))

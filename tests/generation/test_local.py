@@ -5,7 +5,9 @@ from truing.data.batches import Sequences
 from truing.errors import UserError
 from truing.generation import local, runner
 from truing.generation.local import Engine, LocalGenerator
-from truing.generation.sampling import Sampling
+from truing.generation.sampling import Sampling, draw, uniforms
+from truing.models.attention import Packed
+from truing.models.forward import trunk
 from truing.models.roles import Policy
 
 PROMPTS = [[1, 5, 6], [1, 9], [1, 5, 6], [1, 7, 8, 9, 10, 11], [1]]
@@ -59,8 +61,28 @@ def test_values_are_collected_on_the_way(policy):
     )
 
 
+def test_each_token_is_drawn_by_a_random_number_of_its_own(policy):
+    """Those of its seed, in their order."""
+    flight = say(policy, Sampling(max_new_tokens=12), [[1, 5, 6]], end=())[0]
+    ids = [1, 5, 6, *flight.token_ids]
+    with torch.no_grad():
+        hidden_SD = trunk(policy.running, torch.tensor(ids), Packed([len(ids)]))
+    token_N, _, _ = draw(policy.head.logits(hidden_SD[2:-1]), uniforms(flight.seed, 12), Sampling())
+    assert token_N.tolist() == flight.token_ids and len(set(flight.token_ids)) > 3
+
+
+def test_who_waits_is_told_how_many_have_ended_in_all(policy):
+    told, speaking = [], Engine(policy, Sampling(max_new_tokens=3), [], slots=2)
+    for seed in range(5):
+        speaking.add([1, 5], seed)
+    speaking.run(told.append)
+    assert told == [2, 4, 5]
+
+
 def test_finish_reasons(policy):
     everything = list(range(320))
+    at_the_limit = say(policy, Sampling(max_new_tokens=1), end=everything)
+    assert all(f.finish_reason == "stop" for f in at_the_limit)
     ended = say(policy, Sampling(max_new_tokens=9), end=everything)
     assert all(f.finish_reason == "stop" and len(f.token_ids) == 1 for f in ended)
     cut = say(policy, Sampling(max_new_tokens=9), end=())
@@ -155,16 +177,15 @@ def test_stories260k_reference_is_reproduced_exactly(shared_data):
     again = policy(Sequences.of([[1]], [expected]))
     torch.testing.assert_close(again.logp_N, torch.tensor(reference["greedy_logprobs"]), atol=2e-5, rtol=0)
     lm = policy.lm_inside
-    from truing.models.attention import Packed
-    from truing.models.forward import trunk
-
     logit_V = policy.head.logits(trunk(lm, torch.tensor([1]), Packed([1])))[0]
     torch.testing.assert_close(logit_V[:8], torch.tensor(reference["logits_after_bos_first8"]), atol=2e-5, rtol=0)
 
 
-def test_end_ids_join_tokenizer_and_generation_settings(policy, chat):
+def test_end_ids_join_tokenizer_and_generation_settings(policy, chat, monkeypatch):
     policy.lm_inside.generation_config.eos_token_id = [7, 9]
     assert LocalGenerator(policy, chat).end_ids == sorted({chat.end_id, 7, 9})
+    monkeypatch.setattr(type(chat), "ends", property(lambda chat: [chat.end_id, 11]))
+    assert 11 in LocalGenerator(policy, chat).end_ids
     everything = list(range(len(chat.tokenizer)))
     policy.lm_inside.generation_config.eos_token_id = everything
     (g,) = LocalGenerator(policy, chat).generate([[1, 5]], Sampling(max_new_tokens=10), [0])
@@ -178,6 +199,8 @@ def test_stop_strings_are_looked_for_in_the_text_of_the_chat(policy, chat):
     cut = _one(generator, free.seed, stop=(stop,))
     assert cut.finish_reason == "stop" and stop in chat.text(cut.token_ids)
     assert stop not in chat.text(cut.token_ids[:-1])
+    *_, streamed = generator.stream([1, 5], Sampling(max_new_tokens=30, stop=(stop,)), free.seed)
+    assert streamed.token_ids == cut.token_ids
 
 
 def _one(generator, seed, **more):
@@ -185,7 +208,7 @@ def _one(generator, seed, **more):
 
 
 def test_it_generates_with_the_weights_of_now(policy, chat):
-    """Red when an engine or its keys and values outlive a call."""
+    """Red when it keeps weights of its own."""
     generator = LocalGenerator(policy, chat)
     before = generator.generate([[1, 5, 6]], Sampling(max_new_tokens=10), [3])[0]
     with torch.no_grad():

@@ -65,3 +65,30 @@ def test_a_character_of_several_tokens_comes_whole_and_the_answer_goes_on(chat):
 
     reply = LocalReply(FakeGenerator(end_id=None), ByByte(chat.tokenizer, "plain"), Sampling(max_new_tokens=12))
     assert list(reply(ASKED, 5)) == ["a", "😀", *"bbbbbbb"]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("abXYcd", ["a", "b"]),  # cut at the stop string
+        ("abXcd", ["a", "b", "Xc", "d"]),  # what looked like its beginning was none
+        ("abX", ["a", "b", "X"]),  # nothing follows that could make it one
+        ("abXZXYc", ["a", "b", "XZ"]),
+    ],
+)
+def test_what_may_begin_a_stop_string_is_held_back_until_it_is_none(chat, text, pieces):
+    class Spelled(Chat):
+        def text(self, token_ids):
+            return text[: len(token_ids)]
+
+    sampling = Sampling(max_new_tokens=len(text), stop=("XY", "nothing"))
+    reply = LocalReply(FakeGenerator(end_id=None), Spelled(chat.tokenizer, "plain"), sampling)
+    assert list(reply(ASKED, 5)) == pieces
+
+
+def test_the_conversation_is_asked_with_the_role_of_each_turn(chat):
+    generator, dialogue = FakeGenerator(), Chat(chat.tokenizer, "dialogue")
+    turns = [("system", "Be kind."), ("user", "hi"), ("assistant", "hello"), ("user", "bye")]
+    list(LocalReply(generator, dialogue, Sampling())([{"role": r, "content": c} for r, c in turns], 5))
+    assert generator.asked == [[tuple(dialogue.prompt_ids([Message(*turn) for turn in turns]))]]
+    assert generator.seeds == [[5]]

@@ -146,3 +146,8 @@ def test_draws_from_a_large_vocabulary_follow_its_distribution():
     expected = torch.zeros(12).index_add(0, group_V, (logit_V / 0.8).softmax(-1)) * 40_000
     seen = torch.bincount(group_V[token_B], minlength=12)
     assert ((seen - expected) ** 2 / expected).sum() < 31.3  # 99.9 % of chi-squared with 11 degrees of freedom
+
+
+def test_a_text_is_cut_before_the_stop_string_that_comes_first():
+    assert Sampling(stop=("b", "a")).cut("xyab") == Sampling(stop=("a", "b")).cut("xyab") == "xy"
+    assert Sampling(stop=("z",)).cut("xyab") == Sampling().cut("xyab") == "xyab"

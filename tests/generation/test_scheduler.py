@@ -50,6 +50,20 @@ def test_equal_prompts_are_counted_once_and_the_others_only_as_far_as_they_are_r
     assert [seeds(alone.admit()), seeds(alone.admit())] == [[(0, 0)], [(1, 1)]]
 
 
+def test_prompts_that_just_fill_the_bound_are_read_together():
+    assert len(scheduler_of(60, 40, 1).admit()) == 2
+
+
+def test_a_newcomer_goes_to_the_band_that_was_opened_last():
+    scheduler = scheduler_of(9, 9, 2, 2, of_a_band=2)
+    scheduler.admit()
+    early, late = scheduler.bands
+    early.active[0].finish_reason = late.active[0].finish_reason = "stop"
+    scheduler.release()
+    scheduler.add(InFlight(prompt=(1,), seed=9, limit=8, uniforms=[]))
+    assert [admitted.band for admitted in scheduler.admit()] == [late]
+
+
 def test_long_prompts_come_first_and_short_ones_have_a_band_of_their_own():
     scheduler = scheduler_of(3, 70, 5, 60, of_a_band=2, prefill_tokens=200)
     scheduler.longest_first()
@@ -79,7 +93,7 @@ def test_the_limits_are_those_of_the_longest_sequence():
         return Limits(100 // longest, 9)
 
     scheduler = Scheduler(limits, 100)
-    for length in (3, 42):
+    for length in (42, 3):
         scheduler.add(InFlight(prompt=(1,) * length, seed=0, limit=8, uniforms=[]))
     assert len(scheduler.admit()) == 2 and asked == [50]
 

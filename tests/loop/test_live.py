@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from truing.errors import UserError
 from truing.feedback import label
 from truing.feedback.label import Config
 from truing.loop import live
+from truing.models.weights import checkpoint_hash
 
 
 def test_a_model_that_is_no_address_answers_in_this_process(tiny_model, monkeypatch):
@@ -14,7 +17,7 @@ def test_a_model_that_is_no_address_answers_in_this_process(tiny_model, monkeypa
     live.serve(config)
     ((given, local),) = handed
     reply, known_by = local(tiny_model)
-    assert given is config and len(known_by) > 8
+    assert given is config and known_by == checkpoint_hash(Path(tiny_model))
     assert (reply.sampling.temperature, reply.sampling.max_new_tokens) == (0.5, 3)
 
 

@@ -8,6 +8,7 @@ from truing.data.records import Conversation, Message, Prompt
 from truing.data.seeds import of_response
 from truing.errors import UserError
 from truing.generation.sampling import Sampling
+from truing.loop import sample
 from truing.loop.sample import Config, Sampler, train
 from truing.settings import configured
 
@@ -58,6 +59,13 @@ def test_best_of_n_keeps_the_highest_score(tiny_model, prompts, tmp_path):
     best = run(tiny_model, prompts, tmp_path, "best", answers=4, reward=("regex:[aeiou]",), keep=1)
     for whole, one in zip(everything, best, strict=True):
         assert [r.score for r in one.responses] == [max(r.score for r in whole.responses)]
+
+
+def test_no_two_responses_of_a_run_have_the_same_seed(tiny_model, prompts, tmp_path, monkeypatch):
+    """Three chunks. Broken on purpose: each chunk with the seed of the run -> red."""
+    monkeypatch.setattr(sample, "LocalGenerator", lambda policy, chat: FakeGenerator())
+    said = run(tiny_model, prompts, tmp_path, answers=100)
+    assert len({r.seed for c in said for r in c.responses}) == 500
 
 
 def test_seed_and_prompts_have_effect(tiny_model, prompts, tmp_path):

@@ -16,6 +16,7 @@ from truing.models.adapters import Adapter
 from truing.models.loading import (
     is_reward_model,
     load_chat,
+    load_context,
     load_policy,
     load_scorer,
     load_tokenizer,
@@ -174,3 +175,10 @@ def test_quantised_weights_are_refused(method, load, tiny_model, tmp_path):
     (folder / "config.json").write_text(json.dumps(quantised))
     with pytest.raises(UserError, match=rf"quantised \({method}\), and truing learns from whole ones"):
         load(str(folder))
+
+
+def test_the_context_that_is_looked_up_is_that_of_the_text_model(tmp_path):
+    """Of a model that also reads images, whose settings name no bound of their own."""
+    text = {"max_position_embeddings": 40, "num_hidden_layers": 1}
+    transformers.Emu3Config(text_config=text).save_pretrained(tmp_path)
+    assert load_context(str(tmp_path)) == 40

@@ -18,7 +18,7 @@ class Rollouts:
     tokens: Sequences
     logp_N: Tensor  # of the distribution sampled from
     kept_N: Tensor  # log of the share of probability that top-k, top-p, min-p kept: zero without them
-    value_N: Tensor  # the estimate of the policy's value head before each token: zero without one
+    value_N: Tensor  # the estimate of the policy's value head before each token: NaN where generation gave none
     truncated_B: Tensor  # bool: cut by the length limit, not ended by the model
     group_B: Tensor  # responses to one prompt share a number
 

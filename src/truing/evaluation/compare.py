@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from truing.data.chat import Chat
 from truing.data.prompts import distinct_prompts, with_room
-from truing.data.records import Prompt, Record
+from truing.data.records import Prompt, Record, Response
 from truing.data.settings import DataSettings
 from truing.errors import UserError
 from truing.evaluation.answers import generate_watched
 from truing.evaluation.judge import by_person, by_reward, outcomes
+from truing.generation.generator import Generator
 from truing.generation.local import LocalGenerator
-from truing.generation.records import Generated, requests
+from truing.generation.records import requests
 from truing.generation.sampling import Sampling
 from truing.maths import statistics
 from truing.models.loading import load_chat, load_context, load_policy
@@ -59,10 +60,13 @@ class Config:
         )
 
 
-def answers_of(model: str, chat: Chat, prompts: Sequence[Prompt], config: Config, seed: int) -> Generated:
-    """What a policy answers to these prompts."""
-    generator = LocalGenerator(load_policy(model), chat)
-    return generate_watched(generator, chat, requests(prompts, config.answers, seed), config.sampling, model)
+def answers_of(
+    generator: Generator, chat: Chat, prompts: Sequence[Prompt], config: Config, seed: int, author: str
+) -> list[Response]:
+    """What a generator answers to these prompts, each as often as configured."""
+    asked = requests(prompts, config.answers, seed)
+    generated = generate_watched(generator, chat, asked, config.sampling, author)
+    return [replace(response, author=author) for response in generated.responses]
 
 
 def win_rate(prompts: Sequence[Prompt], outcome: Sequence[float]) -> dict[str, Any]:
@@ -97,8 +101,11 @@ def evaluate(config: Config) -> Result:
             prompts = readable(prompts, config.judge, max(contexts), inputs, config.sampling, run.say)
         for chat, context in zip(chats, contexts, strict=True):
             prompts = with_room(prompts, chat, context, run.say, inputs.strict)
-        generated = [answers_of(models[i], chats[i], prompts, config, seed + i) for i in (0, 1)]
-        asked, (ours, theirs) = generated[0].prompts, (each.responses for each in generated)
+        ours, theirs = (
+            answers_of(LocalGenerator(load_policy(model), chat), chat, prompts, config, seed + number, model)
+            for number, (model, chat) in enumerate(zip(models, chats, strict=True))
+        )
+        asked = [prompt for prompt in prompts for _ in range(config.answers)]
         judged: list[list[float]] = [[] for _ in asked]
         try:
             for place, outcome in outcomes(judge, asked, ours, theirs, config.both_orders, seed):

@@ -15,13 +15,14 @@ from truing.data.prompts import distinct_prompts, with_room
 from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.data.settings import DataSettings
+from truing.errors import UserError
 from truing.evaluation.answers import generate_watched
 from truing.generation.generator import Generator
 from truing.generation.local import LocalGenerator
 from truing.generation.records import Generated, requests
 from truing.generation.sampling import Sampling
 from truing.maths import ragged, statistics
-from truing.models.loading import load_chat, load_policy
+from truing.models.loading import load_chat, load_policy, same_tokens
 from truing.models.memory import MicroBatches
 from truing.models.roles import Policy
 from truing.rewards.combine import load_reward, readable
@@ -101,28 +102,28 @@ def drift(
 
 
 @dataclass(frozen=True)
-class Answers:
+class Scored:
     """What a policy answered to P prompts, K times each, and the score of each answer."""
 
     generated: Generated
     score_PK: np.ndarray
 
     @property
-    def figures(self) -> dict[str, Any]:
-        """Reward with its interval, shape of the answers, best of n."""
+    def figures(self) -> dict[str, object]:
+        """Reward with its interval, shape of the answers."""
         mean, low, high = _mean(self.score_PK)
-        rewards = {"reward": mean, "reward_interval": [low, high]}
-        return rewards | shape(self.generated.responses) | {"best_of_n": best_of_n(self.score_PK)}
+        rewards: dict[str, object] = {"reward": mean, "reward_interval": [low, high]}
+        return rewards | shape(self.generated.responses)
 
 
-def answer(
+def scored_answers(
     generator: Generator, chat: Chat, prompts: Sequence[Prompt], reward: Reward, config: Config, label: str
-) -> Answers:
+) -> Scored:
     """Let a generator answer each prompt as often as configured, and score its answers."""
     asked = requests(prompts, config.answers, config.run.seed)
     generated = generate_watched(generator, chat, asked, config.sampling, label)
     scores = reward(generated.prompts, generated.responses)
-    return Answers(generated, np.array(scores).reshape(len(prompts), config.answers))
+    return Scored(generated, np.array(scores).reshape(len(prompts), config.answers))
 
 
 def evaluate(config: Config) -> Result:
@@ -130,6 +131,10 @@ def evaluate(config: Config) -> Result:
     with Run.open(config.run, config, "evaluate") as run:
         inputs = config.inputs
         chat = load_chat(config.model, inputs.chat_format)
+        if config.reference and not same_tokens(config.reference, config.model):
+            raise UserError(
+                f"reference: {config.reference} has another tokenizer than {config.model}, whose tokens it would read"
+            )
         prompts = distinct_prompts(inputs, run.say, chat.check, config.prompts)
         reward = load_reward(config.reward, chat, inputs.chat_format, setup=ScorerSetup(warn=run.say))
         reference = load_policy(config.reference) if config.reference else None
@@ -144,9 +149,10 @@ def evaluate(config: Config) -> Result:
             prompts = readable(prompts, config.reward, policy.context, inputs, config.sampling, run.say)
         for prefix, policy, phase in policies:
             label = prefix.rstrip("_") or "policy"
-            answers = answer(LocalGenerator(policy, chat), chat, prompts, reward, config, label)
+            answers = scored_answers(LocalGenerator(policy, chat), chat, prompts, reward, config, label)
             rollouts, base = answers.generated.rollouts, reference if not prefix else None
             measured = answers.figures | drift(policy, base, rollouts, temperature, micro_batches)
+            measured |= {"best_of_n": best_of_n(answers.score_PK)}
             figures |= {f"{prefix}{name}": value for name, value in measured.items()}
             firsts = answers.generated.responses[:: config.answers]
             for prompt, first, score in zip(prompts, firsts, answers.score_PK[:, 0], strict=True):

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from truing.generation.sampling import Sampling
 
 TokenPrompt = Sequence[int]
+TokenPrompts = Sequence[TokenPrompt]
 ProgressCallback = Callable[[int], object]
 """Is called with how many responses have ended."""
 
@@ -39,11 +40,7 @@ class Generator(Protocol):
         ...
 
     def generate(
-        self,
-        prompts: Sequence[TokenPrompt],
-        sampling: Sampling,
-        seeds: Sequence[int],
-        progress: ProgressCallback = no_progress,
+        self, prompts: TokenPrompts, sampling: Sampling, seeds: Sequence[int], progress: ProgressCallback = no_progress
     ) -> list[Generation]:
         """One response to each prompt, in their order. It depends on its prompt, its seed, the sampling and the
         weights, not on the others. Raises UserError for a prompt that leaves no room in the context."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from truing.data.chat import Chat
 from truing.errors import UserError
 from truing.fault_points import seam
-from truing.generation.generator import Generation, ProgressCallback, TokenPrompt, no_progress
+from truing.generation.generator import Generation, ProgressCallback, TokenPrompt, TokenPrompts, no_progress
 from truing.generation.runner import Runner
 from truing.generation.sampling import Sampling, draw, uniforms
 from truing.generation.scheduler import InFlight, Scheduler
@@ -40,11 +40,7 @@ class LocalGenerator:
         return sorted({self.chat.end_id, *self.chat.ends, *named})
 
     def generate(
-        self,
-        prompts: Sequence[TokenPrompt],
-        sampling: Sampling,
-        seeds: Sequence[int],
-        progress: ProgressCallback = no_progress,
+        self, prompts: TokenPrompts, sampling: Sampling, seeds: Sequence[int], progress: ProgressCallback = no_progress
     ) -> list[Generation]:
         """One response to each prompt; equal prompts are read once."""
         engine = Engine(self.policy, sampling, self.end_ids, self.chat.text)
@@ -105,7 +101,7 @@ class Engine:
         if admitted := self.scheduler.admit():
             ended += self._draw([sequence for sequence, _, _ in admitted], self.runner.prefill(admitted))
         if active := self.scheduler.active:
-            ended += self._draw(active, self.runner.decode([band for band in self.scheduler.bands if band.active]))
+            ended += self._draw(active, self.runner.decode(self.scheduler.bands))
         return ended
 
     def run(self, progress: ProgressCallback = no_progress) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import nan
 
 import torch
 
@@ -55,13 +56,11 @@ def generate(
     progress: ProgressCallback = no_progress,
 ) -> Generated:
     """Ask a generator for these responses. `chat` makes token ids of prompts, and text of responses."""
-    prompts = {request.group: request.prompt for request in asked}
-    prompt_ids = {group: chat.prompt_ids(prompt.messages) for group, prompt in prompts.items()}  # of each prompt once
-    ids, own_seeds = [prompt_ids[request.group] for request in asked], [request.seed for request in asked]
-    generations = generator.generate(ids, sampling, own_seeds, progress)
+    prompts, own_seeds = [request.prompt for request in asked], [request.seed for request in asked]
+    prompt_ids = {prompt: chat.prompt_ids(prompt.messages) for prompt in dict.fromkeys(prompts)}
+    generations = generator.generate([prompt_ids[prompt] for prompt in prompts], sampling, own_seeds, progress)
     responses = [response_of(generation, chat, sampling) for generation in generations]
-    rollouts = rollouts_of(generations, [request.group for request in asked])
-    return Generated([request.prompt for request in asked], responses, rollouts)
+    return Generated(prompts, responses, rollouts_of(generations, [request.group for request in asked]))
 
 
 def response_of(generation: Generation, chat: Chat, sampling: Sampling) -> Response:
@@ -80,12 +79,12 @@ def response_of(generation: Generation, chat: Chat, sampling: Sampling) -> Respo
 def rollouts_of(generations: Sequence[Generation], groups: Sequence[int]) -> Rollouts:
     """Generations laid end to end. `groups`: a number for each, the same for responses to one prompt."""
     logp_N = torch.tensor([x for g in generations for x in g.logprobs])
-    values = [x for g in generations for x in g.values]
+    values = [x for g in generations for x in g.values or [nan] * len(g.token_ids)]
     return Rollouts(
         tokens=Sequences.of([g.prompt for g in generations], [g.token_ids for g in generations]),
         logp_N=logp_N,
         kept_N=torch.tensor([x for g in generations for x in g.kept]),
-        value_N=torch.tensor(values) if values else torch.zeros_like(logp_N),
+        value_N=torch.tensor(values),
         truncated_B=torch.tensor([g.finish_reason == "length" for g in generations]),
         group_B=torch.tensor(groups),
     )

@@ -79,7 +79,7 @@ class Scheduler:
     @property
     def busy(self) -> bool:
         """Whether anything waits or is on its way."""
-        return bool(self.waiting) or any(band.active for band in self.bands)
+        return bool(self.waiting or self.bands)
 
     def add(self, sequence: InFlight) -> None:
         """Let a sequence wait."""
@@ -92,9 +92,6 @@ class Scheduler:
 
     def admit(self) -> list[Admitted]:
         """Give free slots to what waits, while its distinct prompts, each of which is read once, are not too many."""
-        if not self.waiting:
-            return []
-        self.bands = [band for band in self.bands if band.active]
         admitted: list[Admitted] = []
         prompts: set[tuple[int, ...]] = set()
         tokens = 0
@@ -123,7 +120,8 @@ class Scheduler:
         return self.bands[-1]
 
     def release(self) -> tuple[list[InFlight], list[Move]]:
-        """Take out what has ended; the last sequence of its band moves into each hole, in the order of the moves."""
+        """Take out what has ended, and bands in which nothing is left. The last sequence of its band moves into each
+        hole, in the order of the moves."""
         ended = [sequence for sequence in self.active if sequence.finish_reason]
         moves: list[Move] = []
         for band in self.bands if ended else ():
@@ -133,4 +131,5 @@ class Scheduler:
                     if slot < len(band.active):
                         moves.append(Move(band, len(band.active), slot, last.length - 1))
                         band.active[slot] = last
+        self.bands = [band for band in self.bands if band.active]
         return ended, moves

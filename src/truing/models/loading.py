@@ -68,7 +68,7 @@ def load_chat(model: str, chat_format: ChatFormat = "auto") -> Chat:
 
 def load_context(model: str) -> float:
     """The most tokens of a sequence that the model reads."""
-    return context_of(_config(model))
+    return context_of(_config(model).get_text_config())
 
 
 def same_tokens(one: str, other: str) -> bool:

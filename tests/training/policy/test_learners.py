@@ -74,6 +74,17 @@ def test_a_value_head_gives_the_values_of_sampling_and_of_ends_where_they_are_bo
         torch.testing.assert_close(estimates.tail_value_B, expected)
 
 
+def test_values_that_generation_did_not_give_are_those_of_the_value_head(tiny_model):
+    """As of a server that knows of none. Red when they are taken for zero."""
+    policy = load_policy(tiny_model, trunk_value=True)
+    torch.nn.init.normal_(policy.value_head.weight)
+    learners = learners_of(policy, copy.deepcopy(policy))
+    sampled = replace(rollouts(policy), value_N=torch.tensor([1.0, torch.nan, 2.0, 3.0, 4.0]))
+    estimates = learners.estimate(sampled, replace(PPO, bootstrap=0.0))
+    torch.testing.assert_close(estimates.value_N, policy(TOKENS).value_N.detach())
+    assert torch.equal(estimates.old_N, sampled.logp_N)
+
+
 def test_the_reference_is_not_asked_where_kl_costs_nothing(tiny_model):
     policy = load_policy(tiny_model)
     learners, free = learners_of(policy, copy.deepcopy(policy)), replace(PPO, kl_in_reward=0.0)

@@ -49,6 +49,7 @@ class Wanted:
     reference: bool = False  # log-probs
     critic: bool = False  # values, of a network of its own
     tails: bool = False  # the value head's estimate after the last token
+    values: bool = False  # the value head's before each token: generation gave none
 
 
 @dataclass
@@ -85,23 +86,25 @@ class Learners:
         """What the networks say of rollouts before they move.
 
         The reference is asked where KL costs something, or to `check`. Log-probs and values of the policy's head were
-        collected while sampling: log-probs are computed again only to `check` them. Where the distribution was cut by
-        top-k, top-p or min-p, `old_N` is of the whole one, as the ratio needs it. A gap above LARGEST_GAP decides that
-        from then on they are always computed again, and those are taken. Each process looks at its share of the
-        responses, and learns of the others'.
+        collected while sampling: log-probs are computed again only to `check` them, values where generation gave none.
+        Where the distribution was cut by top-k, top-p or min-p, `old_N` is of the whole one, as the ratio needs it. A
+        gap above LARGEST_GAP decides that from then on they are always computed again, and those are taken. Each
+        process looks at its share of the responses, and learns of the others'.
         """
         head = self.policy.value_head is not None
+        unvalued = head and bool(rollouts.value_N.isnan().any())
         wanted = Wanted(
             policy=check or self.recomputes,
             reference=algo.asks_reference(check),
             critic=self.critic is not None,
             tails=head and algo.bootstrap > 0,
+            values=unvalued,
         )
         found = self._outputs(rollouts, wanted)
         old_N = rollouts.logp_N + rollouts.kept_N
         gap = (found["again_N"] - old_N).abs().max().item() if check else 0.0
         self._look_at(gap)
-        value_N = found["value_N"] if self.critic is not None else rollouts.value_N
+        value_N = found["value_N"] if self.critic is not None or unvalued else rollouts.value_N
         if self.critic is None and not head:
             value_N = torch.full_like(old_N, self.baseline.mean)
         old_N = found["again_N"] if self.recomputes else old_N
@@ -143,9 +146,11 @@ class Learners:
                 ref_N[place_N] = self.reference_logprobs(part)
             if wanted.critic and self.critic is not None:
                 value_N[place_N], tail_value_B[index_B] = self.critic.values(part)
-            if self.policy.value_head is not None and (wanted.policy or wanted.tails):
+            if self.policy.value_head is not None and (wanted.policy or wanted.tails or wanted.values):
                 now = self.policy(part, self.temperature)
                 again_N[place_N], tail_value_B[index_B] = now.logp_N, now.tail_value_B
+                if wanted.values:
+                    value_N[place_N] = now.value_N
             elif wanted.policy:
                 again_N[place_N] = self.policy.logprobs(part, self.temperature)
         return {"ref_N": ref_N, "value_N": value_N, "again_N": again_N, "tail_value_B": tail_value_B}
