@@ -15,14 +15,13 @@ from truing.data.prompts import distinct_prompts, with_room
 from truing.data.records import Prompt, Response
 from truing.data.rollouts import Rollouts
 from truing.data.settings import DataSettings
-from truing.errors import UserError
 from truing.evaluation.answers import generate_watched
 from truing.generation.generator import Generator
 from truing.generation.local import LocalGenerator
 from truing.generation.records import Generated, requests
 from truing.generation.sampling import Sampling
 from truing.maths import ragged, statistics
-from truing.models.loading import load_chat, load_policy, same_tokens
+from truing.models.loading import load_chat, load_policy, other_tokens, same_tokens
 from truing.models.memory import MicroBatches
 from truing.models.roles import Policy
 from truing.rewards.combine import load_reward, readable
@@ -132,9 +131,7 @@ def evaluate(config: Config) -> Result:
         inputs = config.inputs
         chat = load_chat(config.model, inputs.chat_format)
         if config.reference and not same_tokens(config.reference, config.model):
-            raise UserError(
-                f"reference: {config.reference} has another tokenizer than {config.model}, whose tokens it would read"
-            )
+            raise other_tokens("reference", config.reference, config.model)
         prompts = distinct_prompts(inputs, run.say, chat.check, config.prompts)
         reward = load_reward(config.reward, chat, inputs.chat_format, setup=ScorerSetup(warn=run.say))
         reference = load_policy(config.reference) if config.reference else None

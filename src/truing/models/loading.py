@@ -76,6 +76,11 @@ def same_tokens(one: str, other: str) -> bool:
     return one == other or load_tokenizer(one).get_vocab() == load_tokenizer(other).get_vocab()
 
 
+def other_tokens(setting: str, model: str, policy: str) -> UserError:
+    """What is raised where the model that a setting names would read a policy's tokens, and has others."""
+    return UserError(f"{setting}: {model} has another tokenizer than {policy}, whose tokens it would read")
+
+
 def load_policy(
     model: str, adapter: Adapter = Adapter(), freeze: tuple[str, ...] = (), trunk_value: bool = False, seed: int = 0
 ) -> Policy:

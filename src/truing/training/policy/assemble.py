@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import nn
 
 from truing.errors import UserError
-from truing.models.loading import load_policy, load_scorer, same_tokens
+from truing.models.loading import load_policy, load_scorer, other_tokens, same_tokens
 from truing.models.memory import MicroBatches
 from truing.models.roles import share_frozen, trainable
 from truing.rewards.combine import model_sources
@@ -78,5 +78,5 @@ def with_the_policys_tokens(config: Config, critic: str, say: Callable[[str], No
             say(f"the critic starts from the policy: {model} has another tokenizer")
             critic = config.model
         else:
-            raise UserError(f"{name}: {model} has another tokenizer than {config.model}, whose tokens it would read")
+            raise other_tokens(name, model, config.model)
     return critic
